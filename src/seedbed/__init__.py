@@ -1,0 +1,1 @@
+"""Grow instruction-tuning data out of a handful of hand-written tasks, one DVC stage a step."""

@@ -1,0 +1,157 @@
+"""One class a failure, each with the message built inside it.
+
+A message says where (file, line, parameter or address), what was found, what was expected, and
+what to do. None of them ever holds a key: text that comes from a server passes through `redact`.
+"""
+
+import os
+import re
+from pathlib import Path
+
+
+def redact(text: str) -> str:
+    """Take the API key, and whatever else looks like one, out of a text that a server sent."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    if len(key) >= 4:
+        text = text.replace(key, "[key]")
+    text = re.sub(r"(?i)\bBearer\s+\S+", "Bearer [key]", text)
+    return re.sub(r"\bsk-[\w*.-]+", "[key]", text)
+
+
+class SeedbedError(Exception):
+    """A failure that the user can do something about: shown as one message, without a traceback."""
+
+
+class BadRow(SeedbedError):
+    def __init__(self, path: Path, line: int, problem: str, remedy: str):
+        super().__init__(f"{path}:{line}: {problem}\n  {remedy}")
+
+
+class BadFile(SeedbedError):
+    def __init__(self, path: Path, problem: str, remedy: str):
+        super().__init__(f"{path}: {problem}\n  {remedy}")
+
+
+class BadParam(SeedbedError):
+    def __init__(self, path: Path, line: int, name: str, problem: str, remedy: str):
+        super().__init__(f"{path}:{line}: {name}: {problem}\n  {remedy}")
+
+
+class TooFewSeedTasks(SeedbedError):
+    def __init__(self, path: Path, found: int, needed: int, kind: str):
+        super().__init__(
+            f"{path}: {found} {kind} for prompts that show {needed} of them\n"
+            "  Add tasks to the file, or lower bootstrap.num_prompt_instructions."
+        )
+
+
+class TooFewInstructions(SeedbedError):
+    def __init__(self, wanted: int, found: int):
+        super().__init__(
+            f"prepare.num_instructions is {wanted}, but only {found} instructions have instances\n"
+            "  Lower it, set it to null to take them all, or generate more instructions."
+        )
+
+
+class RowsDoNotMatch(SeedbedError):
+    def __init__(self, path: Path, line: int, instruction: str, other: Path):
+        super().__init__(
+            f"{path}:{line}: {instruction[:80]!r} is not what {other} has on that line\n"
+            "  The two must list the same instructions in the same order: run `dvc repro`."
+        )
+
+
+class NothingNew(SeedbedError):
+    """Bootstrap went `rounds` rounds without a new instruction."""
+
+    def __init__(self, rounds: int, accepted: int, wanted: int, reasons: dict[str, int]):
+        fell = ", ".join(f"{n} {name}" for name, n in reasons.items() if n) or "no text at all"
+        super().__init__(
+            f"the last {rounds} rounds brought no new instruction: "
+            f"{accepted} of {wanted} accepted; the others fell: {fell}\n"
+            "  Every answer is kept in the response store. Raise bootstrap.rouge_threshold or "
+            "bootstrap.sampling.temperature, ask for fewer instructions, or add seed tasks."
+        )
+
+
+class BadModel(SeedbedError):
+    def __init__(self, model: str, problem: str, remedy: str):
+        super().__init__(f"llm.model: {model}: {problem}\n  {remedy}")
+
+
+class ServerNotThere(SeedbedError):
+    def __init__(self, address: str, why: str):
+        super().__init__(
+            f"no answer from {address}: {redact(why)}\n"
+            "  Is the server running, and is OPENAI_BASE_URL right (it usually ends in /v1)?"
+        )
+
+
+class KeyRefused(SeedbedError):
+    def __init__(self, address: str, status: int):
+        super().__init__(
+            f"{address} refused the key (HTTP {status})\n"
+            "  Set OPENAI_API_KEY to a key that this server accepts."
+        )
+
+
+class ModelUnknown(SeedbedError):
+    def __init__(self, address: str, model: str, answer: str, known: list[str]):
+        has = f" It has: {', '.join(known)}." if known else ""
+        super().__init__(
+            f"{address} does not know the model {model!r}: {redact(answer)}\n"
+            f"  Set llm.model in params.yaml to one that it serves.{has}"
+        )
+
+
+class RequestRefused(SeedbedError):
+    def __init__(self, address: str, status: int, answer: str):
+        super().__init__(
+            f"{address} refused a request (HTTP {status}): {redact(answer)}\n"
+            "  Change the parameter that it names in params.yaml; what was answered is kept."
+        )
+
+
+class ServerFailed(SeedbedError):
+    def __init__(self, address: str, why: str):
+        super().__init__(
+            f"{address} keeps failing: {redact(why)}\n"
+            "  What was answered is kept: run the same command again to go on from there."
+        )
+
+
+class BadAnswer(SeedbedError):
+    def __init__(self, address: str, problem: str, body: str):
+        super().__init__(
+            f"{address} sent what is not a completion: {problem}: {redact(body[:200])!r}\n"
+            "  Does it serve the OpenAI completions API (/v1/completions)?"
+        )
+
+
+class StoreFailed(SeedbedError):
+    def __init__(self, path: Path, why: str):
+        super().__init__(
+            f"response store {path}: {why}\n"
+            "  Make room or make it writable, or let SEEDBED_STORE name another place. "
+            "What was kept before is not harmed."
+        )
+
+
+class WriteFailed(SeedbedError):
+    def __init__(self, path: Path, why: str):
+        super().__init__(
+            f"{path}: cannot be written: {why}\n  Nothing was left half-written; make room and "
+            "run the stage again."
+        )
+
+
+class BadEnvironment(SeedbedError):
+    def __init__(self, name: str, value: str, expected: str):
+        super().__init__(f"environment variable {name}={value!r}: expected {expected}")
+
+
+class NoRepository(SeedbedError):
+    def __init__(self, start: Path):
+        super().__init__(
+            f"{start} is not in a DVC repository\n  Run Seedbed from a clone of the project."
+        )

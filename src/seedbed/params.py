@@ -1,0 +1,213 @@
+"""The parameters: params.yaml, checked before anything else happens.
+
+A stage reads its sections through DVC, which hands out only what the stage declares in dvc.yaml:
+a parameter that a stage reads without declaring it fails at once, instead of going stale.
+"""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from seedbed.errors import BadFile, BadParam
+from seedbed.llm.request import Sampling
+
+PARAMS = Path("params.yaml")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Embedded(Section):
+    """The embedded server. Each of these changes its arithmetic, and so its answers.
+
+    context: tokens a slot holds, prompt and completion together.
+    slots: requests evaluated together; with more than one the bytes differ from run to run.
+    """
+
+    context: int = Field(ge=256)
+    slots: PositiveInt
+    threads: PositiveInt
+
+
+class Llm(Section):
+    """model: the packaged model, a GGUF file, or the name that the server knows it by."""
+
+    model: str = Field(min_length=1)
+    embedded: Embedded
+
+
+class Bootstrap(Section):
+    num_instructions_to_generate: PositiveInt
+    num_prompt_instructions: PositiveInt
+    num_machine_prompt_instructions: int = Field(ge=0)
+    use_clf_seed_tasks_only: bool
+    request_batch_size: PositiveInt
+    rouge_threshold: float = Field(ge=0, le=1)
+    max_rounds_without_new: PositiveInt
+    capitalize: bool
+    min_words: int = Field(ge=0)
+    max_words: PositiveInt
+    refused_words: list[str]
+    refused_prefixes: list[str]
+    refuse_non_ascii: bool
+    sampling: Sampling
+    seed: int
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> "Bootstrap":
+        if self.num_machine_prompt_instructions > self.num_prompt_instructions:
+            raise ValueError("num_machine_prompt_instructions exceeds num_prompt_instructions")
+        if self.min_words > self.max_words:
+            raise ValueError("min_words exceeds max_words")
+        return self
+
+
+class Clf(Section):
+    sampling: Sampling
+
+
+class Instances(Section):
+    tasks: Literal["all", "generation", "classification"]
+    num_instructions: PositiveInt | None
+    max_instances_to_generate: PositiveInt
+    classification_max_tokens: PositiveInt
+    sampling: Sampling
+
+
+class Prepare(Section):
+    num_instructions: PositiveInt | None
+    max_instances_per_task: PositiveInt
+    include_seed_tasks: bool
+    seed: int
+
+
+class Params(BaseModel):
+    """The sections that a stage declares; the others are None."""
+
+    model_config = Section.model_config
+
+    llm: Llm | None = None
+    bootstrap: Bootstrap | None = None
+    clf: Clf | None = None
+    instances: Instances | None = None
+    prepare: Prepare | None = None
+
+
+def load(stage: str) -> Params:
+    """The parameters that `stage` declares in dvc.yaml.
+
+    Raises:
+        BadFile: params.yaml is missing or no YAML.
+        BadParam: a parameter that is unknown, of the wrong type, out of range, or that YAML 1.1
+            and YAML 1.2 read differently; names file, line and parameter.
+    """
+    try:
+        text = PARAMS.read_text(encoding="utf-8")
+        read_as_1_1 = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise BadFile(PARAMS, "no such file", "Run Seedbed from the project's folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadFile(PARAMS, " ".join(str(error).split()), "Mend the YAML there.") from None
+    lines = _Lines(text)
+    known = list(Params.model_fields)
+    for section in read_as_1_1 if isinstance(read_as_1_1, dict) else {}:
+        if section not in known:
+            raise _unknown(lines, (section,), known)
+
+    # Imported here because it takes a third of a second, and reading the help should not.
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    try:
+        declared = dvc.api.params_show(str(PARAMS), stages=stage)
+    except DvcException as error:
+        raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
+    for name, value in _leaves(declared):
+        other = _at(read_as_1_1, name)
+        if repr(value) != repr(other):
+            raise BadParam(
+                PARAMS,
+                lines.of(name),
+                ".".join(map(str, name)),
+                f"DVC (YAML 1.2) reads {value!r}, PyYAML (YAML 1.1) reads {other!r}",
+                "Write it so that both agree: 0.000001 or 1.0e-6 for 1e-6, true for yes, "
+                'quotes around a text such as "no".',
+            )
+    try:
+        return Params.model_validate(declared)
+    except ValidationError as error:
+        raise _explained(error, lines) from None
+
+
+def _explained(error: ValidationError, lines: "_Lines") -> BadParam:
+    first = error.errors()[0]
+    name = tuple(first["loc"])
+    if first["type"] == "extra_forbidden":
+        model: Any = Params
+        for part in name[:-1]:
+            model = model.model_fields[part].annotation
+            model = next((kind for kind in getattr(model, "__args__", [model])), model)
+        return _unknown(lines, name, list(model.model_fields))
+    expected = first["msg"][0].lower() + first["msg"][1:]
+    value = first["input"]
+    shown = "" if isinstance(value, dict) else f"found {value!r}: "
+    return BadParam(
+        PARAMS, lines.of(name), ".".join(map(str, name)), shown + expected, "Change it there."
+    )
+
+
+def _unknown(lines: "_Lines", name: tuple[Any, ...], known: list[str]) -> BadParam:
+    close = difflib.get_close_matches(str(name[-1]), known, n=1)
+    remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+    return BadParam(
+        PARAMS, lines.of(name), ".".join(map(str, name)), "there is no such parameter", remedy
+    )
+
+
+def _leaves(data: Any, name: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    items = (
+        data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    )
+    empty = True
+    for key, value in items:
+        empty = False
+        yield from _leaves(value, (*name, key))
+    if empty:
+        yield name, data
+
+
+def _at(data: Any, name: tuple[Any, ...]) -> Any:
+    try:
+        for part in name:
+            data = data[part]
+    except (LookupError, TypeError):
+        return None
+    return data
+
+
+class _Lines:
+    """Where in params.yaml a parameter stands."""
+
+    def __init__(self, text: str):
+        self._root = yaml.compose(text)
+
+    def of(self, name: tuple[Any, ...]) -> int:
+        """The line of a parameter, counted from 1; of its section if it is missing."""
+        node, line = self._root, 1
+        for part in name:
+            if isinstance(node, yaml.MappingNode):
+                found = [(k, v) for k, v in node.value if k.value == str(part)]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+                found = [(v, v) for v in node.value[part : part + 1]]
+            else:
+                found = []
+            if not found:
+                break
+            key, node = found[0]
+            line = key.start_mark.line + 1
+        return line

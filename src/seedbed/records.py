@@ -1,0 +1,131 @@
+"""The rows of every file. Field names are those of the Self-Instruct authors' files."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """A row. Types are taken as they stand: "3" is no number, 1 is no boolean."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Instance(Record):
+    """One (input, output) pair of a seed task; `input` is "" where the task needs none."""
+
+    input: str
+    output: str
+
+
+class SeedTask(Record):
+    """A hand-written task: a line of data/seed_tasks.jsonl."""
+
+    id: str
+    name: str
+    instruction: str = Field(min_length=1)
+    instances: list[Instance] = Field(min_length=1)
+    is_classification: bool
+
+
+class Exchange(Record):
+    """What was asked and what came back, without what differs from run to run.
+
+    `key` is the answer's key in the response store, which holds the whole raw answer.
+    """
+
+    prompt: str
+    response: dict[str, Any]
+    key: str
+
+
+class Instruction(Record):
+    """An accepted machine-written instruction (bootstrap).
+
+    most_similar: the ten closest instructions of the pool as it stood, and their ROUGE-L F1,
+        highest first.
+    avg_similarity_score: mean ROUGE-L F1 over that whole pool.
+    request_idx: the round of requests that it came from.
+    """
+
+    instruction: str
+    most_similar: dict[str, float]
+    avg_similarity_score: float
+    metadata: Exchange
+    request_idx: int
+
+
+class RejectedInstruction(Record):
+    """A piece of a completion that did not become an instruction, and why."""
+
+    instruction: str
+    reason: str
+    key: str
+    request_idx: int
+
+
+class ClassifiedInstruction(Record):
+    """The model's raw answer to "is it classification?" (clf)."""
+
+    instruction: str
+    is_classification: str
+
+
+def is_yes(raw: str) -> bool:
+    """Whether clf's raw answer means yes; whatever else it says means no."""
+    return raw.strip() in ("Yes", "yes", "YES")
+
+
+class RawInstances(Record):
+    """The completion that holds an instruction's instances, not yet parsed (instances)."""
+
+    instruction: str
+    raw_instances: str
+    is_classification: bool
+    instance_metadata: Exchange
+    instruction_metadata: Exchange
+    most_similar: dict[str, float]
+    avg_similarity_score: float
+
+
+class RawAnswer(Record):
+    """What prepare reads of a RawInstances row: at 52,000 rows the rest is most of the memory."""
+
+    instruction: str
+    raw_instances: str
+    is_classification: bool
+    instance_metadata: "RawAnswerMetadata"
+
+    @property
+    def cut(self) -> bool:
+        """Whether the completion ran into its length limit."""
+        return self.instance_metadata.response.choices[0].finish_reason == "length"
+
+
+class RawAnswerMetadata(Record):
+    response: "RawAnswerResponse"
+
+
+class RawAnswerResponse(Record):
+    choices: list["RawAnswerChoice"] = Field(min_length=1)
+
+
+class RawAnswerChoice(Record):
+    finish_reason: str | None
+
+
+class GeneratedInstance(Record):
+    """One instance of an instruction (prepare); also a row for Alpaca's trainers."""
+
+    instruction: str
+    input: str
+    output: str
+
+
+class RejectedInstance(Record):
+    """An instance that prepare refused, and why."""
+
+    instruction: str
+    input: str
+    output: str
+    reason: str

@@ -1,0 +1,218 @@
+"""bootstrap: seed tasks → instructions.
+
+The model is shown a numbered list of instructions, most of them hand-written, and continues it.
+What it adds is cut into instructions, filtered, and kept if it is unlike all that there are
+(Self-Instruct, arXiv 2212.10560, section 2.2). It goes in rounds: all prompts of a round are
+drawn from the pool as it stood before it, so the result does not depend on which answer came
+first.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from seedbed import draws
+from seedbed.errors import NothingNew, TooFewSeedTasks
+from seedbed.figures import METRICS, PLOTS, counts, histogram, mean, words
+from seedbed.files import to_json, to_line, write_files
+from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.request import Answer, Request
+from seedbed.params import Bootstrap, Params
+from seedbed.progress import Progress
+from seedbed.records import Exchange, Instruction, RejectedInstruction
+from seedbed.seeds import SEED_TASKS, read_seed_tasks
+from seedbed.text.instructions import REASONS, refuser, split_numbered
+from seedbed.text.prompts import Prompt, numbered
+from seedbed.text.rouge import RougeIndex, closest
+
+INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
+REJECTED = Path("data/bootstrap/rejected.jsonl")
+
+# `surplus`: more came in the last round than were asked for.
+ALL_REASONS = (*REASONS, "too_similar", "surplus")
+
+Advance = Callable[..., None]
+
+
+@dataclass
+class Grown:
+    """What bootstrap made of the answers. Pieces in = accepted + rejected, each with a reason."""
+
+    accepted: list[Instruction] = field(default_factory=list)
+    rejected: list[RejectedInstruction] = field(default_factory=list)
+    rounds: int = 0
+    completions: int = 0
+    completions_cut: int = 0
+
+    def reasons(self) -> Counter[str]:
+        return Counter(row.reason for row in self.rejected)
+
+
+def grow(
+    seeds: list[str], params: Bootstrap, prompt: Prompt, ask: Ask, advance: Advance = lambda n, **_: None
+) -> Grown:
+    """Grow exactly `params.num_instructions_to_generate` instructions from the seed instructions.
+
+    advance: called after each round with the number accepted and `rejected=`.
+
+    Raises:
+        NothingNew: so many rounds without a new one as `params.max_rounds_without_new`.
+    """
+    grown = Grown()
+    pool = list(seeds)
+    index = RougeIndex(pool)
+    refuse = refuser(
+        min_words=params.min_words,
+        max_words=params.max_words,
+        refused_words=params.refused_words,
+        refused_prefixes=params.refused_prefixes,
+        refuse_non_ascii=params.refuse_non_ascii,
+    )
+    rounds_without_new = 0
+    while len(grown.accepted) < params.num_instructions_to_generate:
+        requests = draw_requests(grown, seeds, params, prompt)
+        accepted, rejected = len(grown.accepted), len(grown.rejected)
+        judge_round(grown, requests, ask(requests), params, refuse, pool, index)
+        new = len(grown.accepted) - accepted
+        advance(new, rejected=len(grown.rejected) - rejected)
+        rounds_without_new = 0 if new else rounds_without_new + 1
+        if rounds_without_new == params.max_rounds_without_new:
+            raise NothingNew(
+                rounds_without_new,
+                len(grown.accepted),
+                params.num_instructions_to_generate,
+                counts(ALL_REASONS, grown.reasons()) | {"cut at length": grown.completions_cut},
+            )
+    return grown
+
+
+def draw_requests(
+    grown: Grown, seeds: list[str], params: Bootstrap, prompt: Prompt
+) -> list[Request]:
+    """The requests of the next round. Each draw belongs to the request's number in the run."""
+    machine = [row.instruction for row in grown.accepted]
+    from_machine = min(len(machine), params.num_machine_prompt_instructions)
+    requests = []
+    for number in range(grown.completions, grown.completions + params.request_batch_size):
+        draw = draws.generator(params.seed, "prompt", number)
+        shown = draw.sample(machine, from_machine)
+        shown += draw.sample(seeds, params.num_prompt_instructions - from_machine)
+        draw.shuffle(shown)
+        sampling_seed = draws.generator(params.seed, "sampling", number).getrandbits(31)
+        requests.append(Request(prompt.fill(numbered(shown)), params.sampling, sampling_seed))
+    return requests
+
+
+def judge_round(
+    grown: Grown,
+    requests: list[Request],
+    answers: list[Answer],
+    params: Bootstrap,
+    refuse: Callable[[str], str | None],
+    pool: list[str],
+    index: RougeIndex,
+) -> None:
+    """Sort the pieces of a round's answers into accepted and rejected, in the requests' order."""
+    pieces = []
+    for request, answer in zip(requests, answers, strict=True):
+        if answer.cut:
+            grown.completions_cut += 1  # who knows where its last instruction would have ended
+        else:
+            origin = Exchange(prompt=request.prompt, response=answer.response, key=answer.key)
+            texts = split_numbered(answer.text, params.capitalize)
+            pieces += [(text, origin, refuse(text)) for text in texts]
+
+    before = len(index)
+    sound = [text for text, _, reason in pieces if reason is None]
+    rows = iter(index.scores(sound))
+    for text, origin, reason in pieces:
+        if reason is None:
+            # Against the pool as it stood before the round, then against this round's own.
+            scores = next(rows)
+            if len(index) > before:
+                own = index.scores([text], start=before)[0]
+                scores = np.concatenate([scores, own])
+            if scores.max(initial=0.0) > params.rouge_threshold:
+                reason = "too_similar"
+        if len(grown.accepted) == params.num_instructions_to_generate:
+            reason = "surplus"
+        if reason:
+            grown.rejected.append(
+                RejectedInstruction(
+                    instruction=text, reason=reason, key=origin.key, request_idx=grown.rounds
+                )
+            )
+            continue
+        grown.accepted.append(
+            Instruction(
+                instruction=text,
+                most_similar={pool[i]: float(scores[i]) for i in closest(scores, 10)},
+                avg_similarity_score=float(scores.mean()),
+                metadata=origin,
+                request_idx=grown.rounds,
+            )
+        )
+        pool.append(text)
+        index.add(text)
+    grown.rounds += 1
+    grown.completions += len(requests)
+
+
+def metrics(grown: Grown) -> dict:
+    """The stage's figures; nothing in them differs from run to run."""
+    return {
+        "accepted": len(grown.accepted),
+        "rejected": counts(ALL_REASONS, grown.reasons()),
+        "rounds": grown.rounds,
+        "completions": grown.completions,
+        "completions_cut_at_length": grown.completions_cut,
+        "similarity": {
+            "highest_mean": mean(highest(grown)),
+            "highest_max": round(max(highest(grown)), 6),
+            "average_mean": mean([row.avg_similarity_score for row in grown.accepted]),
+        },
+        "instruction_words": words([row.instruction for row in grown.accepted]),
+    }
+
+
+def highest(grown: Grown) -> list[float]:
+    """Each accepted instruction's ROUGE-L F1 with the one most like it."""
+    return [next(iter(row.most_similar.values())) for row in grown.accepted]
+
+
+def run(params: Params) -> None:
+    """Read the seed tasks, grow, write data/bootstrap, metrics and plots."""
+    own = params.bootstrap
+    tasks = read_seed_tasks(SEED_TASKS)
+    kind = "seed tasks"
+    if own.use_clf_seed_tasks_only:
+        tasks = [task for task in tasks if task.is_classification]
+        kind = "classification seed tasks"
+    if len(tasks) < own.num_prompt_instructions:
+        raise TooFewSeedTasks(SEED_TASKS, len(tasks), own.num_prompt_instructions, kind)
+    seeds = [task.instruction for task in tasks]
+    name = "bootstrap_clf.txt" if own.use_clf_seed_tasks_only else "bootstrap.txt"
+    prompt = Prompt(name, "tasks")
+
+    wanted = own.num_instructions_to_generate
+    with (
+        Progress("bootstrap", wanted, "instructions") as progress,
+        open_engine(params.llm, progress.answered) as engine,
+    ):
+        grown = grow(seeds, own, prompt, engine.ask, progress.advance)
+    lengths = [len(row.instruction.split()) for row in grown.accepted]
+    write_files(
+        {
+            INSTRUCTIONS: map(to_line, grown.accepted),
+            REJECTED: map(to_line, grown.rejected),
+            METRICS / "bootstrap.json": to_json(metrics(grown)),
+            PLOTS / "highest_similarity.json": to_json(
+                histogram(highest(grown), 0.05, "similarity")
+            ),
+            PLOTS / "instruction_words.json": to_json(histogram(lengths, 2, "words")),
+        }
+    )
+    progress.finish(len(grown.accepted))

@@ -1,0 +1,62 @@
+"""clf: instructions → is it a classification task?
+
+The model is asked with a few-shot prompt (Self-Instruct, section 2.2): classification tasks need
+their instances written the other way round. Its raw answer is kept; `is_yes` reads it.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from seedbed.figures import METRICS, counts, share
+from seedbed.files import read_rows, to_json, to_line, write_files
+from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.request import Request
+from seedbed.params import Clf, Params
+from seedbed.progress import Progress
+from seedbed.records import ClassifiedInstruction, Instruction, is_yes
+from seedbed.text.prompts import Prompt
+
+INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
+CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
+
+
+def classify(
+    instructions: list[str], params: Clf, prompt: Prompt, ask: Ask
+) -> list[ClassifiedInstruction]:
+    """One row an instruction, in order."""
+    requests = [
+        Request(prompt.fill(text.strip()), params.sampling, prefix=prompt.prefix)
+        for text in instructions
+    ]
+    return [
+        ClassifiedInstruction(instruction=text, is_classification=answer.text)
+        for text, answer in zip(instructions, ask(requests), strict=True)
+    ]
+
+
+def metrics(rows: list[ClassifiedInstruction]) -> dict:
+    """The stage's figures. `unparsable`: neither yes nor no, which counts as no."""
+    said = Counter(
+        "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
+        for raw in (row.is_classification for row in rows)
+    )
+    return {
+        "rows": len(rows),
+        **counts(("yes", "no", "unparsable"), said),
+        "classification_share": share(said["yes"], len(rows)),
+    }
+
+
+def run(params: Params) -> None:
+    """Read the instructions, classify, write data/clf and metrics."""
+    instructions = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
+    prompt = Prompt("clf.txt", "instruction")
+    with (
+        Progress("clf", len(instructions), "rows") as progress,
+        open_engine(params.llm, progress.answered_row) as engine,
+    ):
+        rows = classify(instructions, params.clf, prompt, engine.ask)
+    write_files(
+        {CLASSIFIED: map(to_line, rows), METRICS / "clf.json": to_json(metrics(rows))}
+    )
+    progress.finish(len(rows))

@@ -1,0 +1,135 @@
+"""instances: instructions → raw instances.
+
+For a generation task the model writes the input first, then the output. For a classification
+task it writes the class label first and then an input that fits, since inputs written first lean
+to one label (Self-Instruct, section 2.2).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from seedbed.errors import BadFile, RowsDoNotMatch
+from seedbed.figures import METRICS, mean, share
+from seedbed.files import read_rows, to_json, to_line, write_files
+from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.request import Request
+from seedbed.params import Instances, Params
+from seedbed.progress import Progress
+from seedbed.records import ClassifiedInstruction, Exchange, Instruction, RawInstances, is_yes
+from seedbed.text.prompts import Prompt
+
+INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
+CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
+INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
+
+
+@dataclass
+class Task:
+    """An instruction and its kind."""
+
+    row: Instruction
+    is_classification: bool
+
+
+def read_tasks() -> list[Task]:
+    """The instructions with their kind.
+
+    Raises:
+        RowsDoNotMatch: the two files do not list the same instructions.
+    """
+    tasks = [Task(row, False) for row in read_rows(INSTRUCTIONS, Instruction)]
+    line = 0
+    for line, kind in enumerate(read_rows(CLASSIFIED, ClassifiedInstruction), 1):
+        if line > len(tasks) or tasks[line - 1].row.instruction != kind.instruction:
+            raise RowsDoNotMatch(CLASSIFIED, line, kind.instruction, INSTRUCTIONS)
+        tasks[line - 1].is_classification = is_yes(kind.is_classification)
+    if line < len(tasks):
+        raise RowsDoNotMatch(INSTRUCTIONS, line + 1, tasks[line].row.instruction, CLASSIFIED)
+    return tasks
+
+
+def select(tasks: list[Task], params: Instances) -> list[Task]:
+    """The first `num_instructions`, and of these the kind that `tasks` asks for."""
+    wanted = {"all": (True, False), "generation": (False,), "classification": (True,)}
+    return [
+        task
+        for task in tasks[: params.num_instructions]
+        if task.is_classification in wanted[params.tasks]
+    ]
+
+
+def generate(
+    tasks: list[Task], params: Instances, input_first: Prompt, output_first: Prompt, ask: Ask
+) -> list[RawInstances]:
+    """One row a task, in order."""
+    one_too_many = f"Example {params.max_instances_to_generate + 1}"
+    sampling = params.sampling.model_copy(
+        update={"stop": [one_too_many, *params.sampling.stop]}
+    )
+    for_classification = sampling.model_copy(
+        update={"max_tokens": params.classification_max_tokens}
+    )
+    requests = []
+    for task in tasks:
+        prompt = output_first if task.is_classification else input_first
+        requests.append(
+            Request(
+                prompt.fill(task.row.instruction.strip()) + "\n",
+                for_classification if task.is_classification else sampling,
+                prefix=prompt.prefix,
+            )
+        )
+    return [
+        RawInstances(
+            instruction=task.row.instruction,
+            raw_instances=answer.text,
+            is_classification=task.is_classification,
+            instance_metadata=Exchange(
+                prompt=request.prompt, response=answer.response, key=answer.key
+            ),
+            instruction_metadata=task.row.metadata,
+            most_similar=task.row.most_similar,
+            avg_similarity_score=task.row.avg_similarity_score,
+        )
+        for task, request, answer in zip(tasks, requests, ask(requests), strict=True)
+    ]
+
+
+def metrics(rows: list[RawInstances], left_out: int) -> dict:
+    """The stage's figures. Instructions in = rows + left_out."""
+    answers = [row.instance_metadata.response["choices"][0] for row in rows]
+    cut = sum(answer["finish_reason"] == "length" for answer in answers)
+    return {
+        "rows": len(rows),
+        "left_out": left_out,
+        "classification_share": share(sum(row.is_classification for row in rows), len(rows)),
+        "cut_at_length": cut,
+        "empty": sum(not row.raw_instances.strip() for row in rows),
+        "words_mean": mean([len(row.raw_instances.split()) for row in rows]),
+    }
+
+
+def run(params: Params) -> None:
+    """Read instructions and their kinds, ask for instances, write data/instances and metrics."""
+    tasks = read_tasks()
+    selected = select(tasks, params.instances)
+    if not selected:
+        raise BadFile(
+            CLASSIFIED,
+            f"none of its {len(tasks)} instructions is for instances.tasks={params.instances.tasks}",
+            "Set instances.tasks to all, or generate more instructions.",
+        )
+    input_first = Prompt("input_first.txt", "instruction")
+    output_first = Prompt("output_first.txt", "instruction")
+    with (
+        Progress("instances", len(selected), "rows") as progress,
+        open_engine(params.llm, progress.answered_row) as engine,
+    ):
+        rows = generate(selected, params.instances, input_first, output_first, engine.ask)
+    write_files(
+        {
+            INSTANCES: map(to_line, rows),
+            METRICS / "instances.json": to_json(metrics(rows, len(tasks) - len(rows))),
+        }
+    )
+    progress.finish(len(rows))

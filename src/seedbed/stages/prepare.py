@@ -1,0 +1,178 @@
+"""prepare: raw instances → finetuning data.
+
+The completions are cut into (input, output) pairs, the faulty ones go, and what remains is
+written in the forms that today's trainers read (Self-Instruct, section 2.3). Every random draw
+belongs to the instruction or the instance that it is for, so one more row changes no other.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seedbed import draws
+from seedbed.errors import BadFile, TooFewInstructions
+from seedbed.figures import METRICS, PLOTS, counts, histogram, mean, share, words
+from seedbed.files import read_rows, to_json, to_line, write_files
+from seedbed.params import Params, Prepare
+from seedbed.progress import Progress
+from seedbed.records import GeneratedInstance, RawAnswer, RejectedInstance
+from seedbed.seeds import SEED_TASKS, read_seed_tasks
+from seedbed.text.finetuning import chat, encode
+from seedbed.text.instances import REASONS, judge, parse_input_first, parse_output_first
+
+INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
+FOLDER = Path("data/prepare")
+
+
+@dataclass
+class Parsed:
+    """The instances of all tasks. Pairs in = kept + rejected, each with a reason."""
+
+    kept: list[GeneratedInstance] = field(default_factory=list)
+    rejected: list[RejectedInstance] = field(default_factory=list)
+    tasks: int = 0
+    tasks_unparsable: int = 0
+    tasks_all_rejected: int = 0
+    per_task: list[int] = field(default_factory=list)
+
+
+def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
+    """Cut each row's completion into instances and sort them into kept and rejected."""
+    parsed = Parsed()
+    for row in rows:
+        parsed.tasks += 1
+        pairs = (parse_output_first if row.is_classification else parse_input_first)(
+            row.raw_instances
+        )
+        verdicts = judge(pairs, row.cut)
+        sound = [i for i, (_, reason) in enumerate(verdicts) if reason is None]
+        draw = draws.generator(params.seed, "instances", row.instruction)
+        chosen = draw.sample(sound, min(len(sound), params.max_instances_per_task))
+        for i, ((given, output), reason) in enumerate(verdicts):
+            if i in chosen:
+                parsed.kept.append(
+                    GeneratedInstance(instruction=row.instruction, input=given, output=output)
+                )
+            else:
+                parsed.rejected.append(
+                    RejectedInstance(
+                        instruction=row.instruction,
+                        input=given,
+                        output=output or "",
+                        reason=reason or "over_the_maximum",
+                    )
+                )
+        if chosen:
+            parsed.per_task.append(len(chosen))
+        elif pairs:
+            parsed.tasks_all_rejected += 1
+        else:
+            parsed.tasks_unparsable += 1
+    return parsed
+
+
+def sample(rows: list[GeneratedInstance], params: Prepare) -> list[GeneratedInstance]:
+    """The instances of `num_instructions` instructions drawn at random, in order.
+
+    Raises:
+        TooFewInstructions: there are not so many.
+    """
+    if params.num_instructions is None:
+        return rows
+    instructions = list(dict.fromkeys(row.instruction for row in rows))
+    if len(instructions) < params.num_instructions:
+        raise TooFewInstructions(params.num_instructions, len(instructions))
+    instructions.sort(key=lambda text: draws.rank(params.seed, "sample", text))
+    chosen = set(instructions[: params.num_instructions])
+    return [row for row in rows if row.instruction in chosen]
+
+
+@dataclass
+class Training:
+    """One instance in the form that it is trained on."""
+
+    instance: GeneratedInstance
+    prompt: str
+    completion: str
+
+
+def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]:
+    """Encode, drop what repeats exactly, shuffle."""
+    unique: dict[tuple[str, str], Training] = {}
+    for row in rows:
+        draw = draws.generator(params.seed, "encode", row.instruction, row.input, row.output)
+        prompt, completion = encode(row.instruction, row.input, row.output, draw)
+        unique.setdefault((prompt, completion), Training(row, prompt, completion))
+    return sorted(
+        unique.values(),
+        key=lambda one: draws.rank(params.seed, "shuffle", one.prompt, one.completion),
+    )
+
+
+def seed_instances() -> Iterator[GeneratedInstance]:
+    """The hand-written instances."""
+    for task in read_seed_tasks(SEED_TASKS):
+        for one in task.instances:
+            yield GeneratedInstance(
+                instruction=task.instruction, input=one.input, output=one.output
+            )
+
+
+def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict:
+    """The stage's figures; lengths and shares are those of the finetuning data."""
+    instances = [one.instance for one in training]
+    return {
+        "tasks": parsed.tasks,
+        "tasks_with_instances": len(parsed.per_task),
+        "tasks_unparsable": parsed.tasks_unparsable,
+        "tasks_all_rejected": parsed.tasks_all_rejected,
+        "instances": len(parsed.kept),
+        "instances_per_task_mean": mean(parsed.per_task),
+        "rejected": counts(REASONS, Counter(row.reason for row in parsed.rejected)),
+        "finetuning_rows": len(training),
+        "finetuning_duplicates": encoded - len(training),
+        "with_input_share": share(sum(bool(one.input) for one in instances), len(instances)),
+        "input_words": words([one.input for one in instances if one.input]),
+        "output_words": words([one.output for one in instances]),
+    }
+
+
+def run(params: Params) -> None:
+    """Read raw instances, parse, encode; write data/prepare, metrics and plots."""
+    own = params.prepare
+    with Progress("prepare", None, "tasks") as progress:
+        parsed = parse(progress.over(read_rows(INSTANCES, RawAnswer)), own)
+        if not parsed.kept:
+            raise BadFile(
+                INSTANCES,
+                f"none of its {parsed.tasks} completions holds a usable instance",
+                f"Look at its raw_instances: a model that keeps to the form of "
+                f"data/prompts/input_first.txt is needed.",
+            )
+        sampled = sample(parsed.kept, own)
+        rows = sampled + list(seed_instances()) if own.include_seed_tasks else sampled
+        training = finetuning(rows, own)
+        instances = [one.instance for one in training]
+        input_words = [len(one.input.split()) for one in instances if one.input]
+        output_words = [len(one.output.split()) for one in instances]
+        write_files(
+            {
+                FOLDER / "all_generated_instances.jsonl": map(to_line, parsed.kept),
+                FOLDER / "sampled_generated_instances.jsonl": map(to_line, sampled),
+                FOLDER / "rejected.jsonl": map(to_line, parsed.rejected),
+                FOLDER / "finetuning.jsonl": (
+                    to_line({"prompt": one.prompt, "completion": one.completion})
+                    for one in training
+                ),
+                FOLDER / "messages.jsonl": (
+                    to_line({"messages": chat(one.instruction, one.input, one.output)})
+                    for one in instances
+                ),
+                FOLDER / "alpaca.jsonl": map(to_line, instances),
+                METRICS / "prepare.json": to_json(metrics(parsed, len(rows), training)),
+                PLOTS / "input_words.json": to_json(histogram(input_words, 5, "words")),
+                PLOTS / "output_words.json": to_json(histogram(output_words, 5, "words")),
+            }
+        )
+    progress.finish(len(training))

@@ -1,0 +1,70 @@
+"""A bootstrap completion → instructions, and why a piece of one is refused.
+
+The rules are those of the Self-Instruct authors' program; each of their bounds is a parameter.
+"""
+
+import re
+import string
+from collections.abc import Callable
+
+from seedbed.text.prompts import fold_space
+from seedbed.text.rouge import tokens
+
+# Why a piece is refused, in the order in which it is asked.
+REASONS = (
+    "empty",
+    "too_short",
+    "too_long",
+    "refused_word",
+    "refused_prefix",
+    "starts_with_punctuation",
+    "starts_with_non_ascii",
+    "no_scorable_token",
+)
+
+
+def split_numbered(completion: str, capitalize: bool) -> list[str]:
+    """Cut at each line that begins a new number; fold white space; capitalise if asked to.
+
+    >>> split_numbered(" Name a river.\\n10. tell a JOKE about cats.", True)
+    ['Name a river.', 'Tell a joke about cats.']
+    """
+    pieces = [fold_space(piece) for piece in re.split(r"\n\s*\d+\s?\.(?=\s|$)", completion)]
+    return [piece.capitalize() for piece in pieces] if capitalize else pieces
+
+
+def refuser(
+    *,
+    min_words: int,
+    max_words: int,
+    refused_words: list[str],
+    refused_prefixes: list[str],
+    refuse_non_ascii: bool,
+) -> Callable[[str], str | None]:
+    """A function that gives the reason why a piece is refused, one of REASONS, or None."""
+    either = "|".join(re.escape(word) for word in refused_words)
+    words = re.compile(rf"\b(?:{either})\b", re.IGNORECASE) if either else None
+
+    def reason(piece: str) -> str | None:
+        if not piece:
+            return "empty"
+        length = len(piece.split())
+        if length < min_words:
+            return "too_short"
+        if length > max_words:
+            return "too_long"
+        if words and words.search(piece):
+            return "refused_word"
+        if piece.startswith(tuple(refused_prefixes)):
+            return "refused_prefix"
+        if piece[0] in string.punctuation:
+            return "starts_with_punctuation"
+        if refuse_non_ascii and not piece[0].isascii():
+            return "starts_with_non_ascii"
+        # ROUGE-L sees only a-z and 0-9: a text without them is like nothing, so it would always
+        # count as new, itself included.
+        if not tokens(piece):
+            return "no_scorable_token"
+        return None
+
+    return reason

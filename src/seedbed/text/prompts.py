@@ -1,0 +1,54 @@
+"""Prompts are text files in data/prompts, with a {placeholder} where the stage fills something in."""
+
+import re
+from pathlib import Path
+
+from seedbed.errors import BadFile
+from seedbed.files import read_text
+
+FOLDER = Path("data/prompts")
+
+
+class Prompt:
+    """A prompt file with one placeholder.
+
+    The text before the placeholder is `prefix`: what all prompts made from the file share, and
+    what a server with a prefix cache evaluates only once.
+    """
+
+    def __init__(self, name: str, placeholder: str):
+        """Read data/prompts/`name`. Raises BadFile if it lacks the placeholder, or has two."""
+        path = FOLDER / name
+        parts = read_text(path).split("{" + placeholder + "}")
+        if len(parts) != 2:
+            raise BadFile(
+                path,
+                f"{{{placeholder}}} stands in it {len(parts) - 1} times",
+                "It must stand there once, where the text is to be filled in.",
+            )
+        self._before, after = parts
+        # An editor ends a file with a newline; the prompt ends where its last word does.
+        self._after = after.removesuffix("\n")
+
+    @property
+    def prefix(self) -> str:
+        # A space before the placeholder is the beginning of the next word, for most tokenizers.
+        return self._before.rstrip(" ")
+
+    def fill(self, text: str) -> str:
+        return self._before + text + self._after
+
+
+def fold_space(text: str) -> str:
+    """White space of any kind and length becomes one space; none at the ends."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def numbered(instructions: list[str]) -> str:
+    """The list that bootstrap shows the model to continue.
+
+    >>> numbered(["Name a  river.", "Translate:"])
+    '1. Name a river.\\n2. Translate\\n3.'
+    """
+    lines = [f"{i}. {fold_space(text).rstrip(':')}" for i, text in enumerate(instructions, 1)]
+    return "\n".join([*lines, f"{len(lines) + 1}."])
