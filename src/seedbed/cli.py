@@ -18,7 +18,7 @@ def run_stage(name: str) -> None:
     try:
         # A stage's libraries are imported only for that stage: `--help` stays quick.
         stage = import_module(f"seedbed.stages.{name}")
-        stage.run(params.load(name))
+        stage.run(params.load(name, stage.Params))
     except SeedbedError as error:
         print(f"seedbed {name}: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

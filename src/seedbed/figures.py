@@ -2,11 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from statistics import fmean
-
-METRICS = Path("metrics")
-PLOTS = Path("plots")
 
 
 def mean(values: Sequence[float]) -> float:

@@ -6,16 +6,14 @@ a parameter that a stage reads without declaring it fails at once, instead of go
 
 import difflib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from seedbed.errors import BadFile, BadParam
 from seedbed.llm.request import Sampling
-
-PARAMS = Path("params.yaml")
+from seedbed.paths import PARAMS
 
 
 class Section(BaseModel):
@@ -86,20 +84,20 @@ class Prepare(Section):
     seed: int
 
 
-class Params(BaseModel):
-    """The sections that a stage declares; the others are None."""
+# The sections of params.yaml.
+SECTIONS: dict[str, type[Section]] = {
+    "llm": Llm,
+    "bootstrap": Bootstrap,
+    "clf": Clf,
+    "instances": Instances,
+    "prepare": Prepare,
+}
 
-    model_config = Section.model_config
-
-    llm: Llm | None = None
-    bootstrap: Bootstrap | None = None
-    clf: Clf | None = None
-    instances: Instances | None = None
-    prepare: Prepare | None = None
+Declared = TypeVar("Declared", bound=Section)
 
 
-def load(stage: str) -> Params:
-    """The parameters that `stage` declares in dvc.yaml.
+def load(stage: str, sections: type[Declared]) -> Declared:
+    """The sections that `stage` declares in dvc.yaml.
 
     Raises:
         BadFile: params.yaml is missing or no YAML.
@@ -114,7 +112,7 @@ def load(stage: str) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadFile(PARAMS, " ".join(str(error).split()), "Mend the YAML there.") from None
     lines = _Lines(text)
-    known = list(Params.model_fields)
+    known = list(SECTIONS)
     for section in read_as_1_1 if isinstance(read_as_1_1, dict) else {}:
         if section not in known:
             raise _unknown(lines, (section,), known)
@@ -124,7 +122,7 @@ def load(stage: str) -> Params:
     from dvc.exceptions import DvcException
 
     try:
-        declared = dvc.api.params_show(str(PARAMS), stages=stage)
+        declared = dvc.api.params_show(stages=stage)
     except DvcException as error:
         raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
     for name, value in _leaves(declared):
@@ -139,7 +137,7 @@ def load(stage: str) -> Params:
                 'quotes around a text such as "no".',
             )
     try:
-        return Params.model_validate(declared)
+        return sections.model_validate(declared)
     except ValidationError as error:
         raise _explained(error, lines) from None
 
@@ -148,10 +146,9 @@ def _explained(error: ValidationError, lines: "_Lines") -> BadParam:
     first = error.errors()[0]
     name = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
-        model: Any = Params
-        for part in name[:-1]:
+        model: Any = SECTIONS[str(name[0])]
+        for part in name[1:-1]:
             model = model.model_fields[part].annotation
-            model = next((kind for kind in getattr(model, "__args__", [model])), model)
         return _unknown(lines, name, list(model.model_fields))
     expected = first["msg"][0].lower() + first["msg"][1:]
     value = first["input"]
@@ -171,7 +168,11 @@ def _unknown(lines: "_Lines", name: tuple[Any, ...], known: list[str]) -> BadPar
 
 def _leaves(data: Any, name: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     items = (
-        data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
     )
     empty = True
     for key, value in items:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from seedbed.errors import BadRow
 from seedbed.files import read_rows
+from seedbed.paths import SEED_TASKS
 from seedbed.records import SeedTask
-
-SEED_TASKS = Path("data/seed_tasks.jsonl")
 
 
 def read_seed_tasks(path: Path = SEED_TASKS) -> list[SeedTask]:

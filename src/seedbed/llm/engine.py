@@ -157,7 +157,7 @@ class Engine:
             response = await self._client.completions.with_raw_response.create(
                 model=model, **arguments
             )
-            return response.http_response.text
+            return str(response.http_response.text)
         except openai.APITimeoutError:
             raise errors.ServerFailed(where, "it does not answer in time") from None
         except openai.APIConnectionError as error:

@@ -10,29 +10,35 @@ first.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seedbed import draws
 from seedbed.errors import NothingNew, TooFewSeedTasks
-from seedbed.figures import METRICS, PLOTS, counts, histogram, mean, words
+from seedbed.figures import counts, histogram, mean, words
 from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Answer, Request
-from seedbed.params import Bootstrap, Params
+from seedbed.params import Bootstrap, Llm, Section
+from seedbed.paths import INSTRUCTIONS, METRICS, PLOTS, REJECTED_INSTRUCTIONS, SEED_TASKS
 from seedbed.progress import Progress
 from seedbed.records import Exchange, Instruction, RejectedInstruction
-from seedbed.seeds import SEED_TASKS, read_seed_tasks
+from seedbed.seeds import read_seed_tasks
 from seedbed.text.instructions import REASONS, refuser, split_numbered
 from seedbed.text.prompts import Prompt, numbered
 from seedbed.text.rouge import RougeIndex, closest
 
-INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
-REJECTED = Path("data/bootstrap/rejected.jsonl")
-
 # `surplus`: more came in the last round than were asked for.
 ALL_REASONS = (*REASONS, "too_similar", "surplus")
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    bootstrap: Bootstrap
+
 
 Advance = Callable[..., None]
 
@@ -52,7 +58,11 @@ class Grown:
 
 
 def grow(
-    seeds: list[str], params: Bootstrap, prompt: Prompt, ask: Ask, advance: Advance = lambda n, **_: None
+    seeds: list[str],
+    params: Bootstrap,
+    prompt: Prompt,
+    ask: Ask,
+    advance: Advance = lambda n, **_: None,
 ) -> Grown:
     """Grow exactly `params.num_instructions_to_generate` instructions from the seed instructions.
 
@@ -161,7 +171,7 @@ def judge_round(
     grown.completions += len(requests)
 
 
-def metrics(grown: Grown) -> dict:
+def metrics(grown: Grown) -> dict[str, Any]:
     """The stage's figures; nothing in them differs from run to run."""
     return {
         "accepted": len(grown.accepted),
@@ -207,7 +217,7 @@ def run(params: Params) -> None:
     write_files(
         {
             INSTRUCTIONS: map(to_line, grown.accepted),
-            REJECTED: map(to_line, grown.rejected),
+            REJECTED_INSTRUCTIONS: map(to_line, grown.rejected),
             METRICS / "bootstrap.json": to_json(metrics(grown)),
             PLOTS / "highest_similarity.json": to_json(
                 histogram(highest(grown), 0.05, "similarity")

@@ -5,19 +5,24 @@ their instances written the other way round. Its raw answer is kept; `is_yes` re
 """
 
 from collections import Counter
-from pathlib import Path
+from typing import Any
 
-from seedbed.figures import METRICS, counts, share
+from seedbed.figures import counts, share
 from seedbed.files import read_rows, to_json, to_line, write_files
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
-from seedbed.params import Clf, Params
+from seedbed.params import Clf, Llm, Section
+from seedbed.paths import CLASSIFIED, INSTRUCTIONS, METRICS
 from seedbed.progress import Progress
 from seedbed.records import ClassifiedInstruction, Instruction, is_yes
 from seedbed.text.prompts import Prompt
 
-INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
-CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    clf: Clf
 
 
 def classify(
@@ -34,7 +39,7 @@ def classify(
     ]
 
 
-def metrics(rows: list[ClassifiedInstruction]) -> dict:
+def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
     """The stage's figures. `unparsable`: neither yes nor no, which counts as no."""
     said = Counter(
         "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
@@ -56,7 +61,5 @@ def run(params: Params) -> None:
         open_engine(params.llm, progress.answered_row) as engine,
     ):
         rows = classify(instructions, params.clf, prompt, engine.ask)
-    write_files(
-        {CLASSIFIED: map(to_line, rows), METRICS / "clf.json": to_json(metrics(rows))}
-    )
+    write_files({CLASSIFIED: map(to_line, rows), METRICS / "clf.json": to_json(metrics(rows))})
     progress.finish(len(rows))

@@ -6,21 +6,25 @@ to one label (Self-Instruct, section 2.2).
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from seedbed.errors import BadFile, RowsDoNotMatch
-from seedbed.figures import METRICS, mean, share
+from seedbed.figures import mean, share
 from seedbed.files import read_rows, to_json, to_line, write_files
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
-from seedbed.params import Instances, Params
+from seedbed.params import Instances, Llm, Section
+from seedbed.paths import CLASSIFIED, INSTRUCTIONS, METRICS, RAW_INSTANCES
 from seedbed.progress import Progress
 from seedbed.records import ClassifiedInstruction, Exchange, Instruction, RawInstances, is_yes
 from seedbed.text.prompts import Prompt
 
-INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
-CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
-INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    instances: Instances
 
 
 @dataclass
@@ -63,9 +67,7 @@ def generate(
 ) -> list[RawInstances]:
     """One row a task, in order."""
     one_too_many = f"Example {params.max_instances_to_generate + 1}"
-    sampling = params.sampling.model_copy(
-        update={"stop": [one_too_many, *params.sampling.stop]}
-    )
+    sampling = params.sampling.model_copy(update={"stop": [one_too_many, *params.sampling.stop]})
     for_classification = sampling.model_copy(
         update={"max_tokens": params.classification_max_tokens}
     )
@@ -95,7 +97,7 @@ def generate(
     ]
 
 
-def metrics(rows: list[RawInstances], left_out: int) -> dict:
+def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
     """The stage's figures. Instructions in = rows + left_out."""
     answers = [row.instance_metadata.response["choices"][0] for row in rows]
     cut = sum(answer["finish_reason"] == "length" for answer in answers)
@@ -116,7 +118,7 @@ def run(params: Params) -> None:
     if not selected:
         raise BadFile(
             CLASSIFIED,
-            f"none of its {len(tasks)} instructions is for instances.tasks={params.instances.tasks}",
+            f"none of its {len(tasks)} instructions is of the kind {params.instances.tasks}",
             "Set instances.tasks to all, or generate more instructions.",
         )
     input_first = Prompt("input_first.txt", "instruction")
@@ -128,7 +130,7 @@ def run(params: Params) -> None:
         rows = generate(selected, params.instances, input_first, output_first, engine.ask)
     write_files(
         {
-            INSTANCES: map(to_line, rows),
+            RAW_INSTANCES: map(to_line, rows),
             METRICS / "instances.json": to_json(metrics(rows, len(tasks) - len(rows))),
         }
     )

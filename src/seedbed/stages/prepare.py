@@ -8,21 +8,25 @@ belongs to the instruction or the instance that it is for, so one more row chang
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from seedbed import draws
 from seedbed.errors import BadFile, TooFewInstructions
-from seedbed.figures import METRICS, PLOTS, counts, histogram, mean, share, words
+from seedbed.figures import counts, histogram, mean, share, words
 from seedbed.files import read_rows, to_json, to_line, write_files
-from seedbed.params import Params, Prepare
+from seedbed.params import Prepare, Section
+from seedbed.paths import METRICS, PLOTS, PREPARED, RAW_INSTANCES, SEED_TASKS
 from seedbed.progress import Progress
 from seedbed.records import GeneratedInstance, RawAnswer, RejectedInstance
-from seedbed.seeds import SEED_TASKS, read_seed_tasks
+from seedbed.seeds import read_seed_tasks
 from seedbed.text.finetuning import chat, encode
 from seedbed.text.instances import REASONS, judge, parse_input_first, parse_output_first
 
-INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
-FOLDER = Path("data/prepare")
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    prepare: Prepare
 
 
 @dataclass
@@ -51,6 +55,7 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
         chosen = draw.sample(sound, min(len(sound), params.max_instances_per_task))
         for i, ((given, output), reason) in enumerate(verdicts):
             if i in chosen:
+                assert output is not None  # else it would have had a reason
                 parsed.kept.append(
                     GeneratedInstance(instruction=row.instruction, input=given, output=output)
                 )
@@ -119,7 +124,7 @@ def seed_instances() -> Iterator[GeneratedInstance]:
             )
 
 
-def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict:
+def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str, Any]:
     """The stage's figures; lengths and shares are those of the finetuning data."""
     instances = [one.instance for one in training]
     return {
@@ -142,13 +147,13 @@ def run(params: Params) -> None:
     """Read raw instances, parse, encode; write data/prepare, metrics and plots."""
     own = params.prepare
     with Progress("prepare", None, "tasks") as progress:
-        parsed = parse(progress.over(read_rows(INSTANCES, RawAnswer)), own)
+        parsed = parse(progress.over(read_rows(RAW_INSTANCES, RawAnswer)), own)
         if not parsed.kept:
             raise BadFile(
-                INSTANCES,
+                RAW_INSTANCES,
                 f"none of its {parsed.tasks} completions holds a usable instance",
-                f"Look at its raw_instances: a model that keeps to the form of "
-                f"data/prompts/input_first.txt is needed.",
+                "Look at its raw_instances: a model that keeps to the form of "
+                "data/prompts/input_first.txt is needed.",
             )
         sampled = sample(parsed.kept, own)
         rows = sampled + list(seed_instances()) if own.include_seed_tasks else sampled
@@ -158,18 +163,18 @@ def run(params: Params) -> None:
         output_words = [len(one.output.split()) for one in instances]
         write_files(
             {
-                FOLDER / "all_generated_instances.jsonl": map(to_line, parsed.kept),
-                FOLDER / "sampled_generated_instances.jsonl": map(to_line, sampled),
-                FOLDER / "rejected.jsonl": map(to_line, parsed.rejected),
-                FOLDER / "finetuning.jsonl": (
+                PREPARED / "all_generated_instances.jsonl": map(to_line, parsed.kept),
+                PREPARED / "sampled_generated_instances.jsonl": map(to_line, sampled),
+                PREPARED / "rejected.jsonl": map(to_line, parsed.rejected),
+                PREPARED / "finetuning.jsonl": (
                     to_line({"prompt": one.prompt, "completion": one.completion})
                     for one in training
                 ),
-                FOLDER / "messages.jsonl": (
+                PREPARED / "messages.jsonl": (
                     to_line({"messages": chat(one.instruction, one.input, one.output)})
                     for one in instances
                 ),
-                FOLDER / "alpaca.jsonl": map(to_line, instances),
+                PREPARED / "alpaca.jsonl": map(to_line, instances),
                 METRICS / "prepare.json": to_json(metrics(parsed, len(rows), training)),
                 PLOTS / "input_words.json": to_json(histogram(input_words, 5, "words")),
                 PLOTS / "output_words.json": to_json(histogram(output_words, 5, "words")),

@@ -27,8 +27,8 @@ _INPUT = re.compile(r"Input\s*\d*\s*:")
 def parse_input_first(text: str) -> list[Pair]:
     """Pairs of a generation task.
 
-    >>> parse_input_first("Example 1\\nWord: hot\\nOutput: cold\\nExample 2\\nWord: up\\nOutput: down")
-    [('Word: hot', 'cold'), ('Word: up', 'down')]
+    >>> parse_input_first("Example 1\\nWord: hot\\nOutput: cold\\nExample 2\\nOutput: up")
+    [('Word: hot', 'cold'), ('', 'up')]
     >>> parse_input_first("Output: Good morning!")
     [('', 'Good morning!')]
     """
@@ -50,12 +50,12 @@ def _input_and_output(piece: str) -> Pair:
 
 
 def parse_output_first(text: str) -> list[Pair]:
-    """Pairs of a classification task: after each `Class label:` a line, the output, then the input.
+    """Pairs of a classification task: after `Class label:` its line, the output; then the input.
 
-    >>> parse_output_first("Class label: warm\\nDay: 25 degrees\\nClass label: cold\\nDay: 3 degrees")
-    [('Day: 25 degrees', 'warm'), ('Day: 3 degrees', 'cold')]
+    >>> parse_output_first("Class label: hot\\nDay: 35 °C\\nClass label: cold\\nDay: 3 °C")
+    [('Day: 35 °C', 'hot'), ('Day: 3 °C', 'cold')]
     """
-    pairs = []
+    pairs: list[Pair] = []
     for piece in text.split("Class label:")[1:]:
         label, _, rest = piece.strip().partition("\n")
         pairs.append((rest.strip(), label.strip()))

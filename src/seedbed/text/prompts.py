@@ -1,12 +1,10 @@
-"""Prompts are text files in data/prompts, with a {placeholder} where the stage fills something in."""
+"""Prompts: text files in data/prompts, with a {placeholder} for what the stage fills in."""
 
 import re
-from pathlib import Path
 
 from seedbed.errors import BadFile
 from seedbed.files import read_text
-
-FOLDER = Path("data/prompts")
+from seedbed.paths import PROMPTS
 
 
 class Prompt:
@@ -18,7 +16,7 @@ class Prompt:
 
     def __init__(self, name: str, placeholder: str):
         """Read data/prompts/`name`. Raises BadFile if it lacks the placeholder, or has two."""
-        path = FOLDER / name
+        path = PROMPTS / name
         parts = read_text(path).split("{" + placeholder + "}")
         if len(parts) != 2:
             raise BadFile(

@@ -23,7 +23,8 @@ _BLOCK_PAIRS = 4_000_000  # the most pairs whose scores are held at once
 
 def tokens(text: str) -> list[str]:
     """rouge-score's tokens: runs of a-z and 0-9 in the lower-cased text."""
-    return tokenize(text, None)
+    found: list[str] = tokenize(text, None)
+    return found
 
 
 class RougeIndex:
@@ -95,4 +96,4 @@ def closest(scores: np.ndarray, count: int) -> list[int]:
     else:
         positions = np.arange(len(scores))
     order = np.argsort(-scores[positions], kind="stable")
-    return positions[order][:count].tolist()
+    return [int(position) for position in positions[order][:count]]

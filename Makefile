@@ -1,0 +1,49 @@
+# Each target sets up what it needs, once: Python 3.11, make and git are enough.
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help repro test bench plots lint lock clean
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+
+repro: .venv/.ready        ## grow the data: run every stage that is out of date
+	dvc repro
+
+test: .venv/.dev-ready     ## pass the tests
+	pytest
+
+bench: .venv/.dev-ready    ## measure what the README quotes
+	PYTHONPATH=src python benchmarks/novelty.py
+	PYTHONPATH=src python benchmarks/prepare.py
+
+plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
+	python tools/draw_plots.py
+
+lint: .venv/.dev-ready     ## what the editor should have told you
+	ruff check .
+	ruff format --check .
+	mypy
+
+# The locks pin names, versions and hashes; where packages come from is the machine's affair.
+lock: .venv/.dev-ready     ## pin the dependencies anew
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --no-annotate -c requirements.lock \
+		pyproject.toml --group dev -o requirements-dev.lock
+
+clean:           ## remove the environment (never the response store)
+	rm -rf .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.ready: requirements.lock | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+.venv/.dev-ready: requirements-dev.lock .venv/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
