@@ -1,8 +1,9 @@
 # Each target sets up what it needs, once: Python 3.11, make and git are enough.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+.DEFAULT_GOAL := help
 .PHONY: help repro test bench plots lint lock clean
 
 help:            ## this list

@@ -1,5 +1,6 @@
 """What a person sees while a stage runs, and the one line that it ends with."""
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -24,7 +25,18 @@ class Progress:
         self._begun = time.monotonic()
         self._tally = Tally()
         self._counts: dict[str, int] = {}
-        self._bar = tqdm(total=total, desc=stage, unit=f" {unit}", dynamic_ncols=True, leave=False)
+        self._bar = tqdm(
+            total=total,
+            desc=stage,
+            unit=f" {unit}",
+            dynamic_ncols=True,
+            leave=False,
+            miniters=0,
+            # Rate and time left from the whole run: rows may come in bursts.
+            smoothing=0,
+            # A log is no screen: a line now and then is enough.
+            mininterval=0.1 if sys.stderr.isatty() else 10,
+        )
 
     def __enter__(self) -> "Progress":
         return self
@@ -60,21 +72,20 @@ class Progress:
         """Move on by `steps` rows and add to the `counts` shown, such as rejected=2."""
         for name, count in counts.items():
             self._counts[name] = self._counts.get(name, 0) + count
-        self._bar.update(steps)
-        self._show()
+        self._show(steps)
 
-    def _show(self) -> None:
+    def _show(self, steps: int = 0) -> None:
         tally = self._tally
         self._bar.set_postfix(
             {
                 **self._counts,
                 "sent": tally.sent,
                 "reused": tally.reused,
-                "tokens": f"{tally.prompt_tokens}+{tally.completion_tokens}",
+                "tokens": f"{tally.prompt_tokens} in {tally.completion_tokens} out",
             },
             refresh=False,
         )
-        self._bar.update(0)
+        self._bar.update(steps)
 
     def finish(self, rows: int) -> None:
         """Print the stage's last line, such as `clf · 40 rows · 40 sent · 0 reused · 12 s`."""

@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,17 +21,33 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.errors import BadModel, WriteFailed
-from seedbed.params import Llm
+from seedbed.params import Embedded, Llm
 
 PACKAGED = "gemma-3-270m-q4_k_m"
 
 
 @dataclass(frozen=True)
-class EmbeddedServer:
-    name: str
-    base_url: str
-    api_key: str
-    identity: Mapping[str, Any]
+class Model:
+    """A GGUF file and the settings to run it with."""
+
+    path: Path
+    sha256: str
+    settings: Embedded
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that can change an answer: see `seedbed.llm.request`."""
+        engine = f"xllamacpp {version('xllamacpp')}"
+        return {"engine": engine, "sha256": self.sha256, **self.settings.model_dump()}
+
+
+def find_model(llm: Llm) -> Model:
+    """The model that the parameters name. Raises as `model_file`."""
+    return Model(*model_file(llm.model), llm.embedded)
 
 
 def model_file(model: str) -> tuple[Path, str]:
@@ -77,20 +93,19 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def serve(llm: Llm) -> Iterator[EmbeddedServer]:
-    """Run the server for as long as the context lasts.
+def serve(model: Model) -> Iterator[tuple[str, str]]:
+    """Run the server for as long as the context lasts; gives its base URL and its key.
 
     Raises:
-        BadModel: the file is missing, no GGUF, or llama.cpp cannot load it.
+        BadModel: llama.cpp cannot load the file.
     """
     import xllamacpp
 
-    path, digest = model_file(llm.model)
-    own = llm.embedded
     key = secrets.token_hex(16)
+    own = model.settings
     params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.model_alias = {path.stem}
+    params.model.path = str(model.path)
+    params.model_alias = {model.name}
     params.api_keys = [key]
     params.hostnames = ["127.0.0.1"]
     params.ui = False
@@ -108,20 +123,11 @@ def serve(llm: Llm) -> Iterator[EmbeddedServer]:
         server = xllamacpp.Server(params)
     except RuntimeError:
         raise BadModel(
-            llm.model,
+            str(model.path),
             f"llama.cpp (xllamacpp {version('xllamacpp')}) cannot load it",
             "The file may be cut short, or of an architecture that this version does not know.",
         ) from None
     try:
-        yield EmbeddedServer(
-            name=path.stem,
-            base_url=f"{server.listening_address}/v1",
-            api_key=key,
-            identity={
-                "engine": f"xllamacpp {version('xllamacpp')}",
-                "sha256": digest,
-                **own.model_dump(),
-            },
-        )
+        yield f"{server.listening_address}/v1", key
     finally:
         del server  # stops it

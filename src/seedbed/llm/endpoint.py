@@ -1,8 +1,8 @@
 """Where the requests go: the embedded server, or whatever OPENAI_BASE_URL names."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,18 +18,21 @@ OPENAI = "https://api.openai.com/v1"
 class Endpoint:
     """A server to send requests to.
 
-    address: the URL without user, password and query: for messages and keys.
+    address: what messages call it; no user, password or query is in it.
+    model: the name that the server knows the model by.
     identity: all that can change its answers, see `seedbed.llm.request`.
+    concurrency: requests in flight at most.
+    connect: gives base URL and key; the first call starts the embedded server, so that a run
+        which needs no new answer does not wait for it.
     one_slot: whether it is an embedded server with one slot, which gives the same bytes every
         time if it is asked in the way of `seedbed.llm.engine`.
     """
 
-    base_url: str
-    api_key: str
-    model: str
     address: str
+    model: str
     identity: Mapping[str, Any]
     concurrency: int
+    connect: Callable[[], tuple[str, str]]
     embedded: bool = False
     one_slot: bool = False
 
@@ -70,17 +73,16 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
     key = os.environ.get("OPENAI_API_KEY", "")
     local = llm.model == embedded.PACKAGED or llm.model.endswith(".gguf")
     if not url and local:
-        slots = llm.embedded.slots
-        with embedded.serve(llm) as server:
+        model = embedded.find_model(llm)
+        with ExitStack() as running:
             yield Endpoint(
-                base_url=server.base_url,
-                api_key=server.api_key,
-                model=server.name,
-                address=f"the embedded server ({server.name})",
-                identity=server.identity,
-                concurrency=slots,
+                address=f"the embedded server ({model.name})",
+                model=model.name,
+                identity=model.identity,
+                concurrency=llm.embedded.slots,
+                connect=lambda: running.enter_context(embedded.serve(model)),
                 embedded=True,
-                one_slot=slots == 1,
+                one_slot=llm.embedded.slots == 1,
             )
         return
     if not url:
@@ -96,11 +98,10 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
         raise BadEnvironment("OPENAI_BASE_URL", without_secrets(url), "http(s)://host[:port]/v1")
     address = without_secrets(url)
     yield Endpoint(
-        base_url=url,
-        # The client wants one; servers without keys ignore it.
-        api_key=key or "none",
-        model=llm.model,
         address=address,
+        model=llm.model,
         identity={"server": address, "name": llm.model},
         concurrency=number_from_env("SEEDBED_CONCURRENCY", 8),
+        # The client wants a key; servers without keys ignore it.
+        connect=lambda: (url, key or "none"),
     )

@@ -34,17 +34,25 @@ class Engine:
         self._on_answer = on_answer
         self._primed: str | None = None
         self._runner = asyncio.Runner()
-        self._client = openai.AsyncOpenAI(
-            base_url=endpoint.base_url,
-            api_key=endpoint.api_key,
-            max_retries=number_from_env("SEEDBED_MAX_RETRIES", 3, least=0),
-            timeout=number_from_env("SEEDBED_TIMEOUT", 600),
-            # A proxy is for the way out, never for the server in this process.
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=not endpoint.embedded),
-        )
+        self._made: openai.AsyncOpenAI | None = None
+
+    @property
+    def _client(self) -> openai.AsyncOpenAI:
+        if self._made is None:
+            base_url, key = self._endpoint.connect()
+            self._made = openai.AsyncOpenAI(
+                base_url=base_url,
+                api_key=key,
+                max_retries=number_from_env("SEEDBED_MAX_RETRIES", 3, least=0),
+                timeout=number_from_env("SEEDBED_TIMEOUT", 600),
+                # A proxy is for the way out, never for the server in this process.
+                http_client=openai.DefaultAsyncHttpxClient(trust_env=not self._endpoint.embedded),
+            )
+        return self._made
 
     def close(self) -> None:
-        self._runner.run(self._client.close())
+        if self._made:
+            self._runner.run(self._made.close())
         self._runner.close()
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
