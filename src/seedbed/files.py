@@ -7,6 +7,7 @@ complete, so nothing is ever half-written.
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,9 @@ Row = TypeVar("Row", bound=BaseModel)
 def problem_of(error: ValidationError) -> tuple[str, str]:
     """Name and say the first thing that pydantic found wrong: ("instances.0.output", "…")."""
     first = error.errors()[0]
-    return ".".join(str(part) for part in first["loc"]), first["msg"]
+    return ".".join(str(part) for part in first["loc"]), re.sub(
+        r" at line \d+ column (\d+)", r" (column \1)", first["msg"]
+    )
 
 
 def read_text(path: Path) -> str:
@@ -35,6 +38,8 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
+    except OSError as error:
+        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
     except UnicodeDecodeError as error:
         raise BadFile(path, f"not UTF-8 (byte {error.start})", "Save it as UTF-8.") from None
 
@@ -59,6 +64,8 @@ def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
                     raise BadRow(path, number, where + message, shape) from None
     except FileNotFoundError:
         raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
+    except OSError as error:
+        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
     if number == 0:
         raise BadFile(path, "empty", shape)
 

@@ -6,7 +6,7 @@ a parameter that a stage reads without declaring it fails at once, instead of go
 
 import difflib
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
@@ -50,8 +50,8 @@ class Bootstrap(Section):
     capitalize: bool
     min_words: int = Field(ge=0)
     max_words: PositiveInt
-    refused_words: list[str]
-    refused_prefixes: list[str]
+    refused_words: list[Annotated[str, Field(min_length=1)]]
+    refused_prefixes: list[Annotated[str, Field(min_length=1)]]
     refuse_non_ascii: bool
     sampling: Sampling
     seed: int
@@ -111,7 +111,20 @@ def load(stage: str, sections: type[Declared]) -> Declared:
         raise BadFile(PARAMS, "no such file", "Run Seedbed from the project's folder.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadFile(PARAMS, " ".join(str(error).split()), "Mend the YAML there.") from None
+    if not isinstance(read_as_1_1, dict):
+        raise BadFile(PARAMS, "holds no parameters", f"It has the sections {', '.join(SECTIONS)}.")
     lines = _Lines(text)
+    if twice := lines.twice():
+        raise BadParam(PARAMS, *twice, "stands there twice", "Remove one of them.")
+    for name, value in _leaves(read_as_1_1):
+        if not isinstance(value, str | int | float | list | dict | None):
+            raise BadParam(
+                PARAMS,
+                lines.of(name),
+                ".".join(map(str, name)),
+                f"YAML reads it as a {type(value).__name__}",
+                "Write quotes around it if it is a text.",
+            )
     known = list(SECTIONS)
     for section in read_as_1_1 if isinstance(read_as_1_1, dict) else {}:
         if section not in known:
@@ -143,9 +156,11 @@ def load(stage: str, sections: type[Declared]) -> Declared:
 
 
 def _explained(error: ValidationError, lines: "_Lines") -> BadParam:
-    first = error.errors()[0]
+    errors = error.errors()
+    # A name that is misspelt is also one that is missing: say the former.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     name = tuple(first["loc"])
-    if first["type"] == "extra_forbidden":
+    if first["type"] == "extra_forbidden" and len(name) > 1:
         model: Any = SECTIONS[str(name[0])]
         for part in name[1:-1]:
             model = model.model_fields[part].annotation
@@ -196,6 +211,21 @@ class _Lines:
 
     def __init__(self, text: str):
         self._root = yaml.compose(text)
+
+    def twice(self) -> tuple[int, str] | None:
+        """Line and name of the first parameter whose name stands twice in its section."""
+        todo: list[tuple[yaml.Node | None, str]] = [(self._root, "")]
+        while todo:
+            node, name = todo.pop()
+            if isinstance(node, yaml.MappingNode):
+                seen = set()
+                for key, value in node.value:
+                    full = f"{name}.{key.value}".lstrip(".")
+                    if key.value in seen:
+                        return key.start_mark.line + 1, full
+                    seen.add(key.value)
+                    todo.append((value, full))
+        return None
 
     def of(self, name: tuple[Any, ...]) -> int:
         """The line of a parameter, counted from 1; of its section if it is missing."""

@@ -23,7 +23,7 @@ class SeedTask(Record):
 
     id: str
     name: str
-    instruction: str = Field(min_length=1)
+    instruction: str = Field(pattern=r"\S")
     instances: list[Instance] = Field(min_length=1)
     is_classification: bool
 

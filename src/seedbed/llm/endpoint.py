@@ -58,6 +58,15 @@ def without_secrets(url: str) -> str:
     return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
 
 
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Reading the port raises if it is none.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 @contextmanager
 def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
     """The endpoint that the parameters and the environment name; an embedded server stops after.
@@ -94,8 +103,8 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
                 "OPENAI_BASE_URL, for OpenAI's own models OPENAI_API_KEY.",
             )
         url = OPENAI
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise BadEnvironment("OPENAI_BASE_URL", without_secrets(url), "http(s)://host[:port]/v1")
+    if not _is_url(url):
+        raise BadEnvironment("OPENAI_BASE_URL", url.rpartition("@")[2], "http(s)://host[:port]/v1")
     address = without_secrets(url)
     yield Endpoint(
         address=address,

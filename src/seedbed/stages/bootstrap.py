@@ -83,7 +83,7 @@ def grow(
     )
     rounds_without_new = 0
     while len(grown.accepted) < params.num_instructions_to_generate:
-        requests = draw_requests(grown, seeds, params, prompt)
+        requests = draw_requests(grown.completions, seeds, pool[len(seeds) :], params, prompt)
         accepted, rejected = len(grown.accepted), len(grown.rejected)
         judge_round(grown, requests, ask(requests), params, refuse, pool, index)
         new = len(grown.accepted) - accepted
@@ -100,13 +100,16 @@ def grow(
 
 
 def draw_requests(
-    grown: Grown, seeds: list[str], params: Bootstrap, prompt: Prompt
+    first: int, seeds: list[str], machine: list[str], params: Bootstrap, prompt: Prompt
 ) -> list[Request]:
-    """The requests of the next round. Each draw belongs to the request's number in the run."""
-    machine = [row.instruction for row in grown.accepted]
+    """The requests of a round, numbered from `first` on in the run.
+
+    Each shows hand-written instructions and a few machine-written ones, in an order of its own;
+    its draws belong to its number.
+    """
     from_machine = min(len(machine), params.num_machine_prompt_instructions)
     requests = []
-    for number in range(grown.completions, grown.completions + params.request_batch_size):
+    for number in range(first, first + params.request_batch_size):
         draw = draws.generator(params.seed, "prompt", number)
         shown = draw.sample(machine, from_machine)
         shown += draw.sample(seeds, params.num_prompt_instructions - from_machine)
@@ -135,16 +138,15 @@ def judge_round(
             texts = split_numbered(answer.text, params.capitalize)
             pieces += [(text, origin, refuse(text)) for text in texts]
 
-    before = len(index)
     sound = [text for text, _, reason in pieces if reason is None]
-    rows = iter(index.scores(sound))
+    with_pool, with_each_other = index.scores(sound), RougeIndex(sound).scores(sound)
+    taken: list[int] = []  # which of the sound ones were accepted
+    row = -1
     for text, origin, reason in pieces:
         if reason is None:
             # Against the pool as it stood before the round, then against this round's own.
-            scores = next(rows)
-            if len(index) > before:
-                own = index.scores([text], start=before)[0]
-                scores = np.concatenate([scores, own])
+            row += 1
+            scores = np.concatenate([with_pool[row], with_each_other[row, taken]])
             if scores.max(initial=0.0) > params.rouge_threshold:
                 reason = "too_similar"
         if len(grown.accepted) == params.num_instructions_to_generate:
@@ -165,6 +167,7 @@ def judge_round(
                 request_idx=grown.rounds,
             )
         )
+        taken.append(row)
         pool.append(text)
         index.add(text)
     grown.rounds += 1

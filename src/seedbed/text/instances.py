@@ -19,7 +19,8 @@ REASONS = (
 
 Pair = tuple[str, str | None]  # (input, output); None where the text names no output
 
-_EXAMPLE = re.compile(r"Example\s?\d*\.?")
+# At the beginning of a line and with its number: the word alone may stand in any text.
+_EXAMPLE = re.compile(r"^[ \t]*Example\s?\d+\.?", re.MULTILINE)
 _OUTPUT = re.compile(r"Output\s*\d*\s*:")
 _INPUT = re.compile(r"Input\s*\d*\s*:")
 

@@ -43,7 +43,7 @@ def refuser(
 ) -> Callable[[str], str | None]:
     """A function that gives the reason why a piece is refused, one of REASONS, or None."""
     either = "|".join(re.escape(word) for word in refused_words)
-    words = re.compile(rf"\b(?:{either})\b", re.IGNORECASE) if either else None
+    words = re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE) if either else None
 
     def reason(piece: str) -> str | None:
         if not piece:

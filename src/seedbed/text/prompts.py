@@ -48,5 +48,5 @@ def numbered(instructions: list[str]) -> str:
     >>> numbered(["Name a  river.", "Translate:"])
     '1. Name a river.\\n2. Translate\\n3.'
     """
-    lines = [f"{i}. {fold_space(text).rstrip(':')}" for i, text in enumerate(instructions, 1)]
+    lines = [f"{i}. {fold_space(text).rstrip(': ')}" for i, text in enumerate(instructions, 1)]
     return "\n".join([*lines, f"{len(lines) + 1}."])

@@ -1,82 +1,130 @@
-"""Exact ROUGE-L F1 of a text against a growing pool of texts, fast.
+"""Exact ROUGE-L F1 of texts against a growing pool of texts, fast.
 
-Every distinct token gets a code point of its own, so that a text becomes a short string and the
-longest common subsequence of two token lists is that of two strings, which rapidfuzz computes
-with bit-parallel arithmetic for many pairs at once (Hyyrö 2004). Tokens are those of the
-rouge-score package without a stemmer, and the F1 is computed from the lengths with the same
-floating-point operations in the same order as that package does, so the scores are bit for bit
+ROUGE-L asks for the longest common subsequence of two token lists. For a few texts at a time,
+only the tokens that they hold can matter: each of these gets a code point, every other token of
+the pool is dropped, and what is left of a pool's text is a short string. rapidfuzz finds the
+subsequences of many such strings at once with bit-parallel arithmetic (Hyyrö 2004), fastest while
+all code points fit a byte.
+
+Tokens are those of the rouge-score package without a stemmer, and F1 is computed from the lengths
+with the same floating-point operations in the same order as there, so the scores are bit for bit
 its own: `tests/test_rouge.py` holds that.
 """
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 from rouge_score.tokenize import tokenize
 
+# Texts are scored in blocks: as many as keep to one byte, and so many at most.
+_CODES, _BLOCK = 254, 64
 # UTF-16 surrogates are code points that no string may hold.
 _SURROGATES = range(0xD800, 0xE000)
-_UNKNOWN = chr(0)
-_BLOCK_PAIRS = 4_000_000  # the most pairs whose scores are held at once
+_UTF_32 = f"utf-32-{sys.byteorder[0]}e"  # numpy's bytes
+# The code points of a token that the pool does not have, which matches nothing there, and of
+# the end of a text; those of tokens follow.
+_UNKNOWN, _END, _FIRST = 0, 1, 2
 
 
-def tokens(text: str) -> list[str]:
+@lru_cache(maxsize=1024)  # a text is asked about several times within a round
+def tokens(text: str) -> tuple[str, ...]:
     """rouge-score's tokens: runs of a-z and 0-9 in the lower-cased text."""
-    found: list[str] = tokenize(text, None)
-    return found
+    return tuple(tokenize(text, None))
 
 
 class RougeIndex:
     """A pool of texts that others are scored against."""
 
     def __init__(self, texts: Iterable[str] = ()):
-        self._code_point: dict[str, str] = {}
-        self._encoded: list[str] = []
-        self._lengths = np.empty(1024, dtype=np.int64)
+        self._id = {"": 0}  # token → its number; the empty one, which no text has, ends a text
+        # The tokens of all texts in a row, each text with its end, and how many each has; both
+        # arrays have room for more.
+        self._flat, self._used = np.zeros(1 << 14, dtype=np.uint32), 0
+        self._lengths, self._size = np.zeros(1 << 10, dtype=np.int64), 0
         for text in texts:
             self.add(text)
 
     def __len__(self) -> int:
-        return len(self._encoded)
-
-    def _encode(self, text: str) -> str:
-        # A token that the pool does not have matches nothing in it, whichever it is.
-        return "".join([self._code_point.get(token, _UNKNOWN) for token in tokens(text)])
+        return self._size
 
     def add(self, text: str) -> None:
         """Put one text into the pool."""
-        if len(self) == len(self._lengths):
-            self._lengths = np.resize(self._lengths, 2 * len(self))
-        for token in tokens(text):
-            if token not in self._code_point:
-                code = 1 + len(self._code_point)
-                skip = len(_SURROGATES) if code >= _SURROGATES.start else 0
-                self._code_point[token] = chr(code + skip)
-        encoded = self._encode(text)
-        self._lengths[len(self)] = len(encoded)
-        self._encoded.append(encoded)
+        ids = [self._id.setdefault(token, len(self._id)) for token in (*tokens(text), "")]
+        end = self._used + len(ids)
+        while end > len(self._flat):
+            self._flat = np.concatenate([self._flat, np.zeros_like(self._flat)])
+        if self._size == len(self._lengths):
+            self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
+        self._flat[self._used : end] = ids
+        self._lengths[self._size] = len(ids) - 1
+        self._used, self._size = end, self._size + 1
 
-    def scores(self, texts: Sequence[str], start: int = 0) -> np.ndarray:
-        """ROUGE-L F1 of each text against the pool's texts from `start` on.
+    def scores(self, texts: Sequence[str]) -> np.ndarray:
+        """ROUGE-L F1 of each text against each of the pool.
 
         Returns:
-            float64 of shape (len(texts), len(self) - start), each in 0..1.
+            float64 of shape (len(texts), len(self)), each in 0..1.
         """
-        queries = [self._encode(text) for text in texts]
-        pool = self._encoded[start:]
-        lengths = self._lengths[start : len(self)]
-        result = np.empty((len(queries), len(pool)))
-        step = max(1, _BLOCK_PAIRS // max(1, len(pool)))
-        for first in range(0, len(queries), step):
-            block = queries[first : first + step]
-            common = cdist(block, pool, scorer=LCSseq.similarity, dtype=np.int32)
-            own = np.array([[len(query)] for query in block])
-            result[first : first + step] = f1(common, lengths, own)
+        lengths = self._lengths[: self._size]
+        result = np.empty((len(texts), len(lengths)))
+        row = 0
+        for block in _blocks(tokens(text) for text in texts):
+            targets, pool = self._encode(block)
+            common = cdist(targets, pool, scorer=LCSseq.similarity, dtype=np.int32)
+            for target, lcs in zip(targets, common, strict=True):
+                result[row] = _f1_of_one(lcs, lengths, len(target))
+                row += 1
         return result
 
+    def _encode(self, block: list[tuple[str, ...]]) -> tuple[list[str], list[str]]:
+        """The texts of a block, and the pool's, over the block's own alphabet."""
+        known = dict.fromkeys(t for text in block for t in text if t in self._id)
+        codes = np.arange(_FIRST, _FIRST + len(known))
+        codes[codes >= _SURROGATES.start] += len(_SURROGATES)
+        narrow = len(known) <= _CODES
+        code_of_id = np.zeros(len(self._id), dtype=np.uint8 if narrow else np.uint32)
+        code_of_id[[self._id[token] for token in known]] = codes
+        code_of_id[self._id[""]] = _END
 
-def f1(common: np.ndarray, candidate: np.ndarray, target: np.ndarray) -> np.ndarray:
+        coded = code_of_id[self._flat[: self._used]]
+        text = coded[coded != 0].tobytes().decode("latin-1" if narrow else _UTF_32)
+        pool = text.split(chr(_END))[:-1]
+
+        code = dict(zip(known, codes.tolist(), strict=True))
+        targets = ["".join([chr(code.get(token, _UNKNOWN)) for token in text]) for text in block]
+        return targets, pool
+
+
+def _blocks(texts: Iterable[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
+    """Texts together as long as they are not too many and their distinct tokens fit a byte."""
+    block: list[tuple[str, ...]] = []
+    distinct: set[str] = set()
+    for text in texts:
+        if block and (len(block) == _BLOCK or len(distinct | set(text)) > _CODES):
+            yield block
+            block, distinct = [], set()
+        block.append(text)
+        distinct.update(text)
+    if block:
+        yield block
+
+
+def _f1_of_one(common: np.ndarray, candidates: np.ndarray, target: int) -> np.ndarray:
+    """`f1` of one target, by table: most pairs repeat the three lengths of another pair, and to
+    look their score up is cheaper than to compute it.
+    """
+    wide = 1 + int(candidates.max(initial=0))
+    if (target + 1) * wide > len(candidates):
+        return f1(common, candidates, target)
+    table = f1(np.arange(target + 1)[:, np.newaxis], np.arange(wide), target)
+    return np.asarray(table.ravel()[common * wide + candidates])
+
+
+def f1(common: np.ndarray, candidate: np.ndarray, target: int) -> np.ndarray:
     """F1 from lengths in tokens: of the common subsequence, the candidate and the target.
 
     rouge-score's `2 * p * r / (p + r)`, in that order; 0 where nothing is in common.

@@ -1,0 +1,240 @@
+"""What the tests share: copies of the project, a counting way to a real model, a faulty server."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+BIN = Path(sys.executable).parent
+
+
+class Project:
+    """A copy of the project's files in a git repository of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        names = _git(ROOT, "ls-files", "-co", "--exclude-standard", "-z").split("\0")
+        for name in filter(None, names):
+            if (ROOT / name).is_file():  # not what is deleted but not committed yet
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        _git(folder, "init", "-q")
+        self.commit("Copy the project")
+
+    def commit(self, message: str) -> None:
+        _git(self.folder, "add", "-A")
+        me = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+        _git(self.folder, *me, "commit", "-q", "--allow-empty", "-m", message)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        own = ("SEEDBED_", "OPENAI_", "DVC_", "GIT_")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+        return clean | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | more
+
+    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project; output and errors come as one text, in `stdout`."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment(**more),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    def stage(self, name: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.run("python", "-m", "seedbed", name, PYTHONPATH="src", **more)
+
+    def start_stage(self, name: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["python", "-m", "seedbed", name],
+            cwd=self.folder,
+            env=self.environment(PYTHONPATH="src", **more),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+    def rows(self, name: str) -> list[dict]:
+        return [json.loads(line) for line in self.read(name).splitlines()]
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text, f"{name} has no {old!r}"
+        path.write_text(text.replace(old, new))
+
+    def shrink(self, instructions: int = 6) -> None:
+        """Make the default experiment small enough for a test."""
+        self.replace(
+            "params.yaml",
+            "num_instructions_to_generate: 40",
+            f"num_instructions_to_generate: {instructions}",
+        )
+        self.replace("params.yaml", "max_tokens: 350", "max_tokens: 80")
+        self.replace(
+            "params.yaml", "classification_max_tokens: 300", "classification_max_tokens: 80"
+        )
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Callable[[str], Project]:
+    return lambda name: Project(tmp_path / name)
+
+
+@pytest.fixture
+def project(new_project: Callable[[str], Project]) -> Project:
+    return new_project("project")
+
+
+class Reply(Exception):
+    """Raised by a handler of `serving`: answer with this status and body."""
+
+    def __init__(self, status: int, body: str, headers: dict[str, str] | None = None):
+        self.status, self.body, self.headers = status, body, headers or {}
+
+
+class Cut(Exception):
+    """Raised by a handler of `serving`: close the connection without an answer."""
+
+
+@contextmanager
+def serving(answer: Callable[[dict, Message], dict]) -> Iterator[str]:
+    """An HTTP server on loopback that answers completion requests with `answer(body, headers)`.
+
+    Gives the base URL.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                self._send(200, json.dumps(answer(body, self.headers)), {})
+            except Reply as reply:
+                self._send(reply.status, reply.body, reply.headers)
+            except Cut:
+                self.close_connection = True
+            except BrokenPipeError:
+                pass  # the client was killed
+
+        def do_GET(self) -> None:
+            models = {"object": "list", "data": [{"id": "served-model", "object": "model"}]}
+            self._send(200, json.dumps(models), {})
+
+        def _send(self, status: int, text: str, headers: dict[str, str]) -> None:
+            data = text.encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def completion(text: str, finish_reason: str = "stop") -> dict:
+    """A response body of the completions API."""
+    return {
+        "id": f"cmpl-{time.monotonic_ns()}",
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": "served-model",
+        "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+    }
+
+
+class CountedModel:
+    """The real model server with a counter before it: what was asked, in order."""
+
+    def __init__(self, base_url: str):
+        self.base_url = base_url
+        self.bodies: list[dict] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"OPENAI_BASE_URL": self.base_url, "SEEDBED_CONCURRENCY": "1"}
+
+
+@pytest.fixture(scope="session")
+def model_server() -> Iterator[tuple[str, str]]:
+    """llama.cpp's server with the packaged model: base URL and key."""
+    from seedbed.llm import embedded
+    from seedbed.params import Embedded
+
+    path, digest = embedded.model_file(embedded.PACKAGED)
+    settings = Embedded(context=4096, slots=1, threads=2)
+    with embedded.serve(embedded.Model(path, digest, settings)) as server:
+        yield server
+
+
+@pytest.fixture
+def counted_model(model_server: tuple[str, str]) -> Iterator[CountedModel]:
+    base_url, key = model_server
+    counted = CountedModel("")
+
+    def forward(body: dict, _: Message) -> dict:
+        counted.bodies.append(body)
+        request = urllib.request.Request(
+            f"{base_url}/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+        )
+        with urllib.request.urlopen(request) as response:
+            return json.load(response)
+
+    with serving(forward) as address:
+        counted.base_url = address
+        yield counted
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Until the condition holds. Fails if the process ends first."""
+    while not condition():
+        assert process.poll() is None, f"it ended too early: {process.communicate()[0]}"
+        time.sleep(0.01)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL

@@ -1,0 +1,198 @@
+"""What is wrong with the input is told before anything is asked or written."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project
+
+SEEDS = "data/seed_tasks.jsonl"
+LINES = (ROOT / SEEDS).read_bytes().splitlines(keepends=True)
+FIELDS = "id, name, instruction, instances, is_classification"
+
+
+def nobody_there() -> str:
+    """The address of a server that is not running."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+
+
+def run_bootstrap(project: Project, **environment: str) -> str:
+    """Run the real command where no model can answer; give what it said.
+
+    Whatever is wrong, it must fail with a message and write nothing.
+    """
+    before = project.run("git", "status", "--porcelain").stdout
+    environment = {"OPENAI_BASE_URL": nobody_there(), "SEEDBED_MAX_RETRIES": "0"} | environment
+    done = project.stage("bootstrap", **environment)
+    assert done.returncode == 1, done.stdout
+    assert "Traceback" not in done.stdout, done.stdout
+    assert project.run("git", "status", "--porcelain").stdout == before
+    assert [path.name for path in (project.folder / "data/bootstrap").iterdir()] == [".gitignore"]
+    return done.stdout
+
+
+def refusal(project: Project, **environment: str) -> str:
+    """What it said without having come as far as to ask the server."""
+    output = run_bootstrap(project, **environment)
+    assert "no answer from" not in output
+    return output
+
+
+def assert_refused(project: Project, *said: str, **environment: str) -> None:
+    output = refusal(project, **environment)
+    for part in said:
+        assert part in output
+
+
+@pytest.fixture(scope="module")
+def one_copy(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("bad-input") / "project")
+
+
+@pytest.fixture
+def project(one_copy: Project) -> Iterator[Project]:
+    """The same copy for every test, as it was."""
+    yield one_copy
+    one_copy.run("git", "reset", "-q", "--hard")
+    one_copy.run("git", "clean", "-q", "-f", "-d")
+
+
+def test_with_good_input_it_comes_as_far_as_the_server(project: Project) -> None:
+    assert "no answer from http://127.0.0.1:" in run_bootstrap(project)
+
+
+# --- the seed tasks
+
+
+def changed(**fields: object) -> bytes:
+    return json.dumps(json.loads(LINES[2]) | fields).encode() + b"\n"
+
+
+def third(line: bytes) -> bytes:
+    """The seed tasks with another third line."""
+    return b"".join([*LINES[:2], line, *LINES[3:]])
+
+
+def without(field: str) -> bytes:
+    task = json.loads(LINES[2])
+    del task[field]
+    return json.dumps(task).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(third(LINES[2][:-20] + b"\n"), [f"{SEEDS}:3: ", FIELDS], id="broken line"),
+        pytest.param(third(b"\n"), [f"{SEEDS}:3: ", FIELDS], id="blank line"),
+        pytest.param(third(without("name")), [f"{SEEDS}:3: field name", FIELDS], id="no name"),
+        pytest.param(
+            third(changed(is_classification="no")),
+            [f"{SEEDS}:3: field is_classification", "boolean", FIELDS],
+            id="wrong type",
+        ),
+        pytest.param(
+            third(changed(instances=[])), [f"{SEEDS}:3: field instances", FIELDS], id="no instance"
+        ),
+        pytest.param(
+            third(changed(instruction=" \t")),
+            [f"{SEEDS}:3: field instruction", FIELDS],
+            id="blank instruction",
+        ),
+        pytest.param(
+            third(changed(id=json.loads(LINES[0])["id"])),
+            [f"{SEEDS}:3: id", "line 1", "Give it its own"],
+            id="duplicate id",
+        ),
+        pytest.param(
+            third(LINES[2].replace(b'"name": "', b'"name": "\xff')),
+            [f"{SEEDS}:3: ", FIELDS],
+            id="not UTF-8",
+        ),
+        pytest.param(
+            b"".join(LINES[:5]), [f"{SEEDS}: 5 seed tasks", "show 8", "Add tasks"], id="too few"
+        ),
+        pytest.param(b"", [f"{SEEDS}: empty", FIELDS], id="empty"),
+        pytest.param(None, [f"{SEEDS}: no such file", "Check the path"], id="missing"),
+    ],
+)
+def test_bad_seed_tasks_are_refused(
+    project: Project, content: bytes | None, said: list[str]
+) -> None:
+    path = project.folder / SEEDS
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert_refused(project, *said)
+
+
+def test_too_few_classification_seeds_are_counted_apart(project: Project) -> None:
+    tasks = [line for line in LINES if not json.loads(line)["is_classification"]]
+    (project.folder / SEEDS).write_bytes(b"".join(tasks[:20]))
+    project.replace(
+        "params.yaml", "use_clf_seed_tasks_only: false", "use_clf_seed_tasks_only: true"
+    )
+    assert_refused(project, f"{SEEDS}: 0 classification seed tasks", "show 8")
+
+
+# --- the prompt
+
+
+def test_a_prompt_that_is_missing_is_refused(project: Project) -> None:
+    (project.folder / "data/prompts/bootstrap.txt").unlink()
+    assert_refused(project, "data/prompts/bootstrap.txt: no such file", "Check the path")
+
+
+# --- the model
+
+
+def write_gguf(path: Path) -> None:
+    path.write_bytes(b"GGUF" + bytes(4096))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        pytest.param(lambda path: None, ["no such file", "Check the path"], id="missing"),
+        pytest.param(
+            lambda path: path.write_text("I am no model."), ["not a GGUF", "Convert"], id="text"
+        ),
+        pytest.param(write_gguf, ["cannot load it", "cut short"], id="truncated"),
+    ],
+)
+def test_a_model_that_cannot_be_run_is_refused(
+    project: Project, make: Callable[[Path], object], said: list[str]
+) -> None:
+    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: my-model.gguf")
+    make(project.folder / "my-model.gguf")
+    assert_refused(project, "llm.model", "my-model.gguf", *said, OPENAI_BASE_URL="")
+
+
+def test_a_model_that_nobody_serves_is_refused(project: Project) -> None:
+    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: gpt-9")
+    said = ("llm.model: gpt-9", ".gguf", "OPENAI_BASE_URL", "OPENAI_API_KEY")
+    assert_refused(project, *said, OPENAI_BASE_URL="")
+
+
+# --- the environment
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("OPENAI_BASE_URL", "not a url", "http(s)://host[:port]/v1"),
+        ("OPENAI_BASE_URL", "http://localhost:port/v1", "http(s)://host[:port]/v1"),
+        ("OPENAI_BASE_URL", "http://localhost:99999/v1", "http(s)://host[:port]/v1"),
+        ("OPENAI_BASE_URL", "http://[::1/v1", "http(s)://host[:port]/v1"),
+        ("SEEDBED_CONCURRENCY", "zero", "a whole number of at least 1"),
+        ("SEEDBED_MAX_RETRIES", "-1", "a whole number of at least 0"),
+    ],
+)
+def test_a_bad_environment_variable_is_named(
+    project: Project, name: str, value: str, expected: str
+) -> None:
+    assert_refused(project, f"environment variable {name}=", expected, **{name: value})

@@ -1,0 +1,313 @@
+"""The engine against a server that does what a real one does only on a bad day."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from email.message import Message
+from pathlib import Path
+from threading import Event, Lock
+
+import pytest
+from conftest import Cut, Reply, completion, serving
+
+from seedbed import errors
+from seedbed.llm.endpoint import open_endpoint
+from seedbed.llm.engine import Engine
+from seedbed.llm.request import Answer, Request, Sampling
+from seedbed.llm.store import Store
+from seedbed.params import Embedded, Llm
+
+SAMPLING = Sampling(
+    max_tokens=8,
+    temperature=0.0,
+    top_p=1.0,
+    frequency_penalty=0.0,
+    presence_penalty=0.0,
+    logprobs=None,
+    stop=["\n"],
+)
+LLM = Llm(model="served-model", embedded=Embedded(context=4096, slots=1, threads=2))
+SECRET = "sk-very-secret-123456"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEDBED_MAX_RETRIES", "0")
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "responses.sqlite")
+    yield store
+    store.close()
+
+
+Ask = Callable[..., list[Answer]]
+
+
+@pytest.fixture
+def ask(store: Store, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    def ask(url: str, prompts: list[str], **sampling: object) -> list[Answer]:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        how = SAMPLING.model_copy(update=sampling)
+        with open_endpoint(LLM) as endpoint:
+            engine = Engine(endpoint, store, lambda tally: None)
+            try:
+                return engine.ask([Request(prompt, how) for prompt in prompts])
+            finally:
+                engine.close()
+
+    return ask
+
+
+class Echo:
+    """Answers each prompt with itself in capitals, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.prompts: list[str] = []
+
+    def __call__(self, body: dict, headers: Message) -> dict:
+        self.prompts.append(body["prompt"])
+        return completion(body["prompt"].upper())
+
+
+def test_answers_come_in_the_order_of_the_requests_whichever_arrives_first(ask: Ask) -> None:
+    first_may_answer = Event()
+
+    def slow_first(body: dict, headers: Message) -> dict:
+        if body["prompt"] == "a":
+            assert first_may_answer.wait(30)
+        else:
+            first_may_answer.set()
+        return completion(body["prompt"].upper())
+
+    with serving(slow_first) as url:
+        assert [answer.text for answer in ask(url, ["c", "a", "b"])] == ["C", "A", "B"]
+
+
+def test_equal_requests_are_sent_once_and_both_answered(ask: Ask) -> None:
+    echo = Echo()
+    with serving(echo) as url:
+        answers = ask(url, ["a", "b", "a"])
+    assert [answer.text for answer in answers] == ["A", "B", "A"]
+    assert sorted(echo.prompts) == ["a", "b"]
+
+
+def test_what_was_answered_is_not_sent_again(ask: Ask) -> None:
+    echo = Echo()
+    with serving(echo) as url:
+        first = ask(url, ["a", "b"])
+        again = ask(url, ["b", "c", "a"])
+    assert sorted(echo.prompts) == ["a", "b", "c"]
+    assert again[0] == first[1]
+    assert again[2] == first[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_tokens": 9},
+        {"temperature": 0.5},
+        {"top_p": 0.9},
+        {"frequency_penalty": 0.1},
+        {"presence_penalty": 0.1},
+        {"logprobs": 1},
+        {"stop": ["\n", "Task"]},
+    ],
+)
+def test_whatever_can_change_an_answer_asks_anew(ask: Ask, change: dict[str, object]) -> None:
+    echo = Echo()
+    with serving(echo) as url:
+        ask(url, ["a"])
+        ask(url, ["a"], **change)
+    assert echo.prompts == ["a", "a"]
+
+
+def test_another_server_is_asked_anew_and_another_key_is_not(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = Echo(), Echo()
+    with serving(one) as url, serving(other) as other_url:
+        ask(url, ["a"])
+        monkeypatch.setenv("OPENAI_API_KEY", "another-key")
+        ask(url, ["a"])
+        ask(other_url, ["a"])
+    assert (len(one.prompts), len(other.prompts)) == (1, 1)
+
+
+def test_user_and_password_of_the_address_are_neither_in_the_store_nor_in_the_error(
+    ask: Ask, store: Store
+) -> None:
+    with serving(Echo()) as url:
+        ask(url.replace("http://", "http://ann:hush-hush@"), ["a"])
+    with pytest.raises(errors.ServerNotThere) as failure:
+        ask(url.replace("http://", "http://ann:hush-hush@"), ["b"])
+    assert "hush-hush" not in str(failure.value)
+    assert b"hush-hush" not in _bytes_of(store)
+
+
+def test_the_key_is_nowhere_in_the_store(ask: Ask, store: Store) -> None:
+    seen: list[str] = []
+
+    def remember(body: dict, headers: Message) -> dict:
+        seen.append(headers["Authorization"])
+        return completion("x")
+
+    with serving(remember) as url:
+        ask(url, ["a"])
+    assert seen == [f"Bearer {SECRET}"]
+    assert SECRET.encode() not in _bytes_of(store)
+
+
+def _bytes_of(store: Store) -> bytes:
+    folder = store.path.parent
+    return b"".join(path.read_bytes() for path in folder.glob(store.path.name + "*"))
+
+
+def fail(status: int, message: str, **headers: str) -> Reply:
+    return Reply(status, json.dumps({"error": {"message": message, "type": "x"}}), headers)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "says"),
+    [
+        (fail(401, f"bad key {SECRET}"), errors.KeyRefused, "OPENAI_API_KEY"),
+        (fail(403, "not yours"), errors.KeyRefused, "OPENAI_API_KEY"),
+        (fail(404, "no model served-model"), errors.ModelUnknown, "It has: served-model."),
+        (fail(400, "logprobs not allowed"), errors.RequestRefused, "logprobs not allowed"),
+        (fail(429, f"slow down {SECRET}"), errors.ServerFailed, "slow down [key]"),
+        (fail(500, "oh no"), errors.ServerFailed, "oh no"),
+        (Reply(200, "{half a bo"), errors.BadAnswer, "not JSON"),
+        (Reply(200, '{"choices": []}'), errors.BadAnswer, "one choice"),
+        (Reply(200, '{"choices": [{"text": null}]}'), errors.BadAnswer, "text"),
+        (Cut(), errors.ServerNotThere, "OPENAI_BASE_URL"),
+    ],
+)
+def test_each_failure_has_its_message_without_the_key_and_keeps_nothing(
+    ask: Ask, store: Store, reply: Exception, error: type[Exception], says: str
+) -> None:
+    def answer(body: dict, headers: Message) -> dict:
+        raise reply
+
+    with serving(answer) as url, pytest.raises(error) as failure:
+        ask(url, ["a"])
+    assert says in str(failure.value)
+    assert SECRET not in str(failure.value)
+    assert _count(store) == 0
+
+
+def _count(store: Store) -> int:
+    with sqlite3.connect(store.path) as db:
+        return int(db.execute("SELECT count(*) FROM responses").fetchone()[0])
+
+
+def test_a_server_that_is_not_there_is_named(ask: Ask) -> None:
+    with serving(Echo()) as url:
+        pass
+    with pytest.raises(errors.ServerNotThere, match=url):
+        ask(url, ["a"])
+
+
+def test_a_server_that_recovers_is_asked_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEDBED_MAX_RETRIES", "3")
+    faults = iter([fail(429, "slow down", **{"Retry-After": "0"}), fail(503, "busy"), Cut()])
+
+    def answer(body: dict, headers: Message) -> dict:
+        for fault in faults:
+            raise fault
+        return completion("at last")
+
+    with serving(answer) as url:
+        assert ask(url, ["a"])[0].text == "at last"
+
+
+def test_what_arrived_before_a_failure_is_kept(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    echo = Echo()
+
+    def fail_on_c(body: dict, headers: Message) -> dict:
+        if body["prompt"] == "c" and "c" not in echo.prompts:
+            echo.prompts.append("c")
+            raise fail(500, "oh no")
+        return echo(body, headers)
+
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "1")
+    with serving(fail_on_c) as url:
+        with pytest.raises(errors.ServerFailed):
+            ask(url, ["a", "b", "c", "d"])
+        assert [a.text for a in ask(url, ["a", "b", "c", "d"])] == ["A", "B", "C", "D"]
+    assert echo.prompts == ["a", "b", "c", "c", "d"]
+
+
+def test_no_more_requests_are_in_flight_than_allowed(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "3")
+    lock, now, most = Lock(), 0, 0
+    three_at_once = Event()
+
+    def answer(body: dict, headers: Message) -> dict:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+            if now == 3:
+                three_at_once.set()
+        three_at_once.wait(30)
+        with lock:
+            now -= 1
+        return completion("x")
+
+    with serving(answer) as url:
+        ask(url, [str(i) for i in range(12)])
+    assert most == 3
+
+
+def test_a_surrogate_half_in_an_answer_becomes_a_question_mark(ask: Ask) -> None:
+    def answer(body: dict, headers: Message) -> dict:
+        raise Reply(200, json.dumps(completion("x")).replace('"x"', '"a\\ud800b"'))
+
+    with serving(answer) as url:
+        assert ask(url, ["a"])[0].text == "a?b"
+
+
+def test_what_differs_from_run_to_run_is_not_in_an_answer(ask: Ask) -> None:
+    with serving(lambda body, headers: completion("x")) as url:
+        answer = ask(url, ["a"])[0]
+    assert set(answer.response) == {"object", "model", "choices", "usage"}
+
+
+def test_a_store_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "later.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    with pytest.raises(errors.StoreFailed, match="version 99"):
+        Store(path)
+
+
+def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but somebody's notes\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(errors.StoreFailed, match=r"notes\.txt"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_answer_in_the_store_is_named(ask: Ask, store: Store) -> None:
+    with serving(Echo()) as url:
+        ask(url, ["a"])
+        with sqlite3.connect(store.path) as db:
+            db.execute("UPDATE responses SET response = '{'")
+        with pytest.raises(errors.StoreFailed, match="damaged"):
+            ask(url, ["a"])
+
+
+def test_two_processes_may_use_one_store(tmp_path: Path) -> None:
+    one, other = Store(tmp_path / "s.sqlite"), Store(tmp_path / "s.sqlite")
+    one.put("k", "request", "first")
+    other.put("k", "request", "second")
+    other.put("l", "request", "third")
+    assert one.get(["k", "l", "m"]) == {"k": "first", "l": "third"}
+    one.close()
+    other.close()

@@ -1,0 +1,160 @@
+"""JSON Lines in and out."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seedbed.errors import BadFile, BadRow, WriteFailed
+from seedbed.files import read_rows, read_text, to_json, to_line, write_files
+from seedbed.records import GeneratedInstance, Instance, SeedTask
+
+GOOD = b'{"input": "a", "output": "b"}\n'
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+instances = st.builds(GeneratedInstance, instruction=texts, input=texts, output=texts)
+
+
+def read(path: Path, content: bytes) -> list[Instance]:
+    path.write_bytes(content)
+    return list(read_rows(path, Instance))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "rows.jsonl"
+
+
+@given(st.lists(instances, min_size=1, max_size=5))
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_rows_that_were_written_are_read_back(path: Path, rows: list[GeneratedInstance]) -> None:
+    write_files({path: map(to_line, rows)})
+    assert list(read_rows(path, GeneratedInstance)) == rows
+    assert path.read_bytes().count(b"\n") == len(rows)
+
+
+def test_text_stays_readable_and_keys_keep_their_order(path: Path) -> None:
+    write_files({path: [to_line({"output": "größe", "input": "写"})]})
+    assert path.read_text(encoding="utf-8") == '{"output": "größe", "input": "写"}\n'
+
+
+def test_a_last_line_without_newline_is_a_row(path: Path) -> None:
+    assert len(read(path, GOOD + GOOD.strip())) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"input": "a", "output": ', "Invalid JSON"),
+        (b'{"input": "a", "output": "b"} {}', "Invalid JSON"),
+        (b'{"input": "\xff", "output": "b"}', "Invalid JSON"),
+        (b"", "Invalid JSON"),
+        (b"[]", "object"),
+        (b'{"input": "a"}', "field output: Field required"),
+        (b'{"input": 3, "output": "b"}', "field input: Input should be a valid string"),
+        (b'{"input": null, "output": "b"}', "field input: Input should be a valid string"),
+    ],
+)
+def test_a_bad_row_is_named_with_file_line_and_what_is_expected(
+    path: Path, line: bytes, said: str
+) -> None:
+    with pytest.raises(BadRow) as failure:
+        read(path, GOOD * 2 + line + b"\n" + GOOD)
+    message = str(failure.value)
+    assert message.startswith(f"{path}:3: ")
+    assert said in message
+    assert "input, output" in message
+
+
+def test_a_bad_row_is_named_by_one_line_number_only(path: Path) -> None:
+    with pytest.raises(BadRow) as failure:
+        read(path, GOOD * 2 + b'{"input": x}\n')
+    assert "at line " not in str(failure.value)  # the parser's own count begins anew at each row
+
+
+def test_a_fault_deep_in_a_row_is_named_with_its_place(path: Path) -> None:
+    task = {"id": "1", "name": "n", "instruction": "i", "is_classification": False}
+    path.write_text(json.dumps(task | {"instances": [{"input": "", "output": 1}]}) + "\n")
+    with pytest.raises(BadRow, match=r":1: field instances\.0\.output: "):
+        list(read_rows(path, SeedTask))
+
+
+def test_rows_before_a_bad_one_come_first(path: Path) -> None:
+    path.write_bytes(GOOD + b"{\n")
+    rows = read_rows(path, Instance)
+    assert next(rows) == Instance(input="a", output="b")
+    with pytest.raises(BadRow):
+        next(rows)
+
+
+def test_a_file_that_is_missing_or_empty_is_named(path: Path) -> None:
+    with pytest.raises(BadFile, match=r"rows\.jsonl: no such file"):
+        list(read_rows(path, Instance))
+    with pytest.raises(BadFile, match=r"rows\.jsonl: empty"):
+        read(path, b"")
+
+
+def test_a_folder_where_a_file_should_be_is_named(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(BadFile, match=r"rows\.jsonl: "):
+        list(read_rows(path, Instance))
+    with pytest.raises(BadFile, match=r"rows\.jsonl: "):
+        read_text(path)
+
+
+def test_a_text_that_is_missing_or_not_utf_8_is_named(path: Path) -> None:
+    with pytest.raises(BadFile, match="no such file"):
+        read_text(path)
+    path.write_bytes(b"abc\xff")
+    with pytest.raises(BadFile, match=r"not UTF-8 \(byte 3\)"):
+        read_text(path)
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    write_files({tmp_path / "a" / "b" / "c.txt": ["x", "y"]})
+    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "xy"
+
+
+def test_files_have_the_same_newlines_everywhere(path: Path) -> None:
+    write_files({path: to_json({"a": 1})})
+    assert path.read_bytes() == b'{\n  "a": 1\n}\n'
+
+
+def broken() -> Iterator[str]:
+    yield "half"
+    raise RuntimeError("broken")
+
+
+def test_if_one_file_cannot_be_made_none_is_touched(tmp_path: Path) -> None:
+    old, blocker = tmp_path / "old", tmp_path / "blocker"
+    old.write_text("old")
+    blocker.write_text("no folder")
+    with pytest.raises(WriteFailed, match=r"blocker.*cannot be written"):
+        write_files({old: ["new"], blocker / "inside": ["new"]})
+    with pytest.raises(RuntimeError):
+        write_files({old: ["new"], tmp_path / "other": broken()})
+    assert old.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocker", "old"]
+
+
+def test_a_finished_write_leaves_nothing_beside_its_files(tmp_path: Path) -> None:
+    write_files({tmp_path / "a": ["1"], tmp_path / "b": ["2"]})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_half_a_surrogate_pair_does_not_break_writing(path: Path) -> None:
+    write_files({path: [to_line({"text": "a\ud800b"})]})
+    assert json.loads(path.read_bytes()) == {"text": "a?b"}
+
+
+def test_what_is_no_number_is_not_written(path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_files({path: [to_line({"score": float("nan")})]})
+    assert not path.exists()

@@ -1,0 +1,287 @@
+"""The real DVC, the real model, real kills."""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import SHARED, CountedModel, Project, kill, wait_for
+
+OUTPUTS = (
+    "data/bootstrap/machine_generated_instructions.jsonl",
+    "data/clf/is_clf_or_not.jsonl",
+    "data/instances/machine_generated_instances.jsonl",
+    "data/prepare/finetuning.jsonl",
+)
+
+
+def repro(project: Project, *arguments: str, **environment: str) -> dict[str, tuple[int, int, int]]:
+    """`dvc repro`; gives for each stage that ran its rows, requests sent and answers reused."""
+    done = project.run("dvc", "repro", *arguments, **environment)
+    assert done.returncode == 0, done.stdout
+    return stages_run(done.stdout)
+
+
+def stages_run(output: str) -> dict[str, tuple[int, int, int]]:
+    lines = re.findall(r"(\w+) · (\d+) rows · (\d+) sent · (\d+) reused · \d+ s", output)
+    return {stage: (int(rows), int(sent), int(reused)) for stage, rows, sent, reused in lines}
+
+
+def kept(project: Project) -> int:
+    """How many answers the project's store has."""
+    path = project.folder / ".seedbed/responses.sqlite"
+    if not path.exists():
+        return 0
+    with sqlite3.connect(path, timeout=30) as db:
+        try:
+            return int(db.execute("SELECT count(*) FROM responses").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0  # not made yet
+
+
+def test_two_clones_give_the_same_lock_even_if_one_is_killed_again_and_again(
+    new_project: Callable[[str], Project],
+) -> None:
+    undisturbed, killed = new_project("undisturbed"), new_project("killed")
+    for project in (undisturbed, killed):
+        project.shrink()
+        (project.folder / "dvc.lock").unlink(missing_ok=True)
+    ran = repro(undisturbed)
+    assert list(ran) == ["bootstrap", "clf", "instances", "prepare"]
+    assert ran["bootstrap"][0] == 6
+    assert all(undisturbed.rows(name) for name in OUTPUTS)
+
+    for stage in ("bootstrap", "clf", "instances"):
+        for more in (1, 3):
+            before = kept(killed)
+            process = killed.start_stage(stage)
+            wait_for(lambda: kept(killed) >= before + more, process)  # noqa: B023
+            kill(process)
+        repro(killed, stage)
+    repro(killed)
+    assert killed.read("dvc.lock") == undisturbed.read("dvc.lock")
+    assert kept(killed) == kept(undisturbed)
+
+
+def test_only_what_is_new_is_asked(project: Project, counted_model: CountedModel) -> None:
+    project.shrink(12)  # more than one round brings, so that later prompts show accepted ones
+    environment = counted_model.environment
+    first = repro(project, **environment)
+    assert first["bootstrap"][1:] == (len(counted_model.bodies) - 24, 0)
+
+    counted_model.bodies.clear()
+    again = repro(project, "--force", **environment)
+    assert list(again) == ["bootstrap", "clf", "instances", "prepare"]
+    assert counted_model.bodies == []
+    assert {stage: sent for stage, (_, sent, _) in again.items()} == dict.fromkeys(again, 0)
+
+    project.replace(
+        "params.yaml",
+        "include_seed_tasks: false\n  seed: 42",
+        "include_seed_tasks: false\n  seed: 43",
+    )
+    assert list(repro(project, **environment)) == ["prepare"]
+    assert counted_model.bodies == []
+
+    asked_before = _requests_in_the_store(project)
+    project.replace("params.yaml", "rouge_threshold: 0.7", "rouge_threshold: 0.25")
+    changed = repro(project, **environment)
+    assert list(changed) == ["bootstrap", "clf", "instances", "prepare"]
+    assert changed["bootstrap"][2] >= 5, "the first round's prompts show seed tasks only"
+    assert 0 < len(counted_model.bodies) == sum(sent for _, sent, _ in changed.values())
+    asked_now = {body["prompt"] for body in counted_model.bodies}
+    assert not asked_now & asked_before, "a prompt that did not change was sent again"
+
+
+def _requests_in_the_store(project: Project) -> set[str]:
+    with sqlite3.connect(project.folder / ".seedbed/responses.sqlite") as db:
+        rows = db.execute("SELECT json_extract(request, '$.prompt') FROM responses")
+        return {prompt for (prompt,) in rows}
+
+
+def test_a_killed_stage_sends_again_at_most_what_was_in_flight(
+    project: Project, counted_model: CountedModel
+) -> None:
+    environment = counted_model.environment
+    for round_ in range(3):
+        process = project.start_stage("bootstrap", **environment)
+        goal = 2 * (round_ + 1)
+        wait_for(lambda: kept(project) >= goal, process)  # noqa: B023
+        kill(process)
+    assert project.stage("bootstrap", **environment).returncode == 0
+    asked = [(body["prompt"], body["seed"]) for body in counted_model.bodies]
+    assert len(asked) - len(set(asked)) <= 3  # one in flight at each of three kills
+
+
+def test_ctrl_c_stops_at_once_keeps_what_was_done_and_says_how_to_go_on(project: Project) -> None:
+    process = project.start_stage("bootstrap")
+    wait_for(lambda: kept(project) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Run the same command to go on" in output
+    assert "Traceback" not in output
+    assert kept(project) >= 2
+    assert not list(project.folder.glob("data/bootstrap/*.jsonl*"))
+
+
+def test_a_temporary_experiment_runs_its_own_code_and_shares_the_store(
+    project: Project, counted_model: CountedModel
+) -> None:
+    project.shrink(4)
+    environment = counted_model.environment
+    repro(project, **environment)
+    project.commit("Run")
+    counted_model.bodies.clear()
+    # A change that has not been committed goes into the copy; the copy's code is what must run.
+    project.replace("src/seedbed/progress.py", "print(", "print('own copy:', __file__);print(")
+    done = project.run("dvc", "exp", "run", "--temp", "--force", **environment)
+    assert done.returncode == 0, done.stdout
+    own = re.findall(r"own copy: (\S+)", done.stdout)
+    assert len(own) == 4
+    assert not any(
+        Path(path).resolve() == project.folder / "src/seedbed/progress.py" for path in own
+    )
+    assert all(Path(path).is_absolute() and ".dvc/tmp/exps" in path for path in own)
+    assert counted_model.bodies == []
+
+
+def test_the_authors_seed_tasks_work_unchanged(
+    project: Project, counted_model: CountedModel
+) -> None:
+    theirs = SHARED / "data/self_instruct_seed_tasks.jsonl"
+    if not theirs.is_file():
+        pytest.skip("the authors' seed tasks are not here")
+    project.shrink(3)
+    shutil.copy(theirs, project.folder / "data/seed_tasks.jsonl")
+    project.replace("params.yaml", "include_seed_tasks: false", "include_seed_tasks: true")
+    repro(project, **counted_model.environment)
+    assert len(project.rows("data/bootstrap/machine_generated_instructions.jsonl")) == 3
+    assert len(project.rows("data/prepare/finetuning.jsonl")) >= 175
+
+
+def test_only_classification_tasks_are_grown_if_asked(
+    project: Project, counted_model: CountedModel
+) -> None:
+    project.replace(
+        "params.yaml", "use_clf_seed_tasks_only: false", "use_clf_seed_tasks_only: true"
+    )
+    project.shrink(2)
+    assert project.stage("bootstrap", **counted_model.environment).returncode == 0
+    seeds = {
+        row["instruction"]
+        for row in project.rows("data/seed_tasks.jsonl")
+        if row["is_classification"]
+    }
+    row = project.rows("data/bootstrap/machine_generated_instructions.jsonl")[0]
+    assert "classification" in row["metadata"]["prompt"].splitlines()[0]
+    assert set(row["most_similar"]) <= seeds
+
+
+@pytest.mark.parametrize("stage", ["bootstrap", "clf", "instances", "prepare"])
+def test_a_stage_depends_on_every_module_that_shapes_its_result(stage: str) -> None:
+    root = Path(__file__).parents[1]
+    declared = yaml.safe_load((root / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    # What these hold changes how a stage runs, not what it computes.
+    free = {"errors", "params", "progress", "llm/engine"}
+    needed, queue = set(), [f"stages/{stage}"]
+    while queue:
+        module = queue.pop()
+        if module in needed or module in free:
+            continue
+        needed.add(module)
+        text = (root / "src/seedbed" / f"{module}.py").read_text()
+        for package, names in re.findall(r"^from (seedbed[.\w]*) import (.+)$", text, re.M):
+            folder = package.removeprefix("seedbed").strip(".").replace(".", "/")
+            if (root / "src/seedbed" / f"{folder}.py").is_file():
+                queue.append(folder)
+            else:
+                queue += [f"{folder}/{name}".strip("/") for name in names.split(", ")]
+    assert {f"src/seedbed/{module}.py" for module in needed} <= set(declared)
+
+
+def test_stage_module_section_and_files_share_one_name() -> None:
+    root = Path(__file__).parents[1]
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    sections = yaml.safe_load((root / "params.yaml").read_text())
+    for name, stage in stages.items():
+        module = name.replace("-", "_")
+        assert f"src/seedbed/stages/{module}.py" in stage["deps"]
+        assert module in sections
+        assert module in stage["params"]
+        assert f"metrics/{module}.json" in stage["metrics"][0]
+        assert all(
+            out.startswith(f"data/{module}/") for out in stage["outs"] if isinstance(out, str)
+        )
+
+
+def test_a_full_disk_stops_the_stage_with_one_message(
+    project: Project, counted_model: CountedModel, tmp_path: Path
+) -> None:
+    """A file system of 200 kB, in a namespace of its own, holds the store."""
+    small = tmp_path / "small"
+    small.mkdir()
+    inside = f"mount -t tmpfs -o size=200k tmpfs {small} && exec python -m seedbed bootstrap"
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*unshare, f"mount -t tmpfs tmpfs {small}"], check=False).returncode:
+        pytest.skip("this machine allows no mount in a namespace")
+    environment = {**counted_model.environment, "SEEDBED_STORE": f"{small}/responses.sqlite"}
+    done = project.run(*unshare, inside, PYTHONPATH="src", **environment)
+    assert done.returncode == 1, done.stdout
+    assert f"response store {small}/responses.sqlite: " in done.stdout
+    assert "full" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not list(project.folder.glob("data/bootstrap/*.jsonl*"))
+
+
+def test_outputs_that_do_not_fit_leave_nothing_half_written(
+    project: Project, counted_model: CountedModel, tmp_path: Path
+) -> None:
+    project.shrink(4)
+    small = project.folder / "data/bootstrap"
+    small.mkdir(exist_ok=True)
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*unshare, f"mount -t tmpfs tmpfs {small}"], check=False).returncode:
+        pytest.skip("this machine allows no mount in a namespace")
+    inside = (
+        "mount -t tmpfs -o size=4k tmpfs data/bootstrap && python -m seedbed bootstrap; "
+        "echo exit $?; ls -A data/bootstrap"
+    )
+    done = project.run(*unshare, inside, PYTHONPATH="src", **counted_model.environment)
+    assert "cannot be written: No space left on device" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert done.stdout.endswith("exit 1\n"), "a half-written file is left"
+    assert not (project.folder / "metrics/bootstrap.json").exists() or (
+        project.read("metrics/bootstrap.json")
+        == (Path(__file__).parents[1] / "metrics/bootstrap.json").read_bytes()
+    )
+
+
+def test_a_store_that_cannot_be_written_is_named_before_anything_is_sent(
+    project: Project, counted_model: CountedModel, tmp_path: Path
+) -> None:
+    environment = {**counted_model.environment, "SEEDBED_STORE": str(tmp_path / "s/r.sqlite")}
+    project.shrink(2)
+    assert project.stage("bootstrap", **environment).returncode == 0
+    sent = len(counted_model.bodies)
+    project.replace("params.yaml", "  seed: 42\n\nclf:", "  seed: 1\n\nclf:")
+    (tmp_path / "s").chmod(0o555)
+    (tmp_path / "s/r.sqlite").chmod(0o444)
+    command = ["python", "-m", "seedbed", "bootstrap"]
+    if os.geteuid() == 0:  # root may write everywhere, unless it gives that up
+        without = "--bounding-set=-dac_override,-dac_read_search"
+        if subprocess.run(["setpriv", without, "true"], check=False).returncode:
+            pytest.skip("root cannot give up its rights here")
+        command = ["setpriv", without, "--inh-caps=-all", *command]
+    done = project.run(*command, PYTHONPATH="src", **environment)
+    assert done.returncode == 1, done.stdout
+    assert f"response store {tmp_path / 's/r.sqlite'}: " in done.stdout
+    assert "SEEDBED_STORE" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert len(counted_model.bodies) == sent

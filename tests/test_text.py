@@ -1,0 +1,392 @@
+"""Prompts, the parsing of completions, and the shapes of the finetuning data."""
+
+import random
+import string
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seedbed.errors import BadFile
+from seedbed.text import instances
+from seedbed.text.finetuning import chat, drop_field_name, encode
+from seedbed.text.instances import judge, parse_input_first, parse_output_first
+from seedbed.text.instructions import REASONS, refuser, split_numbered
+from seedbed.text.prompts import Prompt, numbered
+
+# --- prompts
+
+
+@pytest.fixture
+def prompt_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Prompt]:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data" / "prompts" / "p.txt"
+    path.parent.mkdir(parents=True)
+
+    def read(text: str) -> Prompt:
+        path.write_text(text)
+        return Prompt("p.txt", "tasks")
+
+    return read
+
+
+def test_a_prompt_is_its_file_with_the_text_filled_in(prompt_of: Callable[[str], Prompt]) -> None:
+    prompt = prompt_of("Do this:\n\nTask: {tasks}\nThe end?\n")
+    assert prompt.fill("sing") == "Do this:\n\nTask: sing\nThe end?"
+    assert prompt.fill("sing").startswith(prompt.prefix)
+    assert prompt.prefix == "Do this:\n\nTask:"
+
+
+def test_braces_are_harmless(prompt_of: Callable[[str], Prompt]) -> None:
+    prompt = prompt_of('Like {"a": {}}: {tasks} {0} {task}')
+    assert (
+        prompt.fill("{tasks} {x} {{}} %s {") == 'Like {"a": {}}: {tasks} {x} {{}} %s { {0} {task}'
+    )
+
+
+@pytest.mark.parametrize("text", ["none", "", "{task}", "{tasks} and {tasks}"])
+def test_a_prompt_without_just_one_placeholder_is_refused(
+    prompt_of: Callable[[str], Prompt], text: str
+) -> None:
+    with pytest.raises(BadFile, match=r"p\.txt: \{tasks\} stands in it [02] times"):
+        prompt_of(text)
+
+
+def test_a_list_is_numbered_folded_and_ends_with_the_next_number() -> None:
+    shown = [f"Task {n}" for n in range(6)] + ["  Two\n\tlines\u00a0here ", "Translate this:"]
+    lines = numbered(shown).split("\n")
+    assert lines[0] == "1. Task 0"
+    assert lines[6:] == ["7. Two lines here", "8. Translate this", "9."]
+
+
+def test_a_colon_is_dropped_only_at_the_end() -> None:
+    assert numbered(["Do this: sing:"]) == "1. Do this: sing\n2."
+
+
+def test_a_space_before_the_dropped_colon_goes_too() -> None:
+    assert numbered(["Traduisez le texte :"]) == "1. Traduisez le texte\n2."
+
+
+# --- bootstrap completions
+
+
+def test_a_completion_is_cut_where_a_line_begins_a_number() -> None:
+    text = " First task.\n10. Second\ntask, 2. really.\n 11 . Third costs 3.50.\n12."
+    assert split_numbered(text, capitalize=False) == [
+        "First task.",
+        "Second task, 2. really.",
+        "Third costs 3.50.",
+        "",
+    ]
+
+
+def test_a_number_with_decimals_at_a_line_begin_does_not_cut() -> None:
+    assert split_numbered("Add these:\n1.5 and 2.5", capitalize=False) == ["Add these: 1.5 and 2.5"]
+
+
+def test_white_space_of_every_kind_is_folded() -> None:
+    assert split_numbered("\t a \u00a0\u2003b\n\nc ", capitalize=False) == ["a b c"]
+
+
+def test_capitalising_is_a_choice() -> None:
+    assert split_numbered("explain what NASA does.", True) == ["Explain what nasa does."]
+    assert split_numbered("explain what NASA does.", False) == ["explain what NASA does."]
+
+
+WORDS = ["image", "images", "graph", "graphs", "picture", "pictures", "file", "files"]
+WORDS += ["map", "maps", "draw", "plot", "go to"]
+
+
+def refusal(piece: str, **changes: object) -> str | None:
+    bounds = {
+        "min_words": 4,
+        "max_words": 150,
+        "refused_words": WORDS,
+        "refused_prefixes": ["Write a program"],
+        "refuse_non_ascii": True,
+    }
+    return refuser(**(bounds | changes))(piece)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("piece", "reason"),
+    [
+        ("", "empty"),
+        ("Name three", "too_short"),
+        ("Name three rivers", "too_short"),
+        ("Name three long rivers", None),
+        ("word " * 149 + "word", None),
+        ("word " * 150 + "word", "too_long"),
+        ("Describe the image in words", "refused_word"),
+        ("Describe the IMAGE in words", "refused_word"),
+        ("What does this graph, if any, show?", "refused_word"),
+        ("Plot the values of x", "refused_word"),
+        ("Go to the nearest shop now", "refused_word"),
+        ("Tell him to go To school", "refused_word"),
+        ("Go at once to school", None),
+        ("Imagine a paragraph about drawing", None),
+        ("Explain profiles and roadmaps briefly", None),
+        ("Write a program that adds numbers", "refused_prefix"),
+        ("Write a programme for the concert", "refused_prefix"),
+        ("Please Write a program for me", None),
+        ("Write the program of a concert", None),
+        ("Écris un poème sur la mer", "starts_with_non_ascii"),
+        ("写 一 首 诗 about autumn", "starts_with_non_ascii"),
+        ("Translate 'écris' into plain English", None),
+        ("7 is what kind of number?", None),
+    ],
+)
+def test_a_piece_is_refused_for_its_reason(piece: str, reason: str | None) -> None:
+    assert refusal(piece) == reason
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_each_refused_word_is_refused_alone_and_not_within_another(word: str) -> None:
+    assert refusal(f"Tell me of {word.title()}, please") == "refused_word"
+    assert refusal(f"Tell me of x{word}x, please") is None
+
+
+@pytest.mark.parametrize("mark", string.punctuation)
+def test_a_piece_that_starts_with_punctuation_is_refused(mark: str) -> None:
+    assert refusal(f"{mark} name three long rivers") == "starts_with_punctuation"
+    assert refusal(f"Name three {mark} long rivers{mark}") is None
+
+
+def test_non_ascii_may_be_allowed_where_rouge_l_sees_something() -> None:
+    assert refusal("Écris un poème sur la mer", refuse_non_ascii=False) is None
+    assert refusal("写 一 首 关于 秋天 的 诗", refuse_non_ascii=False) == "no_scorable_token"
+    assert refusal("Напиши стихи про осень сейчас", refuse_non_ascii=False) == "no_scorable_token"
+
+
+def test_every_rule_is_a_parameter() -> None:
+    assert refusal("Draw it", min_words=2, refused_words=["plot"]) is None
+    assert refusal("Name three long rivers", max_words=3) == "too_long"
+    assert refusal("Write a program that adds numbers", refused_prefixes=[]) is None
+    assert refusal("Describe the image in words", refused_words=[]) is None
+
+
+@pytest.mark.parametrize("word", ["C++", ".NET", "a.b"])
+def test_a_refused_word_may_hold_any_characters(word: str) -> None:
+    assert refusal(f"Tell me of {word} in short", refused_words=[word]) == "refused_word"
+    assert refusal("Tell me of axb in short", refused_words=[word]) is None
+
+
+@given(st.text(max_size=40), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_whatever_the_piece_there_is_one_verdict(text: str, non_ascii: bool) -> None:
+    for piece in split_numbered(text, capitalize=True):
+        assert refusal(piece, refuse_non_ascii=non_ascii, min_words=1) in (None, *REASONS)
+
+
+# --- instance completions
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("", []),
+        ("I cannot do that.", []),
+        ("Output: Good morning!", [("", "Good morning!")]),
+        ("City: Rome\nOutput: Italy", [("City: Rome", "Italy")]),
+        ("Output: one\nOutput: two", [("", "one")]),
+        (
+            "Example 1\nCity: Rome\nOutput: Italy\n\nExample 2\nCity: Oslo\nOutput: Norway\n",
+            [("City: Rome", "Italy"), ("City: Oslo", "Norway")],
+        ),
+        ("Example 1.\nOutput: a\nExample2\nOutput: b", [("", "a"), ("", "b")]),
+        ("Example 1\nInput: 3\nOutput: 9", [("3", "9")]),
+        ("Example 1\nInput 1: 3\nOutput 1: 9", [("3", "9")]),
+        ("Example 1\nInput1 :3\nOutput1 : 9", [("3", "9")]),
+        ("Example 1\nInput: 3\nOutput: 9\nInput: 4\nOutput: 16", [("3", "9")]),
+        ("Example 1\nOutput: 9\nInput 2: 4", [("", "9")]),
+        ("Example 1\nText: a\nInput: b\nOutput: c", [("Text: a\nInput: b", "c")]),
+        ("Example 1\nCity: Rome\nOutput: first\nsecond", [("City: Rome", "first\nsecond")]),
+        ("Example 1\nCity: Rome", [("City: Rome", None)]),
+        ("Example 1\nCity: Rome\nOutput:", [("City: Rome", "")]),
+        ("Example 1\n\nExample 2\nOutput: x", [("", "x")]),
+    ],
+)
+def test_input_first_completions_are_cut_into_pairs(
+    text: str, pairs: list[tuple[str, str | None]]
+) -> None:
+    assert parse_input_first(text) == pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("", []),
+        ("hot\nDay: 35", []),
+        ("Class label: true", [("", "true")]),
+        ("Class label:\ntrue", [("", "true")]),
+        ("Class label: hot\nDay: 35 °C", [("Day: 35 °C", "hot")]),
+        ("Well.\nClass label: hot\nDay: 35", [("Day: 35", "hot")]),
+        (
+            "Class label: hot \nDay: 35\nPlace: Rome\n\nClass label: cold\nDay: 3\n",
+            [("Day: 35\nPlace: Rome", "hot"), ("Day: 3", "cold")],
+        ),
+        ("Class label:", [("", "")]),
+    ],
+)
+def test_output_first_completions_are_cut_into_pairs(
+    text: str, pairs: list[tuple[str, str]]
+) -> None:
+    assert parse_output_first(text) == pairs
+
+
+def verdicts(*pairs: tuple[str, str | None], cut: bool = False) -> list[str | None]:
+    judged = judge(list(pairs), cut)
+    assert [pair for pair, _ in judged] == list(pairs)
+    return [reason for _, reason in judged]
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        (("in", "out"), None),
+        (("", "out"), None),
+        (("in", None), "no_output"),
+        (("same", "same"), "input_is_output"),
+        (("in", ""), "empty_output"),
+        (("in:", "out"), "ends_in_colon"),
+        (("in", "out:"), "ends_in_colon"),
+        (("Field: in", "a: b"), None),
+    ],
+)
+def test_a_pair_is_refused_for_its_reason(pair: tuple[str, str | None], reason: str | None) -> None:
+    assert verdicts(pair) == [reason]
+
+
+def test_an_empty_pair_is_refused() -> None:
+    assert verdicts(("", ""))[0] in ("input_is_output", "empty_output")
+
+
+def test_the_last_pair_of_a_completion_that_was_cut_goes() -> None:
+    assert verdicts(("a", "1"), ("b", "2"), cut=True) == [None, "cut_at_length"]
+    assert verdicts(("a", "1"), ("b", None), cut=True) == [None, "cut_at_length"]
+    assert verdicts(cut=True) == []
+
+
+def test_two_outputs_for_one_input_cost_all_pairs() -> None:
+    found = verdicts(("a", "1"), ("b", "2"), ("a", "3"))
+    assert found == ["conflicting_outputs"] * 3
+
+
+def test_pairs_keep_their_own_fault_in_a_conflict() -> None:
+    found = verdicts(("a", "1"), ("b", ""), ("a", "3"))
+    assert found == ["conflicting_outputs", "empty_output", "conflicting_outputs"]
+
+
+def test_many_outputs_without_input_are_no_conflict() -> None:
+    assert verdicts(("", "1"), ("", "2")) == [None, None]
+
+
+def test_pairs_that_were_refused_conflict_with_nothing() -> None:
+    assert verdicts(("a", "1"), ("a", ""), ("a", "a")) == [None, "empty_output", "input_is_output"]
+    assert verdicts(("a", "1"), ("a", "2"), cut=True) == [None, "cut_at_length"]
+
+
+def test_exact_duplicates_go_and_the_first_stays() -> None:
+    assert verdicts(("a", "1"), ("b", "2"), ("a", "1")) == [None, None, "duplicate"]
+    assert verdicts(("", "1"), ("", "1")) == [None, "duplicate"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["Example 1", "Output:", "Input 2:", "a", "b:", "\n", "Class label:"])
+    ),
+    st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_the_completion_each_pair_has_one_verdict(parts: list[str], cut: bool) -> None:
+    for parse in (parse_input_first, parse_output_first):
+        pairs = parse(" ".join(parts))
+        found = verdicts(*pairs, cut=cut)
+        assert all(reason in (None, *instances.REASONS) for reason in found)
+        assert all(
+            output and given != output and not (given + "\n" + output).endswith(":")
+            for (given, output), reason in zip(pairs, found, strict=True)
+            if reason is None
+        )
+
+
+# --- finetuning
+
+WITH_INPUT = {
+    ("I\nInput: X\nOutput:", " O"),
+    ("I\n\nInput: X\n\nOutput:", " O"),
+    ("Task: I\nInput: X\nOutput:", " O"),
+    ("I\n\nX\n\nOutput:", " O"),
+    ("I\n\nX\n\n", "O"),
+    ("I\nX\n\n", "O"),
+    ("Task: I\n\nX\n\n", "O"),
+}
+WITHOUT_INPUT = {
+    ("I Output:", " O"),
+    ("I\nOutput:", " O"),
+    ("I\n\nOutput:", " O"),
+    ("I\n", "O"),
+    ("I\n\n", "O"),
+    ("Task: I\n\n", "O"),
+}
+DRAWS = 2800
+
+
+def drawn(given: str) -> Counter[tuple[str, str]]:
+    return Counter(encode(" I ", given, " O\n", random.Random(n)) for n in range(DRAWS))
+
+
+@pytest.mark.parametrize(("given_", "shapes"), [(" X\n", WITH_INPUT), (" ", WITHOUT_INPUT)])
+def test_each_shape_and_no_other_is_drawn_equally_often(
+    given_: str, shapes: set[tuple[str, str]]
+) -> None:
+    found = drawn(given_)
+    assert set(found) == shapes
+    expected = DRAWS / len(shapes)
+    # Chi-squared, 6 degrees of freedom at most: above 30 once in 25,000.
+    assert sum((count - expected) ** 2 / expected for count in found.values()) < 30
+
+
+def test_the_field_name_is_cut_half_of_the_time() -> None:
+    found = drawn("Sentence: It rains.")
+    whole = sum(count for (prompt, _), count in found.items() if "Sentence:" in prompt)
+    assert sum(found.values()) == DRAWS
+    assert abs(whole - DRAWS / 2) < 130  # five standard deviations
+
+
+def test_shape_and_field_name_are_drawn_apart() -> None:
+    assert len(drawn("Sentence: It rains.")) == 2 * len(WITH_INPUT)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("Sentence: It rains.", "It rains."),
+        ("It rains.", "It rains."),
+        ("From: Ann To: Ben", "From: Ann To: Ben"),
+        ("A: one\nA: two", "one\nA: two"),
+        ("Text: a\n\nb", "a\nb"),
+        ("a\n\nb", "a\nb"),
+        ("", ""),
+    ],
+)
+def test_just_one_field_name_is_cut_and_double_newlines_become_one(text: str, cut: str) -> None:
+    assert drop_field_name(text) == cut
+
+
+@pytest.mark.parametrize("text", ["{output}", "{", "{0} {instruction}", "%s"])
+def test_braces_in_an_instance_are_harmless(text: str) -> None:
+    prompt, completion = encode(text, text, text, random.Random(0))
+    assert prompt.count(text) == 2
+    assert completion.strip() == text
+
+
+def test_a_conversation_has_one_turn() -> None:
+    assert chat("Add.", "1, 2", "3") == [
+        {"role": "user", "content": "Add.\n\n1, 2"},
+        {"role": "assistant", "content": "3"},
+    ]
+    assert chat("Greet.", "", "Hi!")[0] == {"role": "user", "content": "Greet."}
