@@ -1,12 +1,17 @@
 """What is wrong with the input is told before anything is asked or written."""
 
 import json
+import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from conftest import ROOT, Project, Reply, serving
 
 SEEDS = "data/seed_tasks.jsonl"
 LINES = (ROOT / SEEDS).read_bytes().splitlines(keepends=True)
@@ -196,3 +201,38 @@ def test_a_bad_environment_variable_is_named(
     project: Project, name: str, value: str, expected: str
 ) -> None:
     assert_refused(project, f"environment variable {name}=", expected, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, ("refused the key (HTTP 401)", "Set OPENAI_API_KEY")),
+        (404, ("does not know the model 'gemma-3-270m-q4_k_m'", "It has: served-model.")),
+        (400, ("refused a request (HTTP 400)", "[key] is not welcome", "params.yaml")),
+    ],
+)
+def test_a_server_that_refuses_is_named_and_the_key_is_not(
+    project: Project, status: int, said: tuple[str, ...]
+) -> None:
+    key = "a-key-that-nobody-may-see"
+
+    def refuse(body: dict, headers: Message) -> dict:
+        raise Reply(status, json.dumps({"error": {"message": f"{key} is not welcome"}}))
+
+    with serving(refuse) as url:
+        assert_refused(project, *said, OPENAI_BASE_URL=url, OPENAI_API_KEY=key)
+        assert key not in refusal(project, OPENAI_BASE_URL=url, OPENAI_API_KEY=key)
+
+
+def test_outside_a_repository_it_says_so(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "seedbed", "clf"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"{tmp_path} is not in a DVC repository" in done.stderr

@@ -6,12 +6,13 @@ a parameter that a stage reads without declaring it fails at once, instead of go
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from seedbed.errors import BadFile, BadParam
+from seedbed.errors import BadFile, BadParam, NoRepository
 from seedbed.llm.request import Sampling
 from seedbed.paths import PARAMS
 
@@ -132,10 +133,13 @@ def load(stage: str, sections: type[Declared]) -> Declared:
 
     # Imported here because it takes a third of a second, and reading the help should not.
     import dvc.api
-    from dvc.exceptions import DvcException
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.scm import SCMError
 
     try:
         declared = dvc.api.params_show(stages=stage)
+    except (NotDvcRepoError, SCMError):
+        raise NoRepository(Path.cwd()) from None
     except DvcException as error:
         raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
     for name, value in _leaves(declared):
