@@ -13,6 +13,8 @@ import pytest
 import yaml
 from conftest import SHARED, CountedModel, Project, kill, wait_for
 
+from seedbed.llm import embedded
+
 OUTPUTS = (
     "data/bootstrap/machine_generated_instructions.jsonl",
     "data/clf/is_clf_or_not.jsonl",
@@ -150,6 +152,24 @@ def test_a_temporary_experiment_runs_its_own_code_and_shares_the_store(
     )
     assert all(Path(path).is_absolute() and ".dvc/tmp/exps" in path for path in own)
     assert counted_model.bodies == []
+
+
+def test_a_gguf_file_takes_the_models_place_and_is_known_by_its_content(project: Project) -> None:
+    project.shrink(2)
+    assert project.stage("bootstrap").returncode == 0
+    before = project.read(OUTPUTS[0])
+
+    (project.folder / "models").mkdir()
+    path, _ = embedded.model_file(embedded.PACKAGED)
+    (project.folder / "models/mine.gguf").symlink_to(path)
+    project.replace("params.yaml", f"model: {embedded.PACKAGED}", "model: models/mine.gguf")
+    again = project.stage("bootstrap")
+    assert stages_run(again.stdout)["bootstrap"][1] == 0, "the same file under another name"
+    assert project.read(OUTPUTS[0]) == before
+
+    project.replace("params.yaml", "context: 4096", "context: 2048")
+    other = project.stage("bootstrap")
+    assert stages_run(other.stdout)["bootstrap"][1:] == (5, 0), other.stdout
 
 
 def test_the_authors_seed_tasks_work_unchanged(

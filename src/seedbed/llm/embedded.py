@@ -99,6 +99,10 @@ def serve(model: Model) -> Iterator[tuple[str, str]]:
     Raises:
         BadModel: llama.cpp cannot load the file.
     """
+    # llama.cpp's threads wait for each other in OpenMP, which spins unless it is told to sleep
+    # before it is loaded. Beside another busy process on two cores, spinning threads did not
+    # finish 60 tokens in 100 s; sleeping ones took 2 s.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xllamacpp
 
     key = secrets.token_hex(16)
