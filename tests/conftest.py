@@ -146,7 +146,7 @@ def serving(answer: Callable[[dict, Message], dict]) -> Iterator[str]:
 
         def do_GET(self) -> None:
             models = {"object": "list", "data": [{"id": "served-model", "object": "model"}]}
-            self._send(200, json.dumps(models), {})
+            self._send(200 if self.path == "/v1/models" else 404, json.dumps(models), {})
 
         def _send(self, status: int, text: str, headers: dict[str, str]) -> None:
             data = text.encode()

@@ -207,7 +207,10 @@ def test_a_bad_environment_variable_is_named(
     ("status", "said"),
     [
         (401, ("refused the key (HTTP 401)", "Set OPENAI_API_KEY")),
-        (404, ("does not know the model 'gemma-3-270m-q4_k_m'", "It has: served-model.")),
+        (
+            404,
+            ("does not know the model 'gemma-3-270m-q4_k_m'", "one that it serves: served-model."),
+        ),
         (400, ("refused a request (HTTP 400)", "[key] is not welcome", "params.yaml")),
     ],
 )

@@ -135,6 +135,15 @@ def test_exactly_as_many_as_asked_for_are_accepted(prompt: Prompt, wanted: int) 
     assert len({row.instruction for row in grown.accepted}) == wanted
 
 
+def test_what_comes_after_the_last_one_wanted_keeps_its_own_reason(prompt: Prompt) -> None:
+    text = (
+        "Name a tall tower.\n10. Hi.\n11. Plot a graph of the cats.\n12. Count backwards from nine."
+    )
+    grown = grow(SEEDS, settings_of(num_instructions_to_generate=1), prompt, Fake(once(text)))
+    reasons = [row.reason for row in grown.rejected if row.instruction not in SEEDS]
+    assert reasons == ["too_short", "refused_word", "surplus"]
+
+
 def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt) -> None:
     fake = Fake(talkative)
     grown = grow(SEEDS, settings_of(), prompt, fake)

@@ -14,7 +14,7 @@ from seedbed import errors
 from seedbed.llm.endpoint import open_endpoint
 from seedbed.llm.engine import Engine
 from seedbed.llm.request import Answer, Request, Sampling
-from seedbed.llm.store import Store
+from seedbed.llm.store import Store, default_path
 from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(
@@ -174,7 +174,11 @@ def fail(status: int, message: str, **headers: str) -> Reply:
     [
         (fail(401, f"bad key {SECRET}"), errors.KeyRefused, "OPENAI_API_KEY"),
         (fail(403, "not yours"), errors.KeyRefused, "OPENAI_API_KEY"),
-        (fail(404, "no model served-model"), errors.ModelUnknown, "It has: served-model."),
+        (
+            fail(404, "no model served-model"),
+            errors.ModelUnknown,
+            "one that it serves: served-model.",
+        ),
         (fail(400, "logprobs not allowed"), errors.RequestRefused, "logprobs not allowed"),
         (fail(429, f"slow down {SECRET}"), errors.ServerFailed, "slow down [key]"),
         (fail(500, "oh no"), errors.ServerFailed, "oh no"),
@@ -200,6 +204,45 @@ def test_each_failure_has_its_message_without_the_key_and_keeps_nothing(
 def _count(store: Store) -> int:
     with sqlite3.connect(store.path) as db:
         return int(db.execute("SELECT count(*) FROM responses").fetchone()[0])
+
+
+def test_greedy_requests_leave_out_the_top_p_that_some_servers_refuse(ask: Ask) -> None:
+    seen: list[dict] = []
+
+    def remember(body: dict, headers: Message) -> dict:
+        seen.append(body)
+        return completion("x")
+
+    with serving(remember) as url:
+        ask(url, ["a"], temperature=0.0, top_p=0.0)
+        ask(url, ["a"], temperature=0.7, top_p=0.5)
+    assert [body.get("top_p") for body in seen] == [None, 0.5]
+
+
+def test_an_address_without_the_api_is_not_taken_for_an_unknown_model(ask: Ask) -> None:
+    def nothing_here(body: dict, headers: Message) -> dict:
+        raise fail(404, "Not Found")
+
+    with serving(nothing_here) as url, pytest.raises(errors.ModelUnknown, match="end in /v1"):
+        ask(url.replace("/v1", "/elsewhere"), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("", "{root}/.seedbed/responses.sqlite"),
+        ("my/answers.sqlite", "{root}/my/answers.sqlite"),
+        ("~/answers.sqlite", "{home}/answers.sqlite"),
+    ],
+)
+def test_the_store_of_a_temporary_copy_is_that_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a copy; DVC says where it was copied from
+    monkeypatch.setenv("DVC_ROOT", "/repository")
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("SEEDBED_STORE", chosen)
+    assert str(default_path()) == expected.format(root="/repository", home="/home/ann")
 
 
 def test_a_server_that_is_not_there_is_named(ask: Ask) -> None:

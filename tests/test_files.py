@@ -55,7 +55,7 @@ def test_a_last_line_without_newline_is_a_row(path: Path) -> None:
         (b'{"input": "a", "output": ', "Invalid JSON"),
         (b'{"input": "a", "output": "b"} {}', "Invalid JSON"),
         (b'{"input": "\xff", "output": "b"}', "Invalid JSON"),
-        (b"", "Invalid JSON"),
+        (b"", "blank line"),
         (b"[]", "object"),
         (b'{"input": "a"}', "field output: Field required"),
         (b'{"input": 3, "output": "b"}', "field input: Input should be a valid string"),

@@ -124,3 +124,8 @@ def test_a_section_that_the_stage_does_not_declare_is_not_handed_out(
     sections = import_module("seedbed.stages.bootstrap").Params
     with pytest.raises(BadParam):
         params.load("clf", sections)
+
+
+def test_a_mistake_in_a_later_stages_section_is_found_by_the_first(project: Project) -> None:
+    project.replace("params.yaml", "max_instances_per_task: 5", "max_instances_per_task: 0")
+    assert_refused(project, "prepare.max_instances_per_task: found 0")

@@ -1,5 +1,6 @@
 """The real DVC, the real model, real kills."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -224,6 +225,17 @@ def test_a_stage_depends_on_every_module_that_shapes_its_result(stage: str) -> N
             else:
                 queue += [f"{folder}/{name}".strip("/") for name in names.split(", ")]
     assert {f"src/seedbed/{module}.py" for module in needed} <= set(declared)
+
+
+def test_the_lock_is_of_this_code() -> None:
+    root = Path(__file__).parents[1]
+    stages = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
+    for stage in stages.values():
+        for dependency in stage["deps"]:
+            if dependency["path"].startswith(("src/", "data/seed", "data/prompts/")):
+                content = (root / dependency["path"]).read_bytes()
+                md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+                assert dependency["md5"] == md5, f"{dependency['path']}: run dvc repro and commit"
 
 
 def test_stage_module_section_and_files_share_one_name() -> None:

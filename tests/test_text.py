@@ -390,3 +390,35 @@ def test_a_conversation_has_one_turn() -> None:
         {"role": "assistant", "content": "3"},
     ]
     assert chat("Greet.", "", "Hi!")[0] == {"role": "user", "content": "Greet."}
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("Example 1:\nWord: hi\nOutput: x", [("Word: hi", "x")]),
+        ("Text: Desired Output: 4 MB\nOutput: yes", [("Text: Desired Output: 4 MB", "yes")]),
+        ("Output: print(input('Input: '))", [("", "print(input('Input: '))")]),
+        ("Output: See Example 3 of the book.", [("", "See Example 3 of the book.")]),
+    ],
+)
+def test_labels_count_only_where_a_line_begins(text: str, pairs: list[tuple[str, str]]) -> None:
+    assert parse_input_first(text) == pairs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Meet me at 10:30.",
+        "See https://example.org/a for more.",
+        "The ratio is 3:2 in favour.",
+        "Open from 9 to 5, on Sunday closed. Visitor: May I come on Sunday?",
+    ],
+)
+def test_a_colon_within_a_text_is_no_field_name(text: str) -> None:
+    assert drop_field_name(text) == text
+
+
+def test_a_number_is_cut_off_with_or_without_a_space_but_not_a_decimal() -> None:
+    text = " Name a river.\n10.Tell a joke.\n11) Sing a song.\n3.5 litres are enough."
+    found = split_numbered(text, capitalize=False)
+    assert found == ["Name a river.", "Tell a joke.", "Sing a song. 3.5 litres are enough."]

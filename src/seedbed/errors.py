@@ -97,10 +97,14 @@ class KeyRefused(SeedbedError):
 
 class ModelUnknown(SeedbedError):
     def __init__(self, address: str, model: str, answer: str, known: list[str]):
-        has = f" It has: {', '.join(known)}." if known else ""
+        if known:
+            problem = f"{address} does not know the model {model!r}"
+            remedy = f"Set llm.model in params.yaml to one that it serves: {', '.join(known)}."
+        else:
+            problem = f"{address} has no completions API, or no model {model!r}"
+            remedy = "Does the address end in /v1? Is llm.model in params.yaml right?"
         super().__init__(
-            f"{address} does not know the model {model!r}: {redact(answer)}\n"
-            f"  Set llm.model in params.yaml to one that it serves.{has}"
+            f"{problem}: {redact(answer)}\n  {remedy} For the embedded model unset OPENAI_BASE_URL."
         )
 
 

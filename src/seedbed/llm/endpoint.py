@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from seedbed.errors import BadEnvironment, BadModel
+from seedbed.errors import BadEnvironment, BadModel, redact
 from seedbed.llm import embedded
 from seedbed.params import Llm
 
@@ -104,7 +104,8 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
             )
         url = OPENAI
     if not _is_url(url):
-        raise BadEnvironment("OPENAI_BASE_URL", url.rpartition("@")[2], "http(s)://host[:port]/v1")
+        shown = redact(url.rpartition("@")[2].partition("?")[0])
+        raise BadEnvironment("OPENAI_BASE_URL", shown, "http(s)://host[:port]/v1")
     address = without_secrets(url)
     yield Endpoint(
         address=address,

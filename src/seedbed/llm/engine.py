@@ -133,7 +133,8 @@ class Engine:
             prompt=request.prompt,
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,
-            top_p=sampling.top_p,
+            # At temperature 0 it has no meaning, and vLLM refuses the authors' 0.
+            top_p=sampling.top_p if sampling.temperature else openai.omit,
             frequency_penalty=sampling.frequency_penalty,
             presence_penalty=sampling.presence_penalty,
             logprobs=openai.omit if sampling.logprobs is None else sampling.logprobs,

@@ -13,8 +13,9 @@ The canonical form, version 1: a JSON object with sorted keys, no spaces, UTF-8,
     seed         the sampling seed (null: none sent)
 
 The key is the SHA-256 of that, in hexadecimal. Whatever can change an answer is in it, so an
-answer is never stale; what cannot (key, port, concurrency, retries, stage) is not, so an answer
-is never asked for twice. A change of the form changes FORM, and with it every key.
+answer is never stale; what cannot (API key, concurrency, retries, stage) is not, so an answer
+is never asked for twice (a server's port is part of its address: another may serve another
+model). A change of the form changes FORM, and with it every key.
 """
 
 import hashlib

@@ -18,9 +18,13 @@ SCHEMA = 1
 
 
 def default_path() -> Path:
-    """SEEDBED_STORE, else .seedbed/responses.sqlite in the repository (the parent's, if queued)."""
-    if chosen := os.environ.get("SEEDBED_STORE"):
-        return Path(chosen)
+    """SEEDBED_STORE, else .seedbed/responses.sqlite in the repository (the parent's, if queued).
+
+    A relative SEEDBED_STORE counts from there too, so that a temporary copy does not take it away.
+    """
+    chosen = Path(os.environ.get("SEEDBED_STORE") or ".seedbed/responses.sqlite").expanduser()
+    if chosen.is_absolute():
+        return chosen
     root = os.environ.get("DVC_ROOT")
     if root is None:
         here = Path.cwd()
@@ -28,7 +32,7 @@ def default_path() -> Path:
         if not found:
             raise NoRepository(here)
         root = str(found[0])
-    return Path(root) / ".seedbed" / "responses.sqlite"
+    return Path(root) / chosen
 
 
 class Store:

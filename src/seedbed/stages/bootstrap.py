@@ -149,7 +149,7 @@ def judge_round(
             scores = np.concatenate([with_pool[row], with_each_other[row, taken]])
             if scores.max(initial=0.0) > params.rouge_threshold:
                 reason = "too_similar"
-        if len(grown.accepted) == params.num_instructions_to_generate:
+        if reason is None and len(grown.accepted) == params.num_instructions_to_generate:
             reason = "surplus"
         if reason:
             grown.rejected.append(

@@ -35,9 +35,12 @@ def drop_field_name(text: str) -> str:
     'It rains.\\nIt pours.'
     >>> drop_field_name("From: Ann To: Ben")
     'From: Ann To: Ben'
+    >>> drop_field_name("See https://example.org at 10:30.")  # no field name
+    'See https://example.org at 10:30.'
     """
-    if len(set(re.findall(r"(\w+):", text))) == 1:
-        text = text.split(":", 1)[1]
+    named = re.match(r"\s*[^\W\d]\w*(?: \w+){0,2}:(?=\s)", text)
+    if named and len(set(re.findall(r"(\w+):", text))) == 1:
+        text = text[named.end() :]
     return text.strip().replace("\n\n", "\n")
 
 

@@ -19,10 +19,10 @@ REASONS = (
 
 Pair = tuple[str, str | None]  # (input, output); None where the text names no output
 
-# At the beginning of a line and with its number: the word alone may stand in any text.
-_EXAMPLE = re.compile(r"^[ \t]*Example\s?\d+\.?", re.MULTILINE)
-_OUTPUT = re.compile(r"Output\s*\d*\s*:")
-_INPUT = re.compile(r"Input\s*\d*\s*:")
+# At the beginning of a line, and an example with its number: elsewhere they are text.
+_EXAMPLE = re.compile(r"^[ \t]*Example\s?\d+[ \t]*[.:)]?", re.MULTILINE)
+_OUTPUT = re.compile(r"^[ \t]*Output\s*\d*\s*:", re.MULTILINE)
+_INPUT = re.compile(r"^[ \t]*Input\s*\d*\s*:", re.MULTILINE)
 
 
 def parse_input_first(text: str) -> list[Pair]:

@@ -29,7 +29,7 @@ def split_numbered(completion: str, capitalize: bool) -> list[str]:
     >>> split_numbered(" Name a river.\\n10. tell a JOKE about cats.", True)
     ['Name a river.', 'Tell a joke about cats.']
     """
-    pieces = [fold_space(piece) for piece in re.split(r"\n\s*\d+\s?\.(?=\s|$)", completion)]
+    pieces = [fold_space(piece) for piece in re.split(r"\n\s*\d+\s?[.)](?!\d)", completion)]
     return [piece.capitalize() for piece in pieces] if capitalize else pieces
 
 
