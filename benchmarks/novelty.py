@@ -43,9 +43,9 @@ from texts import Writer
 from seedbed.llm.request import Answer, Request, key_of
 from seedbed.params import Bootstrap
 from seedbed.paths import PARAMS
+from seedbed.prompts import Prompt
 from seedbed.stages.bootstrap import Grown, draw_requests, judge_round
 from seedbed.text.instructions import refuser
-from seedbed.text.prompts import Prompt
 from seedbed.text.rouge import RougeIndex, tokens
 
 THRESHOLD = 0.7

@@ -26,8 +26,9 @@ from texts import Writer
 from seedbed.files import to_line
 from seedbed.llm.request import key_of
 from seedbed.paths import METRICS, PREPARED, RAW_INSTANCES
+from seedbed.prompts import Prompt
 from seedbed.records import Exchange, RawInstances
-from seedbed.text.prompts import Prompt, numbered
+from seedbed.text.instructions import numbered
 
 TASKS = 52_000
 REPEATS = 3

@@ -21,12 +21,12 @@ from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.files import read_rows, to_line, write_files
 from seedbed.llm.request import Answer, Request, Sampling, key_of, read_body
 from seedbed.params import Bootstrap, Embedded, Llm
+from seedbed.prompts import Prompt
 from seedbed.records import Instruction, RejectedInstruction
 from seedbed.seeds import read_seed_tasks
 from seedbed.stages import bootstrap
 from seedbed.stages.bootstrap import ALL_REASONS, Grown, grow
 from seedbed.text.instructions import split_numbered
-from seedbed.text.prompts import Prompt
 
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 VOCABULARY = [f"word{n}" for n in range(400)]

@@ -13,9 +13,9 @@ from seedbed.files import to_line, write_files
 from seedbed.llm.request import Answer, Request, Sampling, read_body
 from seedbed.params import Clf, Embedded, Instances, Llm
 from seedbed.paths import CLASSIFIED, INSTRUCTIONS
+from seedbed.prompts import Prompt
 from seedbed.records import ClassifiedInstruction, Exchange, Instruction
 from seedbed.stages import clf, instances
-from seedbed.text.prompts import Prompt
 
 SAMPLING = Sampling(
     max_tokens=350,

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from conftest import ROOT, SHARED
 
+from seedbed.prompts import Prompt
 from seedbed.records import SeedTask
 from seedbed.seeds import read_seed_tasks
-from seedbed.text.prompts import Prompt
 from seedbed.text.rouge import RougeIndex
 
 OTHERS = SHARED / "data" / "self_instruct_seed_tasks.jsonl"

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedbed.errors import BadFile
+from seedbed.prompts import Prompt
 from seedbed.text import instances
 from seedbed.text.finetuning import chat, drop_field_name, encode
 from seedbed.text.instances import judge, parse_input_first, parse_output_first
-from seedbed.text.instructions import REASONS, refuser, split_numbered
-from seedbed.text.prompts import Prompt, numbered
+from seedbed.text.instructions import REASONS, numbered, refuser, split_numbered
 
 # --- prompts
 

@@ -111,7 +111,7 @@ def serve(model: Model) -> Iterator[tuple[str, str]]:
         BadModel: llama.cpp cannot load the file.
     """
     # llama.cpp's threads wait for each other by spinning, and OpenMP lets them spin for so long
-    # that two runs on two cores stand still: 60 tokens took each over 100 s. With a short spin
+    # that two runs on two cores stand still: 60 tokens took over 100 s. With a short spin
     # before they sleep both give 50 tokens/s, and one alone the same 85 as ever. OpenMP reads
     # this when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "300")

@@ -23,10 +23,10 @@ from seedbed.llm.request import Answer, Request
 from seedbed.params import Bootstrap, Llm, Section
 from seedbed.paths import INSTRUCTIONS, METRICS, PLOTS, REJECTED_INSTRUCTIONS, SEED_TASKS
 from seedbed.progress import Progress
+from seedbed.prompts import Prompt
 from seedbed.records import Exchange, Instruction, RejectedInstruction
 from seedbed.seeds import read_seed_tasks
-from seedbed.text.instructions import REASONS, refuser, split_numbered
-from seedbed.text.prompts import Prompt, numbered
+from seedbed.text.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.text.rouge import RougeIndex, closest
 
 # `surplus`: more came in the last round than were asked for.

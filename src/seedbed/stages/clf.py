@@ -14,8 +14,8 @@ from seedbed.llm.request import Request
 from seedbed.params import Clf, Llm, Section
 from seedbed.paths import CLASSIFIED, INSTRUCTIONS, METRICS
 from seedbed.progress import Progress
+from seedbed.prompts import Prompt
 from seedbed.records import ClassifiedInstruction, Instruction, is_yes
-from seedbed.text.prompts import Prompt
 
 
 class Params(Section):

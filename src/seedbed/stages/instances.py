@@ -16,8 +16,8 @@ from seedbed.llm.request import Request
 from seedbed.params import Instances, Llm, Section
 from seedbed.paths import CLASSIFIED, INSTRUCTIONS, METRICS, RAW_INSTANCES
 from seedbed.progress import Progress
+from seedbed.prompts import Prompt
 from seedbed.records import ClassifiedInstruction, Exchange, Instruction, RawInstances, is_yes
-from seedbed.text.prompts import Prompt
 
 
 class Params(Section):

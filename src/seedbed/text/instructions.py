@@ -1,4 +1,4 @@
-"""A bootstrap completion → instructions, and why a piece of one is refused.
+"""The numbered list that bootstrap shows, and its completion → instructions or why not.
 
 The rules are those of the Self-Instruct authors' program; each of their bounds is a parameter.
 """
@@ -7,7 +7,6 @@ import re
 import string
 from collections.abc import Callable
 
-from seedbed.text.prompts import fold_space
 from seedbed.text.rouge import tokens
 
 # Why a piece is refused, in the order in which it is asked.
@@ -21,6 +20,21 @@ REASONS = (
     "starts_with_non_ascii",
     "no_scorable_token",
 )
+
+
+def fold_space(text: str) -> str:
+    """White space of any kind and length becomes one space; none at the ends."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def numbered(instructions: list[str]) -> str:
+    """The list that bootstrap shows the model to continue.
+
+    >>> numbered(["Name a  river.", "Translate:"])
+    '1. Name a river.\\n2. Translate\\n3.'
+    """
+    lines = [f"{i}. {fold_space(text).rstrip(': ')}" for i, text in enumerate(instructions, 1)]
+    return "\n".join([*lines, f"{len(lines) + 1}."])
 
 
 def split_numbered(completion: str, capitalize: bool) -> list[str]:

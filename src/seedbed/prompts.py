@@ -1,7 +1,5 @@
 """Prompts: text files in data/prompts, with a {placeholder} for what the stage fills in."""
 
-import re
-
 from seedbed.errors import BadFile
 from seedbed.files import read_text
 from seedbed.paths import PROMPTS
@@ -35,18 +33,3 @@ class Prompt:
 
     def fill(self, text: str) -> str:
         return self._before + text + self._after
-
-
-def fold_space(text: str) -> str:
-    """White space of any kind and length becomes one space; none at the ends."""
-    return re.sub(r"\s+", " ", text).strip()
-
-
-def numbered(instructions: list[str]) -> str:
-    """The list that bootstrap shows the model to continue.
-
-    >>> numbered(["Name a  river.", "Translate:"])
-    '1. Name a river.\\n2. Translate\\n3.'
-    """
-    lines = [f"{i}. {fold_space(text).rstrip(': ')}" for i, text in enumerate(instructions, 1)]
-    return "\n".join([*lines, f"{len(lines) + 1}."])
