@@ -40,7 +40,8 @@ import yaml
 from rouge_score import rouge_scorer
 from texts import Writer
 
-from seedbed.llm.request import Answer, Request, key_of
+from seedbed.llm.api import Answer
+from seedbed.llm.request import Request, key_of
 from seedbed.params import Bootstrap
 from seedbed.paths import PARAMS
 from seedbed.prompts import Prompt

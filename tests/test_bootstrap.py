@@ -19,7 +19,8 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.files import read_rows, to_line, write_files
-from seedbed.llm.request import Answer, Request, Sampling, key_of, read_body
+from seedbed.llm.api import Answer, read_body
+from seedbed.llm.request import Request, Sampling, key_of
 from seedbed.params import Bootstrap, Embedded, Llm
 from seedbed.prompts import Prompt
 from seedbed.records import Instruction, RejectedInstruction

@@ -10,7 +10,8 @@ from conftest import ROOT, completion
 
 from seedbed.errors import BadFile, BadRow, RowsDoNotMatch
 from seedbed.files import to_line, write_files
-from seedbed.llm.request import Answer, Request, Sampling, read_body
+from seedbed.llm.api import Answer, read_body
+from seedbed.llm.request import Request, Sampling
 from seedbed.params import Clf, Embedded, Instances, Llm
 from seedbed.paths import CLASSIFIED, INSTRUCTIONS
 from seedbed.prompts import Prompt

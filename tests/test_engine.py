@@ -11,10 +11,11 @@ import pytest
 from conftest import Cut, Reply, completion, serving
 
 from seedbed import errors
+from seedbed.llm.api import Answer
 from seedbed.llm.endpoint import open_endpoint
 from seedbed.llm.engine import Engine
-from seedbed.llm.request import Answer, Request, Sampling
-from seedbed.llm.store import Store, default_path
+from seedbed.llm.request import Request, Sampling
+from seedbed.llm.store import Kept, Store, default_path
 from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(
@@ -33,6 +34,7 @@ SECRET = "sk-very-secret-123456"
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEDBED_MAX_RETRIES", "0")
+    monkeypatch.setenv("SEEDBED_PATIENCE", "1")
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
 
 
@@ -54,7 +56,7 @@ def ask(store: Store, monkeypatch: pytest.MonkeyPatch) -> Ask:
         with open_endpoint(LLM) as endpoint:
             engine = Engine(endpoint, store, lambda tally: None)
             try:
-                return engine.ask([Request(prompt, how) for prompt in prompts])
+                return list(engine.ask([Request(prompt, how) for prompt in prompts]))
             finally:
                 engine.close()
 
@@ -107,7 +109,7 @@ def test_what_was_answered_is_not_sent_again(ask: Ask) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"max_tokens": 9},
+        {"max_tokens": 7},
         {"temperature": 0.5},
         {"top_p": 0.9},
         {"frequency_penalty": 0.1},
@@ -179,13 +181,14 @@ def fail(status: int, message: str, **headers: str) -> Reply:
             errors.ModelUnknown,
             "one that it serves: served-model.",
         ),
-        (fail(400, "logprobs not allowed"), errors.RequestRefused, "logprobs not allowed"),
+        (fail(400, "no such thing"), errors.RequestRefused, "no such thing"),
+        (fail(400, "logprobs not allowed"), errors.ParameterRefused, "logprobs to llm.leave_out"),
         (fail(429, f"slow down {SECRET}"), errors.ServerFailed, "slow down [key]"),
         (fail(500, "oh no"), errors.ServerFailed, "oh no"),
         (Reply(200, "{half a bo"), errors.BadAnswer, "not JSON"),
         (Reply(200, '{"choices": []}'), errors.BadAnswer, "one choice"),
         (Reply(200, '{"choices": [{"text": null}]}'), errors.BadAnswer, "text"),
-        (Cut(), errors.ServerNotThere, "OPENAI_BASE_URL"),
+        (Cut(), errors.ServerFailed, "the connection was cut"),
     ],
 )
 def test_each_failure_has_its_message_without_the_key_and_keeps_nothing(
@@ -276,10 +279,11 @@ def test_what_arrived_before_a_failure_is_kept(ask: Ask, monkeypatch: pytest.Mon
 
     monkeypatch.setenv("SEEDBED_CONCURRENCY", "1")
     with serving(fail_on_c) as url:
-        with pytest.raises(errors.ServerFailed):
+        with pytest.raises(errors.RowsFailed, match=r"request 3 .*HTTP 500: oh no") as failure:
             ask(url, ["a", "b", "c", "d"])
+        assert [one.row for one in failure.value.failed] == [3]
         assert [a.text for a in ask(url, ["a", "b", "c", "d"])] == ["A", "B", "C", "D"]
-    assert echo.prompts == ["a", "b", "c", "c", "d"]
+    assert echo.prompts == ["a", "b", "c", "d", "c"]
 
 
 def test_no_more_requests_are_in_flight_than_allowed(
@@ -346,11 +350,15 @@ def test_a_damaged_answer_in_the_store_is_named(ask: Ask, store: Store) -> None:
             ask(url, ["a"])
 
 
+def kept(key: str, response: str) -> Kept:
+    return Kept(key, f"base of {key}", "{}", "{}", response, 8, True, None, 3, 4)
+
+
 def test_two_processes_may_use_one_store(tmp_path: Path) -> None:
     one, other = Store(tmp_path / "s.sqlite"), Store(tmp_path / "s.sqlite")
-    one.put("k", "request", "first")
-    other.put("k", "request", "second")
-    other.put("l", "request", "third")
-    assert one.get(["k", "l", "m"]) == {"k": "first", "l": "third"}
+    one.put([kept("k", "first")])
+    other.put([kept("k", "second"), kept("l", "third")])
+    found = one.get(["k", "l", "m"])
+    assert {key: row.response for key, row in found.items()} == {"k": "first", "l": "third"}
     one.close()
     other.close()

@@ -4,9 +4,26 @@ A message says where (file, line, parameter or address), what was found, what wa
 what to do. None of them ever holds a key: text that comes from a server passes through `redact`.
 """
 
+import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+Row = TypeVar("Row", bound=NamedTuple)
+
+
+def without_key(row: Row) -> Row:
+    """Take the API key out of a row, in case a server sent it back."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    if len(key) < 8 or not any(isinstance(value, str) and key in value for value in row):
+        return row
+    cleaned = {
+        name: value.replace(key, "[key]") if isinstance(value, str) else value
+        for name, value in row._asdict().items()
+    }
+    return row._replace(**cleaned)
 
 
 def redact(text: str) -> str:
@@ -113,6 +130,113 @@ class RequestRefused(SeedbedError):
         super().__init__(
             f"{address} refused a request (HTTP {status}): {redact(answer)}\n"
             "  Change the parameter that it names in params.yaml; what was answered is kept."
+        )
+
+
+class ParameterRefused(SeedbedError):
+    """The server does not take one of the parameters."""
+
+    def __init__(self, address: str, parameter: str, answer: str):
+        remedy = f"Add {parameter} to llm.leave_out in params.yaml, and it is not sent."
+        if parameter == "stop":
+            remedy = (
+                "Give fewer stop sequences, or add stop to llm.leave_out in params.yaml: then the "
+                "text is cut at them here."
+            )
+        elif parameter in ("n", "max_tokens"):
+            remedy = f"Change {parameter} of the stage's sampling in params.yaml."
+        super().__init__(
+            f"{address} refuses the parameter {parameter}: {redact(answer)}\n  {remedy}"
+        )
+
+
+@dataclass(frozen=True)
+class RowFailed:
+    """A request without an answer: its number among the stage's, its key, and the reason."""
+
+    row: int
+    key: str
+    reason: str
+
+
+class RowsFailed(SeedbedError):
+    """Some requests have no answer after all retries."""
+
+    def __init__(self, address: str, failed: list[RowFailed], log: Path):
+        self.failed = failed
+        rows = [f"  request {one.row} ({one.key[:12]}…): {one.reason}" for one in failed[:10]]
+        more = f"  … and {len(failed) - 10} more: see {log}" if len(failed) > 10 else f"  See {log}"
+        super().__init__(
+            "\n".join(
+                [
+                    f"{address} did not answer {len(failed)} of the requests, for all retries:",
+                    *rows,
+                    more,
+                    "  All others are answered and kept: run the same command again to ask for "
+                    "these alone.",
+                ]
+            )
+        )
+
+
+class BatchFailed(SeedbedError):
+    def __init__(self, address: str, why: str):
+        super().__init__(
+            f"the batch API of {address}: {redact(why)}\n"
+            "  What was answered is kept, and batches under way are remembered: run the same "
+            "command again to go on. Without SEEDBED_MODE=batch requests are sent one by one."
+        )
+
+
+class NotInStore(SeedbedError):
+    """A replay needs what the store does not have."""
+
+    def __init__(self, path: Path, row: int, key: str, form: str, models: list[str]):
+        wanted: dict[str, Any] = json.loads(form)
+        beginning = str(wanted.get("prompt", ""))[-200:]
+        has = "\n".join(f"    {model}" for model in models[:10]) or "    none"
+        super().__init__(
+            f"llm.replay: the response store {path} has no answer to request {row} ({key})\n"
+            f"  model {json.dumps(wanted['model'])}, prompt ending {beginning!r}\n"
+            f"  The store has answers of these models:\n{has}\n"
+            "  Import the rest (`seedbed store import`), or set llm.replay to false."
+        )
+
+
+class BudgetReached(SeedbedError):
+    """The next request might exceed the budget."""
+
+    def __init__(
+        self,
+        tokens: int,
+        dollars: float,
+        most_tokens: int | None,
+        most_dollars: float | None,
+        next_tokens: int,
+        next_dollars: float,
+    ):
+        limits = []
+        if most_dollars is not None:
+            limits.append(
+                f"SEEDBED_BUDGET_USD={most_dollars:g}: ${dollars:.6f} spent, "
+                f"the next request may cost ${next_dollars:.6f}"
+            )
+        if most_tokens is not None:
+            limits.append(
+                f"SEEDBED_BUDGET_TOKENS={most_tokens}: {tokens} used, "
+                f"the next request may take {next_tokens}"
+            )
+        super().__init__(
+            "the budget is used up: " + "; ".join(limits) + "\n"
+            "  What was answered is kept: raise the budget and run the same command to go on."
+        )
+
+
+class NoPrice(SeedbedError):
+    def __init__(self, model: str):
+        super().__init__(
+            f"SEEDBED_BUDGET_USD is set, but llm.prices in params.yaml has no price for {model!r}\n"
+            "  Add `{model: …, input: …, output: …}` in US dollars per million tokens."
         )
 
 

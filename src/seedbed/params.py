@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from seedbed.errors import BadFile, BadParam, NoRepository
-from seedbed.llm.request import Sampling
+from seedbed.llm.request import Api, Parameter, Sampling
 from seedbed.paths import PARAMS
 
 
@@ -33,11 +33,41 @@ class Embedded(Section):
     threads: PositiveInt
 
 
-class Llm(Section):
-    """model: the packaged model, a GGUF file, or the name that the server knows it by."""
+class Price(Section):
+    """US dollars per million tokens."""
 
     model: str = Field(min_length=1)
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Llm(Section):
+    """The model and how it is asked.
+
+    model: the packaged model, a GGUF file, or the name that the server knows it by.
+    system: the system message of a chat; null for none.
+    leave_out: parameters that are not sent, because the server refuses them.
+    replay: answer from the store alone, without a connection.
+    prices: for servers that cost something; used by `seedbed estimate` and the budget.
+    """
+
+    model: str = Field(min_length=1)
+    api: Api = "completions"
+    system: str | None = None
+    leave_out: list[Parameter] = []
     embedded: Embedded
+    replay: bool = False
+    prices: list[Price] = []
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Llm":
+        if self.system is not None and self.api != "chat":
+            raise ValueError("system is for a chat: set llm.api to chat, or system to null")
+        return self
+
+
+# These change no result, so no stage declares them: a stage does not run again because of them.
+UNTRACKED = ("replay", "prices")
 
 
 class Bootstrap(Section):
@@ -156,6 +186,8 @@ def load(stage: str, sections: type[Declared]) -> Declared:
             )
     try:
         Everything.model_validate(everything)
+        if "llm" in declared:
+            declared["llm"] |= {name: everything["llm"].get(name) for name in UNTRACKED}
         return sections.model_validate(declared)
     except ValidationError as error:
         raise _explained(error, lines) from None

@@ -24,6 +24,7 @@ class Progress:
         self._stage = stage
         self._begun = time.monotonic()
         self._tally = Tally()
+        self._rows = 0
         self._counts: dict[str, int] = {}
         self._bar = tqdm(
             total=total,
@@ -59,8 +60,10 @@ class Progress:
 
     def answered_row(self, tally: Tally) -> None:
         """The same where an answer is a row."""
+        rows = tally.sent + tally.reused - self._rows
         self._tally = tally
-        self.advance()
+        self._rows += rows
+        self.advance(rows)
 
     def over(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The same rows, each of them a step."""
@@ -76,15 +79,21 @@ class Progress:
 
     def _show(self, steps: int = 0) -> None:
         tally = self._tally
-        self._bar.set_postfix(
-            {
-                **self._counts,
-                "sent": tally.sent,
-                "reused": tally.reused,
-                "tokens": f"{tally.prompt_tokens} in {tally.completion_tokens} out",
-            },
-            refresh=False,
-        )
+        shown: dict[str, object] = {
+            **self._counts,
+            "sent": tally.sent,
+            "reused": tally.reused,
+            "tokens": f"{tally.prompt_tokens} in {tally.completion_tokens} out",
+        }
+        if tally.cost:
+            cost = f"${tally.cost:.4f}"
+            if self._bar.total and self._bar.n:
+                # What was reused cost nothing, and what is to come may be reused too: a guess.
+                cost += f" of ~${tally.cost * self._bar.total / self._bar.n:.4f}"
+            shown["cost"] = cost
+        if tally.note:
+            shown["note"] = tally.note
+        self._bar.set_postfix(shown, refresh=False)
         self._bar.update(steps)
 
     def finish(self, rows: int) -> None:

@@ -4,37 +4,73 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from seedbed.errors import BadEnvironment, BadModel, redact
+from seedbed.errors import BadEnvironment, BadModel, NoPrice, redact
 from seedbed.llm import embedded
-from seedbed.params import Llm
+from seedbed.llm.budget import Budget
+from seedbed.llm.store import Spent
+from seedbed.params import Llm, Price
 
 OPENAI = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server to send requests to.
+    """A server to send requests to, and how.
 
     address: what messages call it; no user, password or query is in it.
     model: the name that the server knows the model by.
+    llm: the parameters that it is asked with.
     identity: all that can change its answers, see `seedbed.llm.request`.
-    concurrency: requests in flight at most.
     connect: gives base URL and key; the first call starts the embedded server, so that a run
         which needs no new answer does not wait for it.
+    price: what its tokens cost, None if nobody says.
+    embedded: whether it runs in this process.
     one_slot: whether it is an embedded server with one slot, which gives the same bytes every
-        time if it is asked in the way of `seedbed.llm.engine`.
+        time if it is asked in the way of `seedbed.llm.sender`.
+    concurrency: requests in flight at most.
+    prompts_per_request: prompts in one request of the completions API.
+    retries: times that a request which fails is tried again.
+    patience: seconds after which a run in which nothing succeeds any more stops.
+    per_minute, tokens_per_minute: what the server allows, None if it does not say.
+    batch: whether requests go through the provider's batch API.
     """
 
     address: str
     model: str
+    llm: Llm
     identity: Mapping[str, Any]
-    concurrency: int
     connect: Callable[[], tuple[str, str]]
+    price: Price | None
     embedded: bool = False
     one_slot: bool = False
+    concurrency: int = 8
+    prompts_per_request: int = 1
+    retries: int = 5
+    patience: int = 300
+    per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    batch: bool = False
+
+    def budget(self, spent: Spent) -> Budget:
+        """The budget that the environment sets. Raises BadEnvironment, NoPrice."""
+        dollars = os.environ.get("SEEDBED_BUDGET_USD") or None
+        limit = None
+        if dollars is not None:
+            try:
+                limit = float(dollars)
+            except ValueError:
+                limit = -1.0
+            if not 0 <= limit < float("inf"):
+                raise BadEnvironment("SEEDBED_BUDGET_USD", dollars, "US dollars, such as 12.50")
+            if self.price is None:
+                raise NoPrice(self.model)
+        tokens = number_from_env("SEEDBED_BUDGET_TOKENS", -1, least=0)
+        return Budget(limit, None if tokens < 0 else tokens, self.price, spent)
 
 
 def number_from_env(name: str, default: int, least: int = 1) -> int:
@@ -87,15 +123,18 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
             yield Endpoint(
                 address=f"the embedded server ({model.name})",
                 model=model.name,
+                llm=llm,
                 identity=model.identity,
-                concurrency=llm.embedded.slots,
                 connect=lambda: running.enter_context(embedded.serve(model)),
+                price=Price(model=model.name, input=0, output=0),
                 embedded=True,
                 one_slot=llm.embedded.slots == 1,
+                concurrency=llm.embedded.slots,
+                retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
             )
         return
     if not url:
-        if not key:
+        if not key and not llm.replay:
             raise BadModel(
                 llm.model,
                 "neither a GGUF file nor the packaged model",
@@ -107,11 +146,38 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
         shown = redact(url.rpartition("@")[2].partition("?")[0])
         raise BadEnvironment("OPENAI_BASE_URL", shown, "http(s)://host[:port]/v1")
     address = without_secrets(url)
+    mode = os.environ.get("SEEDBED_MODE") or "live"
+    if mode not in ("live", "batch"):
+        raise BadEnvironment("SEEDBED_MODE", mode, "live or batch")
+    number = partial(number_from_env, least=1)
     yield Endpoint(
         address=address,
         model=llm.model,
+        llm=llm,
         identity={"server": address, "name": llm.model},
-        concurrency=number_from_env("SEEDBED_CONCURRENCY", 8),
         # The client wants a key; servers without keys ignore it.
         connect=lambda: (url, key or "none"),
+        price=_price(llm, address),
+        concurrency=number("SEEDBED_CONCURRENCY", 8),
+        prompts_per_request=1
+        if llm.api == "chat"  # which has no lists
+        else number("SEEDBED_PROMPTS_PER_REQUEST", 1),
+        retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
+        patience=number("SEEDBED_PATIENCE", 300),
+        per_minute=number("SEEDBED_REQUESTS_PER_MINUTE", 0) or None,
+        tokens_per_minute=number("SEEDBED_TOKENS_PER_MINUTE", 0) or None,
+        batch=mode == "batch",
     )
+
+
+def _price(llm: Llm, address: str) -> Price | None:
+    """What the model costs: as params.yaml says; on this machine nothing."""
+    for price in llm.prices:
+        if price.model == llm.model:
+            return price
+    host = urlsplit(address).hostname or ""
+    try:
+        local = ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return Price(model=llm.model, input=0, output=0) if local else None

@@ -1,32 +1,44 @@
-"""What is asked of a model, what comes back, and the key that an answer is kept under.
+"""What is asked of a model, and the key that its answer is kept under.
 
 The canonical form, version 1: a JSON object with sorted keys, no spaces, UTF-8, of
 
     form         1
-    kind         "completion"
+    kind         "completion", "chat" or "score"
     model        the endpoint's `identity`: everything about server and model that can change an
                  answer. For a server: its address without user, password and query, and the
                  model's name. For the embedded server: the engine and its version, the settings
                  that change its arithmetic, and the SHA-256 of the GGUF file.
-    prompt       the prompt
+    prompt       the prompt; in a chat, the user's message
+    system       the system message (null: none); in a chat only
+    text         the text to be scored; with "score" only, which has none of what follows
     …            every field of `Sampling` (null: left to the server)
     seed         the sampling seed (null: none sent)
+    sample       which of several samples of the same prompt, from 1 on; absent for the first, 0
 
 The key is the SHA-256 of that, in hexadecimal. Whatever can change an answer is in it, so an
 answer is never stale; what cannot (API key, concurrency, retries, stage) is not, so an answer
 is never asked for twice (a server's port is part of its address: another may serve another
 model). A change of the form changes FORM, and with it every key.
+
+A second key, `base`, is that of the same form with max_tokens 0. It finds an answer that ended by
+itself within fewer tokens than are asked for now: with more room it would have been the same.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 FORM = 1
+
+Api = Literal["completions", "chat"]
+# What a server may refuse, and llm.leave_out can keep from it.
+Parameter = Literal[
+    "temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "stop", "seed"
+]
 
 
 class Sampling(BaseModel):
@@ -49,6 +61,9 @@ class Sampling(BaseModel):
 class Request:
     """One prompt to be completed once.
 
+    seed: sample i of a prompt is asked with `seed` + i.
+    sample: which of several samples of the same prompt; samples 0, 1, 2… of one prompt are asked
+        in one HTTP request where the server can do so, and its prompt is paid for once.
     prefix: what the prompt shares with others of its stage, its beginning. It is no part of the
         request, only a hint to the engine of what can be evaluated once for all.
     """
@@ -56,95 +71,101 @@ class Request:
     prompt: str
     sampling: Sampling
     seed: int | None = None
+    sample: int = 0
     prefix: str = field(default="", compare=False)
 
-    def canonical(self, identity: Mapping[str, Any]) -> str:
-        """The canonical form under an endpoint's identity; see the module's text."""
-        form = {
-            "form": FORM,
-            "kind": "completion",
-            "model": dict(identity),
-            "prompt": self.prompt,
-            "seed": self.seed,
-            **self.sampling.model_dump(),
-        }
-        return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+class Keyed(NamedTuple):
+    """A request's canonical form under an endpoint, and the two keys made of it."""
+
+    key: str
+    base: str
+    form: str
+
+
+class Canon:
+    """Writes requests in their canonical form; see the module's text.
+
+    identity, api, system, leave_out: the endpoint's.
+    """
+
+    def __init__(
+        self,
+        identity: Mapping[str, Any],
+        api: Api = "completions",
+        system: str | None = None,
+        leave_out: Collection[Parameter] = (),
+    ):
+        self.model = _dumps(dict(identity))
+        self._identity = dict(identity)
+        self._api = api
+        self._system = system
+        self._leave_out = set(leave_out)
+        # All but prompt, sample and seed is the same for thousands of requests: written once.
+        self._written: dict[int, tuple[Sampling, str, str, str]] = {}
+
+    def of(self, request: Request) -> Keyed:
+        written = self._written.get(id(request.sampling))
+        if written is None:
+            if len(self._written) == 1000:
+                self._written.clear()
+            written = (request.sampling, *self._around(request.sampling))
+            self._written[id(request.sampling)] = written
+        _, before, before_in_base, after = written
+        seed = None if "seed" in self._leave_out else request.seed
+        rest = f'"prompt":{_dumps(request.prompt)},'
+        if request.sample:
+            rest += f'"sample":{request.sample},'
+        rest += f'"seed":{_dumps(seed)},{after}'
+        form = before + rest
+        return Keyed(key_of(form), key_of(before_in_base + rest), form)
+
+    def _around(self, sampling: Sampling) -> tuple[str, str, str]:
+        """What stands before the prompt, the same with max_tokens 0, and what stands after."""
+        fields: dict[str, Any] = sampling.model_dump()
+        fields |= dict.fromkeys(self._leave_out & fields.keys())
+        fields |= {"form": FORM, "model": self._identity}
+        fields["kind"] = "chat" if self._api == "chat" else "completion"
+        if self._api == "chat":
+            fields["system"] = self._system
+        before = {name: value for name, value in fields.items() if name < "prompt"}
+        after = {name: value for name, value in fields.items() if name > "seed"}
+        in_base = before | {"max_tokens": 0}
+        return _dumps(before)[:-1] + ",", _dumps(in_base)[:-1] + ",", _dumps(after)[1:]
+
+    def score(self, prompt: str, text: str) -> Keyed:
+        """The form of a text to be scored."""
+        form = _dumps(
+            {
+                "form": FORM,
+                "kind": "score",
+                "model": self._identity,
+                "prompt": prompt,
+                "text": text,
+            }
+        )
+        return Keyed(key_of(form), key_of(form), form)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def key_of(canonical: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One completion.
-
-    response: the raw response without what differs from run to run (id, time, timings, cache
-        statistics) and without the log-probability of each token; the store has all of it.
-    """
-
-    key: str
-    text: str
-    finish_reason: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    response: dict[str, Any]
-
-    @property
-    def cut(self) -> bool:
-        """Whether the completion ran into its length limit."""
-        return self.finish_reason == "length"
-
-
 @dataclass
 class Tally:
-    """What was sent and what was reused so far; tokens are those of answers that were sent for."""
+    """What was done so far; tokens and cost (US dollars) are those of answers that were sent for.
+
+    cost: None if the model has no price.
+    note: why it is slow just now, or what it waits for.
+    """
 
     sent: int = 0
     reused: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-
-
-class MalformedBody(ValueError):
-    """A response body that holds no completion; the message says what is wrong."""
-
-
-def read_body(key: str, body: str) -> Answer:
-    """Parse a raw response body of the completions API.
-
-    Raises:
-        MalformedBody: it is no JSON object with one choice that has a text.
-    """
-    try:
-        data = json.loads(body)
-    except ValueError:
-        raise MalformedBody("not JSON") from None
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-        raise MalformedBody("it should have one choice")
-    choice = choices[0]
-    text, finish_reason = choice.get("text"), choice.get("finish_reason")
-    if not isinstance(text, str) or not isinstance(finish_reason, str | None):
-        raise MalformedBody("the choice should have a text and a finish_reason")
-    # JSON may hold half of a surrogate pair, which no file and no request can.
-    text = text.encode("utf-8", "replace").decode()
-    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
-    counts = {}
-    for name in ("prompt_tokens", "completion_tokens"):
-        count = usage.get(name)
-        counts[name] = count if isinstance(count, int) else 0
-    return Answer(
-        key=key,
-        text=text,
-        finish_reason=finish_reason,
-        **counts,
-        response={
-            "object": "text_completion",
-            "model": str(data.get("model", "")),
-            "choices": [
-                {"text": text, "index": 0, "logprobs": None, "finish_reason": finish_reason}
-            ],
-            "usage": counts,
-        },
-    )
+    cost: float | None = 0.0
+    note: str | None = None

@@ -8,13 +8,20 @@ SEEDBED_STORE says. Several processes may use it at once.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from seedbed.errors import NoRepository, StoreFailed
+from seedbed.llm.migrations import MIGRATIONS, SCHEMA, TABLES
 
-SCHEMA = 1
+# SQLite takes so many variables in one statement on every build.
+MANY = 900
+# Seconds that the check at opening may take: 1.5 s a gigabyte here, once the file is in memory.
+CHECK_SECONDS = 2.0
 
 
 def default_path() -> Path:
@@ -35,14 +42,42 @@ def default_path() -> Path:
     return Path(root) / chosen
 
 
+class Kept(NamedTuple):
+    """An answer as the store has it; see `seedbed.llm.migrations` for the columns."""
+
+    key: str
+    base: str
+    model: str
+    request: str
+    response: str
+    max_tokens: int
+    ended: bool
+    problem: str | None
+    prompt_tokens: float | None
+    completion_tokens: float | None
+    created_at: str | None = None
+
+
+COLUMNS = ", ".join(Kept._fields)
+
+
+@dataclass
+class Spent:
+    """What one run has spent: tokens, and US dollars."""
+
+    run: str
+    tokens: int = 0
+    dollars: float = 0.0
+
+
 class Store:
-    """Key → raw response body."""
+    """Key → answer."""
 
     def __init__(self, path: Path):
-        """Open or create the store.
+        """Open or create the store; bring one of an earlier version up to date.
 
         Raises:
-            StoreFailed: no room, no permission, not a store, or one of a later version.
+            StoreFailed: no room, no permission, not a store, damaged, or of a later version.
         """
         self.path = path
         try:
@@ -50,24 +85,32 @@ class Store:
         except OSError as error:
             raise StoreFailed(path, error.strerror or str(error)) from None
         with self._failures_named():
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            # A killed process loses nothing with NORMAL in write-ahead mode; a power cut may
-            # lose the last answers, never the file.
+            # Commits run in a thread beside the event loop, one at a time.
+            self._db = sqlite3.connect(
+                path, timeout=60, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            # An answer that was reported as kept survives a power cut too. Commits are batched,
+            # so the waiting for the disk is shared.
+            self._db.execute("PRAGMA synchronous=FULL")
+            version = self._version()
             if version > SCHEMA:
                 raise StoreFailed(path, f"of version {version}; this program knows {SCHEMA}")
+            self.check(CHECK_SECONDS)
             # BEGIN IMMEDIATE both guards against a second process that creates it just now and
             # finds out, before anything is paid for, whether the file can be written.
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS responses ("
-                "key TEXT PRIMARY KEY, request TEXT NOT NULL, response TEXT NOT NULL, "
-                "created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
-            )
-            self._db.execute(f"PRAGMA user_version={SCHEMA}")
-            self._db.execute("COMMIT")
+            with self._transaction():
+                version = self._version()
+                if version == 0:
+                    for table in TABLES:
+                        self._db.execute(table)
+                for step in MIGRATIONS[version - 1 :] if version else ():
+                    step(self._db)
+                self._db.execute(f"PRAGMA user_version={SCHEMA}")
+        self._seen = self._data_version()
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
@@ -76,26 +119,187 @@ class Store:
         except sqlite3.Error as error:
             raise StoreFailed(self.path, str(error)) from None
 
-    def put(self, key: str, request: str, response: str) -> None:
-        """Keep an answer, durably, before this returns. The first under a key stays."""
-        with self._failures_named():
-            self._db.execute(
-                "INSERT INTO responses (key, request, response) VALUES (?, ?, ?) "
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def check(self, seconds: float | None = None) -> bool:
+        """Read the file through for damage; gives whether `seconds` were enough for all of it.
+
+        Raises:
+            StoreFailed: it is damaged.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        if end is not None:
+            self._db.set_progress_handler(lambda: time.monotonic() > end, 100_000)
+        try:
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+            return False
+        finally:
+            self._db.set_progress_handler(None, 0)
+        if found != "ok":
+            raise StoreFailed(
+                self.path,
+                f"damaged: {found}; what is legible can be saved with "
+                "`sqlite3 FILE .recover | sqlite3 NEW`",
+            )
+        return True
+
+    def put(self, answers: Sequence[Kept], spent: Spent | None = None) -> Spent | None:
+        """Keep answers, durably, before this returns; all or none. The first under a key stays.
+
+        spent: what they cost, added to what its run has spent.
+
+        Returns:
+            what that run has spent by now, in all its processes.
+        """
+        total = None
+        with self._failures_named(), self._transaction():
+            self._db.executemany(
+                f"INSERT INTO responses ({COLUMNS}) "  # noqa: S608 - our own names
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, CURRENT_TIMESTAMP)) "
                 "ON CONFLICT (key) DO NOTHING",
-                (key, request, response),
+                answers,
+            )
+            if spent:
+                row = self._db.execute(
+                    "INSERT INTO spending (run, tokens, dollars) VALUES (?, ?, ?) "
+                    "ON CONFLICT (run) DO UPDATE SET tokens = tokens + excluded.tokens, "
+                    "dollars = dollars + excluded.dollars RETURNING run, tokens, dollars",
+                    (spent.run, spent.tokens, spent.dollars),
+                ).fetchall()[0]
+                total = Spent(*row)
+        return total
+
+    def spent(self, run: str) -> Spent:
+        """What a run has spent so far."""
+        with self._failures_named():
+            row = self._db.execute(
+                "SELECT run, tokens, dollars FROM spending WHERE run = ?", (run,)
+            ).fetchone()
+        return Spent(*row) if row else Spent(run)
+
+    def get(self, keys: Iterable[str]) -> dict[str, Kept]:
+        """The answers under those keys that are here."""
+        return {kept.key: kept for kept in self._select("key IN ({})", keys)}
+
+    def ended(self, bases: Iterable[str]) -> dict[str, list[Kept]]:
+        """The answers with those bases that ended by themselves, fewest max_tokens first."""
+        found: dict[str, list[Kept]] = {}
+        for kept in self._select("base IN ({}) AND ended ORDER BY max_tokens, key", bases):
+            found.setdefault(kept.base, []).append(kept)
+        return found
+
+    def _select(self, where: str, values: Iterable[str]) -> Iterator[Kept]:
+        wanted = list(values)
+        with self._failures_named():
+            for i in range(0, len(wanted), MANY):
+                part = wanted[i : i + MANY]
+                marks = where.format(", ".join("?" * len(part)))
+                yield from map(
+                    Kept._make,
+                    self._db.execute(f"SELECT {COLUMNS} FROM responses WHERE {marks}", part),  # noqa: S608
+                )
+
+    def row(self, key: str) -> Kept | None:
+        return self.get([key]).get(key)
+
+    def _data_version(self) -> int:
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def others_wrote(self) -> bool:
+        """Whether another process has written since this was last asked."""
+        with self._failures_named():
+            before, self._seen = self._seen, self._data_version()
+        return before != self._seen
+
+    def rows(self, model: str | None = None) -> Iterator[Kept]:
+        """All answers (of one model, as its identity is written), by key."""
+        where = "" if model is None else " WHERE model = ?"
+        with self._failures_named():
+            yield from map(
+                Kept._make,
+                self._db.execute(
+                    f"SELECT {COLUMNS} FROM responses{where} ORDER BY key",  # noqa: S608
+                    () if model is None else (model,),
+                ),
             )
 
-    def get(self, keys: Iterable[str]) -> dict[str, str]:
-        """The bodies of those keys that are here."""
-        found = {}
+    def statistics(self) -> list[dict[str, Any]]:
+        """For each model: answers, cut, problems, tokens, bytes, first and last day."""
         with self._failures_named():
-            for key in keys:
-                row = self._db.execute(
-                    "SELECT response FROM responses WHERE key = ?", (key,)
-                ).fetchone()
-                if row:
-                    found[key] = row[0]
-        return found
+            found = self._db.execute(
+                "SELECT model, count(*) AS answers, sum(NOT ended AND problem IS NULL) AS cut, "
+                "sum(problem = 'refused') AS refused, sum(problem = 'empty') AS empty, "
+                "sum(problem = 'malformed') AS malformed, sum(problem = 'too_long') AS too_long, "
+                "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
+                "sum(length(request) + length(response)) AS size, "
+                "min(created_at) AS first, max(created_at) AS last, "
+                # Of those whose tokens were counted: characters asked, and how many they are.
+                "sum(iif(prompt_tokens IS NULL, 0, length(request))) AS counted_characters, "
+                "count(prompt_tokens) AS counted "
+                "FROM responses GROUP BY model ORDER BY model"
+            )
+            names = [column[0] for column in found.description]
+            return [
+                {name: value or 0 for name, value in zip(names, row, strict=True)} for row in found
+            ]
+
+    def prune(self, where: str, values: Sequence[Any]) -> int:
+        """Delete answers; gives how many. `where` is a condition on the columns."""
+        with self._failures_named():
+            with self._transaction():
+                deleted = self._db.execute(
+                    f"DELETE FROM responses WHERE {where}",  # noqa: S608 - from `prune` alone
+                    values,
+                ).rowcount
+            self._db.execute("VACUUM")
+        return deleted
+
+    def batches(self, model: str) -> list[tuple[str, str | None]]:
+        """The batches of a model that are under way: tag, the provider's id (None: unknown)."""
+        with self._failures_named():
+            return self._db.execute(
+                "SELECT tag, id FROM batches WHERE model = ? ORDER BY rowid", (model,)
+            ).fetchall()
+
+    def batch_requests(self, tag: str) -> dict[str, tuple[str, str, int]]:
+        """What a batch asks: key → base, canonical form, max_tokens."""
+        with self._failures_named():
+            rows = self._db.execute(
+                "SELECT key, base, request, max_tokens FROM batch_requests WHERE tag = ?", (tag,)
+            )
+            return {key: (base, form, most) for key, base, form, most in rows}
+
+    def batch_begun(
+        self, tag: str, model: str, requests: Iterable[tuple[str, str, str, int]]
+    ) -> None:
+        """Remember a batch before it is submitted. requests: key, base, form, max_tokens."""
+        with self._failures_named(), self._transaction():
+            self._db.execute("INSERT INTO batches (tag, model) VALUES (?, ?)", (tag, model))
+            self._db.executemany(
+                "INSERT INTO batch_requests VALUES (?, ?, ?, ?, ?)",
+                ((tag, *request) for request in requests),
+            )
+
+    def batch_made(self, tag: str, id_: str) -> None:
+        with self._failures_named(), self._transaction():
+            self._db.execute("UPDATE batches SET id = ? WHERE tag = ?", (id_, tag))
+
+    def batch_over(self, tag: str) -> None:
+        with self._failures_named(), self._transaction():
+            self._db.execute("DELETE FROM batches WHERE tag = ?", (tag,))
+            self._db.execute("DELETE FROM batch_requests WHERE tag = ?", (tag,))
 
     def close(self) -> None:
         with self._failures_named():

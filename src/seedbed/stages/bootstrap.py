@@ -8,7 +8,7 @@ first.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,9 @@ from seedbed import draws
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.figures import counts, histogram, mean, words
 from seedbed.files import to_json, to_line, write_files
+from seedbed.llm.api import Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.llm.request import Answer, Request
+from seedbed.llm.request import Request
 from seedbed.params import Bootstrap, Llm, Section
 from seedbed.paths import INSTRUCTIONS, METRICS, PLOTS, REJECTED_INSTRUCTIONS, SEED_TASKS
 from seedbed.progress import Progress
@@ -122,7 +123,7 @@ def draw_requests(
 def judge_round(
     grown: Grown,
     requests: list[Request],
-    answers: list[Answer],
+    answers: Iterable[Answer],
     params: Bootstrap,
     refuse: Callable[[str], str | None],
     pool: list[str],

@@ -1,0 +1,234 @@
+"""The official client, and nothing else: this is the only module that imports `openai`.
+
+Requests go through its low-level `post`, which gives the raw body and skips what costs most in
+the typed calls, the conversion of every field both ways.
+"""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, get_args
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import aiohttp
+import httpx2
+import openai
+
+from seedbed import errors
+from seedbed.llm.endpoint import Endpoint, number_from_env
+from seedbed.llm.request import Parameter
+
+# busy: the server asks to be left alone for a while; absent: nobody listens there;
+# broke: it failed at this request; too_long: the request does not fit the model's context;
+# refused: its rules forbid this prompt; bad: it will not take this request as it is.
+Kind = Literal["busy", "absent", "broke", "too_long", "refused", "bad"]
+
+
+@dataclass
+class Setback(Exception):
+    """A request that was not answered, and whose fault that is.
+
+    said: what the server said, in one line.
+    retry_after: seconds that it asks to wait.
+    parameter: what a `bad` request should leave out, if the server says so.
+    body: of the response, if there was one.
+    slow: whether the server may be overloaded.
+    """
+
+    kind: Kind
+    said: str
+    status: int | None = None
+    retry_after: float | None = None
+    parameter: str | None = None
+    body: str = ""
+    slow: bool = False
+
+    @property
+    def status_or_kind(self) -> str:
+        return self.kind if self.status is None else f"HTTP {self.status}"
+
+
+class Client:
+    """Speaks to one endpoint; connects at the first request."""
+
+    def __init__(self, endpoint: Endpoint):
+        self._endpoint = endpoint
+        base_url, key = endpoint.connect()
+        base_url, login = _without_login(base_url)
+        self._root = base_url.rstrip("/").removesuffix("/v1")
+        self._openai = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=key,
+            # The engine itself tries again: it knows what the other requests go through.
+            max_retries=0,
+            timeout=number_from_env("SEEDBED_TIMEOUT", 600),
+            default_headers=login,
+            # aiohttp carries more requests a second than the client's default transport.
+            # A proxy is for the way out, never for the server in this process.
+            http_client=openai.DefaultAioHttpClient(trust_env=not endpoint.embedded),
+        )
+
+    @property
+    def openai(self) -> openai.AsyncOpenAI:
+        return self._openai
+
+    async def close(self) -> None:
+        await self._openai.close()
+
+    async def post(self, path: str, body: Mapping[str, Any], *, at_root: bool = False) -> str:
+        """Send one request and give the raw body of the response.
+
+        at_root: the path is the server's own, not one of the API under /v1.
+
+        Raises:
+            Setback, errors.KeyRefused, errors.ModelUnknown
+        """
+        where = f"{self._root}{path}" if at_root else path
+        with self.setbacks():
+            try:
+                response = await self._openai.post(where, body=body, cast_to=httpx2.Response)
+                return response.text
+            except openai.NotFoundError as error:
+                known = await self.models()
+                raise errors.ModelUnknown(
+                    self._endpoint.address, self._endpoint.model, _said(error), known
+                ) from None
+
+    def setbacks(self) -> "_Setbacks":
+        """Turns what the client raises within this context into `Setback`s."""
+        return _Setbacks(self._endpoint.address)
+
+    async def models(self) -> list[str]:
+        """The models that the server says it has; none if it does not say."""
+        try:
+            models = await self._openai.with_options(timeout=10).models.list()
+            return [model.id for model in models.data][:20]
+        except openai.OpenAIError:
+            return []
+
+
+def _without_login(url: str) -> tuple[str, dict[str, str]]:
+    """A URL without user and password, and the header that says the same."""
+    parts = urlsplit(url)
+    login, _, place = parts.netloc.rpartition("@")
+    if not login:
+        return url, {}
+    code = b64encode(unquote(login).encode()).decode()
+    return urlunsplit(parts._replace(netloc=place)), {"Authorization": f"Basic {code}"}
+
+
+class _Setbacks:
+    """Turns the client's exceptions into `Setback`s, and into errors that end the run."""
+
+    def __init__(self, address: str):
+        self._address = address
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, openai.APIConnectionError):
+            raise _connection(error) from None
+        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            raise errors.KeyRefused(self._address, error.status_code) from None
+        if isinstance(error, openai.APIStatusError):
+            raise _status(error) from None
+        if isinstance(error, openai.OpenAIError | httpx2.HTTPError | UnicodeError):
+            raise Setback("broke", str(error) or type(error).__name__) from None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _connection(error: openai.APIConnectionError) -> Setback:
+    """No connection, or one that broke. The transport calls most of them timeouts."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, aiohttp.ClientConnectorError | httpx2.ConnectError):
+            return Setback("absent", str(cause), slow=True)
+    for cause in causes:
+        if isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+            return Setback("broke", f"the connection was cut: {cause}")
+        if isinstance(cause, TimeoutError | aiohttp.ServerTimeoutError):
+            return Setback("broke", "it does not answer in time (SEEDBED_TIMEOUT)", slow=True)
+    said = str(causes[1] if len(causes) > 1 else error) or type(causes[-1]).__name__
+    return Setback("broke", f"the connection was cut: {said}")
+
+
+def _status(error: openai.APIStatusError) -> Setback:
+    said, status = _said(error), error.status_code
+    wait = _retry_after(error.response.headers)
+    if status in (429, 503, 529):
+        return Setback("busy", said, status, wait, slow=True)
+    if status in (408, 409) or status >= 500:
+        return Setback("broke", said, status, wait, slow=status in (408, 504))
+    body = error.response.text
+    if status == 413 or re.search(TOO_LONG, said, re.IGNORECASE):
+        return Setback("too_long", said, status, body=body)
+    if re.search(AGAINST_THE_RULES, f"{said} {_field(error, 'code')}", re.IGNORECASE):
+        return Setback("refused", said, status, body=body)
+    parameter = refused_parameter(said, _field(error, "param"))
+    return Setback("bad", said, status, parameter=parameter, body=body)
+
+
+# OpenAI: "maximum context length is 4097 tokens"; vLLM the same, or "longer than the maximum
+# model length"; llama.cpp: "exceeds the available context size".
+TOO_LONG = (
+    r"context.?length|maximum context|context (size|window)|(maximum|max).?(model|input).?len"
+    r"|too many tokens|(prompt|input) is too long|reduce the length"
+)
+AGAINST_THE_RULES = r"content_filter|content_policy|content management policy|moderation"
+
+
+def refused_parameter(said: str, named: str = "") -> str | None:
+    """Which of the parameters that can be left out a refusal is about.
+
+    >>> refused_parameter("Unrecognized request argument supplied: presence_penalty")
+    'presence_penalty'
+    >>> refused_parameter("$.stop is too long: at most 4 elements")
+    'stop'
+    """
+    names = ["max_tokens", "n", *get_args(Parameter)]
+    text = f"{named} {said}".replace("top_logprobs", "logprobs")
+    found = [name for name in names if re.search(rf"(?<![\w-]){name}(?![\w-])", text)]
+    # "n" is also a letter: it counts only where it is named as a parameter.
+    if "n" in found and named != "n" and not re.search(r"[`'\"]n[`'\"]|\bn ?(=|>|must)", said):
+        found.remove("n")
+    return found[0] if found else None
+
+
+def _field(error: openai.APIStatusError, name: str) -> str:
+    body = error.body
+    return str(body.get(name) or "") if isinstance(body, dict) else ""
+
+
+def _said(error: openai.APIStatusError) -> str:
+    """What the server answered, in one line."""
+    body = error.body
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        body = inner.get("message", inner) if isinstance(inner, dict) else inner
+    if isinstance(body, list | dict):
+        body = json.dumps(body)
+    return " ".join(str(body or error.message).split())[:500]
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from a Retry-After header: a number, or a date."""
+    value = headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
