@@ -41,7 +41,7 @@ from rouge_score import rouge_scorer
 from texts import Writer
 
 from seedbed.llm.api import Answer
-from seedbed.llm.request import Request, key_of
+from seedbed.llm.request import Canon, Request
 from seedbed.params import Bootstrap
 from seedbed.paths import PARAMS
 from seedbed.prompts import Prompt
@@ -150,7 +150,7 @@ def answers(texts: list[str], requests: list[Request]) -> list[Answer]:
     """The texts, in as many answers as there are requests."""
     each = len(texts) // len(requests)
     return [
-        answer(texts[i * each : (i + 1) * each], key_of(request.canonical({})))
+        answer(texts[i * each : (i + 1) * each], Canon({}).of(request).key)
         for i, request in enumerate(requests)
     ]
 

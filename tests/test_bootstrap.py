@@ -20,7 +20,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.files import read_rows, to_line, write_files
 from seedbed.llm.api import Answer, read_body
-from seedbed.llm.request import Request, Sampling, key_of
+from seedbed.llm.request import Canon, Request, Sampling
 from seedbed.params import Bootstrap, Embedded, Llm
 from seedbed.prompts import Prompt
 from seedbed.records import Instruction, RejectedInstruction
@@ -80,7 +80,7 @@ class Fake:
             said = self.reply(request)
             text, why = said if isinstance(said, tuple) else (said, "stop")
             body = completion(text, why) | {"id": "", "created": 0}
-            answers.append(read_body(key_of(request.canonical({"fake": 1})), json.dumps(body)))
+            answers.append(read_body(Canon({"fake": 1}).of(request).key, json.dumps(body)))
         self.answers += answers
         return answers
 
@@ -315,7 +315,7 @@ def test_the_same_seed_asks_the_same_and_another_asks_otherwise(prompt: Prompt) 
 
 def test_no_request_is_asked_twice(prompt: Prompt) -> None:
     requests = [request for batch in asked(prompt) for request in batch]
-    assert len({request.canonical({}) for request in requests}) == len(requests)
+    assert len({Canon({}).of(request).form for request in requests}) == len(requests)
     assert len({request.seed for request in requests}) == len(requests)
 
 
@@ -445,7 +445,7 @@ def test_half_a_surrogate_pair_in_an_answer_is_written_and_asked_about(prompt: P
     class Torn(Fake):
         def __call__(self, requests: Sequence[Request]) -> list[Answer]:
             for request in requests:
-                request.canonical({}).encode()  # what is shown can be sent
+                Canon({}).of(request).form.encode()  # what is shown can be sent
             return super().__call__(requests)
 
     def reply(request: Request) -> str:
