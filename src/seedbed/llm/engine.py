@@ -6,7 +6,7 @@ arrives. The order of the results is that of the requests.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 
@@ -122,18 +122,11 @@ class Engine:
             window.keys.append(keyed.key)
             requests.setdefault(keyed.key, (keyed, request))
             rows.setdefault(keyed.key, self._row)
-        kept = self._store.get(requests)
-        kept |= self._ended_before([one for one in requests.values() if one[0].key not in kept])
-        for key, row in kept.items():
-            try:
-                window.answers[key] = self._book.answer(row, requests[key][1])
-            except MalformedBody as problem:
-                why = f"the answer {key[:12]}… is damaged: {problem}"
-                raise errors.StoreFailed(self._store.path, why) from None
+        window.answers = self._look_up(requests)
         wanted = [
             Wanted(keyed, request, rows[key], window)
             for key, (keyed, request) in requests.items()
-            if key not in kept
+            if key not in window.answers
         ]
         self._book.reused(len(window.keys) - len(wanted))
         if wanted and self._endpoint.llm.replay:
@@ -146,6 +139,32 @@ class Engine:
             window.open = len(wanted)
             self._sender.add(wanted)
         return window
+
+    def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
+        """The answers that the store has, None for the others; nothing is sent."""
+        keyed = [(self._canon.of(request), request) for request in requests]
+        found = self._look_up({one.key: (one, request) for one, request in keyed})
+        return [found.get(one.key) for one, _ in keyed]
+
+    @property
+    def model(self) -> str:
+        """The endpoint's identity, as the store has it."""
+        return self._canon.model
+
+    def form_of(self, request: Request) -> str:
+        return self._canon.of(request).form
+
+    def _look_up(self, requests: dict[str, tuple[Keyed, Request]]) -> dict[str, Answer]:
+        kept = self._store.get(requests)
+        kept |= self._ended_before([one for one in requests.values() if one[0].key not in kept])
+        answers = {}
+        for key, row in kept.items():
+            try:
+                answers[key] = self._book.answer(row, requests[key][1])
+            except MalformedBody as problem:
+                why = f"the answer {key[:12]}… is damaged: {problem}"
+                raise errors.StoreFailed(self._store.path, why) from None
+        return answers
 
     def _ended_before(self, missing: list[tuple[Keyed, Request]]) -> dict[str, Kept]:
         """Answers that ended by themselves within fewer tokens than are allowed now.

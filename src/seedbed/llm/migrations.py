@@ -52,15 +52,6 @@ def _say_what_can_be_said_of_an_answer(db: sqlite3.Connection) -> None:
             "SELECT key, request, response, created_at FROM responses_1"
         ):
             fields = json.loads(form)
-            in_base = json.dumps(
-                fields | {"max_tokens": 0},
-                sort_keys=True,
-                separators=(",", ":"),
-                ensure_ascii=False,
-            )
-            model = json.dumps(
-                fields["model"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
-            )
             try:
                 data, (choice,) = api.choices_of(body, 1)
                 problem, usage = api.problem_of(choice), api.usage_of(data) or (None, None)
@@ -68,7 +59,8 @@ def _say_what_can_be_said_of_an_answer(db: sqlite3.Connection) -> None:
             except api.MalformedBody:  # damaged: found when it is looked up, as before
                 problem, usage, ended = None, (None, None), False
             yield (
-                *(key, request.key_of(in_base), model, form, body, fields["max_tokens"]),
+                *(key, request.base_of(form), request.canonical(fields["model"])),
+                *(form, body, fields["max_tokens"]),
                 *(ended, problem, *usage, created_at),
             )
 

@@ -96,7 +96,7 @@ class Canon:
         system: str | None = None,
         leave_out: Collection[Parameter] = (),
     ):
-        self.model = _dumps(dict(identity))
+        self.model = canonical(dict(identity))
         self._identity = dict(identity)
         self._api = api
         self._system = system
@@ -113,10 +113,10 @@ class Canon:
             self._written[id(request.sampling)] = written
         _, before, before_in_base, after = written
         seed = None if "seed" in self._leave_out else request.seed
-        rest = f'"prompt":{_dumps(request.prompt)},'
+        rest = f'"prompt":{canonical(request.prompt)},'
         if request.sample:
             rest += f'"sample":{request.sample},'
-        rest += f'"seed":{_dumps(seed)},{after}'
+        rest += f'"seed":{canonical(seed)},{after}'
         form = before + rest
         return Keyed(key_of(form), key_of(before_in_base + rest), form)
 
@@ -131,11 +131,11 @@ class Canon:
         before = {name: value for name, value in fields.items() if name < "prompt"}
         after = {name: value for name, value in fields.items() if name > "seed"}
         in_base = before | {"max_tokens": 0}
-        return _dumps(before)[:-1] + ",", _dumps(in_base)[:-1] + ",", _dumps(after)[1:]
+        return canonical(before)[:-1] + ",", canonical(in_base)[:-1] + ",", canonical(after)[1:]
 
     def score(self, prompt: str, text: str) -> Keyed:
         """The form of a text to be scored."""
-        form = _dumps(
+        form = canonical(
             {
                 "form": FORM,
                 "kind": "score",
@@ -147,12 +147,19 @@ class Canon:
         return Keyed(key_of(form), key_of(form), form)
 
 
-def _dumps(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """JSON in the one way that keys are made of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def key_of(canonical: str) -> str:
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def key_of(form: str) -> str:
+    return hashlib.sha256(form.encode()).hexdigest()
+
+
+def base_of(form: str) -> str:
+    """The `base` key of a request in its canonical form."""
+    fields = json.loads(form)
+    return key_of(canonical(fields | {"max_tokens": 0}) if "max_tokens" in fields else form)
 
 
 @dataclass

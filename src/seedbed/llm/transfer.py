@@ -1,0 +1,103 @@
+"""The response store as JSON Lines, so that a run can be handed on and replayed without a key.
+
+    {"key": "0f3a…", "request": {…the canonical form…}, "response": "…the raw body…",
+     "max_tokens": 350, "problem": null, "prompt_tokens": 512.0, "completion_tokens": 96.0,
+     "created_at": "2026-11-21 06:00:00"}
+
+Rows come by key. What can be computed from them is not written; what is written is checked.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from seedbed.errors import BadRow
+from seedbed.files import read_rows, to_line
+from seedbed.llm.api import PROBLEMS, MalformedBody, choices_of
+from seedbed.llm.request import base_of, canonical, key_of
+from seedbed.llm.store import Kept, Store
+from seedbed.records import Record
+
+# Rows a transaction.
+CHUNK = 1000
+
+
+class Transferred(Record):
+    """A line of an exported store."""
+
+    key: str
+    request: dict[str, Any]
+    response: str
+    max_tokens: int
+    problem: str | None
+    prompt_tokens: float | None
+    completion_tokens: float | None
+    created_at: str
+
+
+def export(store: Store, model: str | None = None) -> Iterator[str]:
+    """The store's answers as lines (of the models whose identity has `model` in it)."""
+    for kept in store.rows():
+        if model is None or model in kept.model:
+            fields = {name: getattr(kept, name) for name in Transferred.model_fields}
+            yield to_line({**fields, "request": json.loads(kept.request)})
+
+
+def read_in(store: Store, path: Path) -> tuple[int, int]:
+    """Add the answers of an exported store; gives how many lines there were and how many were new.
+
+    Nothing is added unless all lines are sound.
+
+    Raises:
+        BadFile, BadRow: as `read_rows`; also a key that is not that of its request.
+        StoreFailed
+    """
+    for _ in _rows(path):
+        pass
+    lines = new = 0
+    chunk: list[Kept] = []
+    for kept in _rows(path):
+        lines += 1
+        chunk.append(kept)
+        if len(chunk) == CHUNK:
+            new += _put(store, chunk)
+            chunk = []
+    return lines, new + _put(store, chunk)
+
+
+def _put(store: Store, rows: list[Kept]) -> int:
+    known = store.get(row.key for row in rows)
+    store.put(rows)
+    return len({row.key for row in rows} - known.keys())
+
+
+def _rows(path: Path) -> Iterable[Kept]:
+    for number, row in enumerate(read_rows(path, Transferred), 1):
+        form = canonical(row.request)
+        if key_of(form) != row.key:
+            raise BadRow(path, number, "the key is not that of the request", "Export it anew.")
+        if row.problem not in (None, *PROBLEMS):
+            raise BadRow(
+                path, number, f"problem {row.problem!r}", f"It is null or {', '.join(PROBLEMS)}."
+            )
+        ended = False
+        if row.problem in (None, "empty"):
+            try:
+                _, (choice,) = choices_of(row.response, 1)
+            except MalformedBody as problem:
+                raise BadRow(path, number, f"response: {problem}", "Export it anew.") from None
+            ended = choice.get("finish_reason") == "stop"
+        yield Kept(
+            key=row.key,
+            base=base_of(form),
+            model=canonical(row.request.get("model")),
+            request=form,
+            response=row.response,
+            max_tokens=row.max_tokens,
+            ended=ended,
+            problem=row.problem,
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=row.completion_tokens,
+            created_at=row.created_at,
+        )
