@@ -71,6 +71,7 @@ def test_answers_are_kept_raw_and_in_the_order_of_the_instructions() -> None:
     rows, _ = classify(TEXTS, lambda request: f" {task_of(request)}\t")
     assert [row.instruction for row in rows] == TEXTS
     assert [row.is_classification for row in rows] == [f" {text}\t" for text in TEXTS]
+    assert [row.key for row in rows] == [f"key {n}" for n in range(len(TEXTS))]
 
 
 def test_each_instruction_is_asked_about_in_the_few_shot_prompt() -> None:
@@ -90,7 +91,8 @@ def test_each_instruction_is_asked_about_in_the_few_shot_prompt() -> None:
     ],
 )
 def test_only_a_clear_yes_is_one_and_what_is_neither_is_counted(raw: str, kind: str) -> None:
-    figures = clf.metrics([ClassifiedInstruction(instruction="i", is_classification=raw)])
+    row = ClassifiedInstruction(instruction="i", is_classification=raw, key="k")
+    figures = clf.metrics([row])
     assert {name: figures[name] for name in ("yes", "no", "unparsable")} == {
         name: int(name == kind) for name in ("yes", "no", "unparsable")
     }
@@ -125,7 +127,7 @@ def write_inputs(texts: list[str], classified: list[str], raw: str = "No") -> No
         {
             INSTRUCTIONS: [to_line(instruction(text, n)) for n, text in enumerate(texts)],
             CLASSIFIED: [
-                to_line(ClassifiedInstruction(instruction=text, is_classification=raw))
+                to_line(ClassifiedInstruction(instruction=text, is_classification=raw, key="k"))
                 for text in classified
             ],
         }

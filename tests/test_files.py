@@ -15,7 +15,9 @@ from seedbed.records import GeneratedInstance, Instance, SeedTask
 GOOD = b'{"input": "a", "output": "b"}\n'
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-instances = st.builds(GeneratedInstance, instruction=texts, input=texts, output=texts)
+instances = st.builds(
+    GeneratedInstance, instruction=texts, input=texts, output=texts, key=st.none() | texts
+)
 
 
 def read(path: Path, content: bytes) -> list[Instance]:

@@ -14,7 +14,13 @@ from seedbed.errors import BadFile, BadRow, TooFewInstructions
 from seedbed.files import read_rows, to_line, write_files
 from seedbed.params import Prepare
 from seedbed.paths import PREPARED, RAW_INSTANCES
-from seedbed.records import GeneratedInstance, RawAnswer, RejectedInstance
+from seedbed.records import (
+    FinetuningRow,
+    GeneratedInstance,
+    MessagesRow,
+    RawAnswer,
+    RejectedInstance,
+)
 from seedbed.seeds import read_seed_tasks
 from seedbed.stages import prepare
 from seedbed.text.instances import REASONS, parse_input_first, parse_output_first
@@ -33,6 +39,10 @@ def settings_of(**changes: object) -> Prepare:
 DEFAULTS = settings_of()
 
 
+def key_of_answer(instruction: str) -> str:
+    return f"key of {instruction}"
+
+
 def answer(
     instruction: str, text: str, *, classification: bool = False, why: str = "stop"
 ) -> RawAnswer:
@@ -40,7 +50,10 @@ def answer(
         "instruction": instruction,
         "raw_instances": text,
         "is_classification": classification,
-        "instance_metadata": {"response": {"choices": [{"finish_reason": why}]}},
+        "instance_metadata": {
+            "response": {"choices": [{"finish_reason": why}]},
+            "key": key_of_answer(instruction),
+        },
     }
     return RawAnswer.model_validate(row)
 
@@ -263,7 +276,9 @@ def test_the_same_row_of_each_form_is_of_the_same_instance() -> None:
 
 def test_seed_tasks_are_added_when_asked_for_and_only_then() -> None:
     hand_written = [
-        GeneratedInstance(instruction=task.instruction, input=one.input, output=one.output)
+        GeneratedInstance(
+            instruction=task.instruction, input=one.input, output=one.output, key=None
+        )
         for task in read_seed_tasks()
         for one in task.instances
     ]
@@ -282,8 +297,32 @@ def test_only_the_sample_is_trained_on() -> None:
     assert len(rows_of(written, "all_generated_instances")) > len(sampled)
 
 
+def test_every_row_has_the_key_of_the_answer_it_was_cut_from_and_a_seeds_own_has_none() -> None:
+    written = run(include_seed_tasks=True)
+    seeds = {task.instruction for task in read_seed_tasks()}
+    for name in ("all_generated_instances", "sampled_generated_instances", "rejected", "alpaca"):
+        for row in rows_of(written, name):
+            own = None if row["instruction"] in seeds else key_of_answer(row["instruction"])
+            assert row["key"] == own
+            assert list(row)[-1] == "key"
+    keys = [row["key"] for row in rows_of(written, "alpaca")]
+    assert None in keys
+    for name in ("finetuning", "messages"):
+        assert [row["key"] for row in rows_of(written, name)] == keys
+        assert all(list(row)[-1] == "key" for row in rows_of(written, name))
+
+
+def test_of_rows_that_repeat_exactly_the_first_answers_key_stays() -> None:
+    kept = prepare.parse(ROWS, DEFAULTS).kept
+    others = [row.model_copy(update={"key": "another"}) for row in kept]
+    assert prepare.finetuning(kept + others, DEFAULTS) == prepare.finetuning(kept, DEFAULTS)
+    assert {one.instance.key for one in prepare.finetuning(others + kept, DEFAULTS)} == {"another"}
+
+
 def test_every_row_is_a_record() -> None:
     run()
+    list(read_rows(PREPARED / "finetuning.jsonl", FinetuningRow))
+    list(read_rows(PREPARED / "messages.jsonl", MessagesRow))
     list(read_rows(PREPARED / "all_generated_instances.jsonl", GeneratedInstance))
     assert {row.reason for row in read_rows(PREPARED / "rejected.jsonl", RejectedInstance)} == set(
         REASONS
@@ -312,12 +351,12 @@ def test_a_broken_line_is_named_before_anything_is_written() -> None:
 @pytest.mark.parametrize(
     ("name", "columns"),
     [
-        ("finetuning", {"prompt", "completion"}),
-        ("messages", {"messages"}),
-        ("alpaca", {"instruction", "input", "output"}),
-        ("all_generated_instances", {"instruction", "input", "output"}),
-        ("sampled_generated_instances", {"instruction", "input", "output"}),
-        ("rejected", {"instruction", "input", "output", "reason"}),
+        ("finetuning", {"prompt", "completion", "key"}),
+        ("messages", {"messages", "key"}),
+        ("alpaca", {"instruction", "input", "output", "key"}),
+        ("all_generated_instances", {"instruction", "input", "output", "key"}),
+        ("sampled_generated_instances", {"instruction", "input", "output", "key"}),
+        ("rejected", {"instruction", "input", "output", "reason", "key"}),
     ],
 )
 def test_each_output_loads_as_a_data_set(

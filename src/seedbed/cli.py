@@ -2,6 +2,8 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
@@ -50,6 +52,34 @@ def instances() -> None:
 def prepare() -> None:
     """Raw instances → finetuning data."""
     run_stage("prepare")
+
+
+@app.command()
+def trace(
+    row: Annotated[
+        str,
+        typer.Argument(metavar="FILE:LINE", help="Such as data/prepare/finetuning.jsonl:3."),
+    ],
+    full: Annotated[
+        bool, typer.Option("--full", help="Prompts and raw answers whole, not shortened.")
+    ] = False,
+) -> None:
+    """A row of any output → what it came from, back to the seed tasks."""
+    from seedbed.outline import printable
+    from seedbed.trace import account
+
+    try:
+        lines = account(row, full)
+    except SeedbedError as error:
+        # What a row is named by in a message may be a model's text, too.
+        said = "\n".join(map(printable, str(error).split("\n")))
+        print(f"seedbed trace: {said}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A model may write any character; a terminal may know fewer.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    for line in lines:
+        print(line)
 
 
 def main() -> None:

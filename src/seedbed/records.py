@@ -69,6 +69,7 @@ class ClassifiedInstruction(Record):
 
     instruction: str
     is_classification: str
+    key: str
 
 
 def is_yes(raw: str) -> bool:
@@ -104,6 +105,7 @@ class RawAnswer(Record):
 
 class RawAnswerMetadata(Record):
     response: "RawAnswerResponse"
+    key: str
 
 
 class RawAnswerResponse(Record):
@@ -115,11 +117,15 @@ class RawAnswerChoice(Record):
 
 
 class GeneratedInstance(Record):
-    """One instance of an instruction (prepare); also a row for Alpaca's trainers."""
+    """One instance of an instruction (prepare); also a row for Alpaca's trainers.
+
+    `key` is that of the answer it was cut from; null for a seed task's own instance.
+    """
 
     instruction: str
     input: str
     output: str
+    key: str | None
 
 
 class RejectedInstance(Record):
@@ -129,3 +135,26 @@ class RejectedInstance(Record):
     input: str
     output: str
     reason: str
+    key: str | None
+
+
+class FinetuningRow(Record):
+    """An instance as the text that a model is finetuned on (prepare)."""
+
+    prompt: str
+    completion: str
+    key: str | None
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+class MessagesRow(Record):
+    """An instance as a conversation, for chat trainers (prepare)."""
+
+    messages: list[Message]
+    key: str | None

@@ -34,7 +34,7 @@ def classify(
         for text in instructions
     ]
     return [
-        ClassifiedInstruction(instruction=text, is_classification=answer.text)
+        ClassifiedInstruction(instruction=text, is_classification=answer.text, key=answer.key)
         for text, answer in zip(instructions, ask(requests), strict=True)
     ]
 

@@ -17,7 +17,13 @@ from seedbed.files import read_rows, to_json, to_line, write_files
 from seedbed.params import Prepare, Section
 from seedbed.paths import METRICS, PLOTS, PREPARED, RAW_INSTANCES, SEED_TASKS
 from seedbed.progress import Progress
-from seedbed.records import GeneratedInstance, RawAnswer, RejectedInstance
+from seedbed.records import (
+    FinetuningRow,
+    GeneratedInstance,
+    MessagesRow,
+    RawAnswer,
+    RejectedInstance,
+)
 from seedbed.seeds import read_seed_tasks
 from seedbed.text.finetuning import chat, encode
 from seedbed.text.instances import REASONS, judge, parse_input_first, parse_output_first
@@ -46,6 +52,7 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
     parsed = Parsed()
     for row in rows:
         parsed.tasks += 1
+        key = row.instance_metadata.key
         pairs = (parse_output_first if row.is_classification else parse_input_first)(
             row.raw_instances
         )
@@ -57,7 +64,9 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
             if i in chosen:
                 assert output is not None  # else it would have had a reason
                 parsed.kept.append(
-                    GeneratedInstance(instruction=row.instruction, input=given, output=output)
+                    GeneratedInstance(
+                        instruction=row.instruction, input=given, output=output, key=key
+                    )
                 )
             else:
                 parsed.rejected.append(
@@ -66,6 +75,7 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
                         input=given,
                         output=output or "",
                         reason=reason or "over_the_maximum",
+                        key=key,
                     )
                 )
         if chosen:
@@ -120,7 +130,7 @@ def seed_instances() -> Iterator[GeneratedInstance]:
     for task in read_seed_tasks(SEED_TASKS):
         for one in task.instances:
             yield GeneratedInstance(
-                instruction=task.instruction, input=one.input, output=one.output
+                instruction=task.instruction, input=one.input, output=one.output, key=None
             )
 
 
@@ -167,11 +177,22 @@ def run(params: Params) -> None:
                 PREPARED / "sampled_generated_instances.jsonl": map(to_line, sampled),
                 PREPARED / "rejected.jsonl": map(to_line, parsed.rejected),
                 PREPARED / "finetuning.jsonl": (
-                    to_line({"prompt": one.prompt, "completion": one.completion})
+                    to_line(
+                        FinetuningRow(
+                            prompt=one.prompt, completion=one.completion, key=one.instance.key
+                        )
+                    )
                     for one in training
                 ),
                 PREPARED / "messages.jsonl": (
-                    to_line({"messages": chat(one.instruction, one.input, one.output)})
+                    to_line(
+                        MessagesRow.model_validate(
+                            {
+                                "messages": chat(one.instruction, one.input, one.output),
+                                "key": one.key,
+                            }
+                        )
+                    )
                     for one in instances
                 ),
                 PREPARED / "alpaca.jsonl": map(to_line, instances),

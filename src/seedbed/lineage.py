@@ -1,0 +1,219 @@
+"""From a row to the rows that it came from, file by file, back to the seed tasks."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+from seedbed.errors import NoSuchLine, NotAPlace, NotHere, OriginMissing
+from seedbed.files import read_rows
+from seedbed.paths import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    PREPARED,
+    RAW_INSTANCES,
+    REJECTED_INSTRUCTIONS,
+    SEED_TASKS,
+)
+from seedbed.records import (
+    ClassifiedInstruction,
+    FinetuningRow,
+    GeneratedInstance,
+    Instruction,
+    MessagesRow,
+    RawInstances,
+    Record,
+    RejectedInstance,
+    RejectedInstruction,
+)
+from seedbed.seeds import read_seed_tasks
+from seedbed.text.instructions import numbered
+
+ALPACA = PREPARED / "alpaca.jsonl"
+
+# The files whose rows can be traced, and what their rows are.
+ROWS_OF: dict[Path, type[Record]] = {
+    INSTRUCTIONS: Instruction,
+    REJECTED_INSTRUCTIONS: RejectedInstruction,
+    CLASSIFIED: ClassifiedInstruction,
+    RAW_INSTANCES: RawInstances,
+    PREPARED / "finetuning.jsonl": FinetuningRow,
+    PREPARED / "messages.jsonl": MessagesRow,
+    ALPACA: GeneratedInstance,
+    PREPARED / "all_generated_instances.jsonl": GeneratedInstance,
+    PREPARED / "sampled_generated_instances.jsonl": GeneratedInstance,
+    PREPARED / "rejected.jsonl": RejectedInstance,
+}
+
+Row = TypeVar("Row", bound=Record)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file, counted from 1."""
+
+    path: Path
+    line: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """FILE:LINE. Raises NotAPlace."""
+        file, _, line = text.rpartition(":")
+        if not file or not re.fullmatch("[0-9]{1,18}", line) or int(line) == 0:
+            raise NotAPlace(text)
+        return cls(Path(file), int(line))
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+def row_at(place: Place, record: type[Row]) -> Row:
+    """The row at a place.
+
+    Raises:
+        NotHere, NoSuchLine; BadFile and BadRow as `read_rows`.
+    """
+    line = 0
+    for line, row in enumerate(_rows(place.path, record), 1):
+        if line == place.line:
+            return row
+    raise NoSuchLine(place.path, place.line, line)
+
+
+def find(path: Path, record: type[Row], wanted: Callable[[Row], bool]) -> tuple[Place, Row] | None:
+    """The first row of a file that is wanted. Raises as `row_at`."""
+    for line, row in enumerate(_rows(path, record), 1):
+        if wanted(row):
+            return Place(path, line), row
+    return None
+
+
+def origin(
+    row: Place, path: Path, record: type[Row], wanted: Callable[[Row], bool], what: str
+) -> tuple[Place, Row]:
+    """The row of an earlier file that `row` came from.
+
+    Raises:
+        OriginMissing: there is none; `what` says what it would have.
+    """
+    found = find(path, record, wanted)
+    if found is None:
+        raise OriginMissing(str(row), path, what)
+    return found
+
+
+def _rows(path: Path, record: type[Row]) -> Iterator[Row]:
+    if not path.exists():
+        raise NotHere(path)
+    return read_rows(path, record)
+
+
+def seed_of(place: Place, row: Record) -> tuple[Place, str] | None:
+    """Where the seed task stands whose own instance a row of prepare's is, and its id.
+
+    None if no seed task has this instance any more.
+
+    Raises:
+        OriginMissing: alpaca.jsonl, which says what was encoded, is of another run.
+    """
+    if not isinstance(row, GeneratedInstance | RejectedInstance):
+        # What finetuning.jsonl and messages.jsonl encode is spelt out on this file's same line.
+        row = row_at(Place(ALPACA, place.line), GeneratedInstance)
+        if row.key is not None:
+            raise OriginMissing(str(place), ALPACA, f"a null key on line {place.line}")
+    for line, task in enumerate(read_seed_tasks(), 1):
+        if task.instruction == row.instruction and any(
+            (one.input, one.output) == (row.input, row.output) for one in task.instances
+        ):
+            return Place(SEED_TASKS, line), task.id
+    return None
+
+
+def as_shown(instruction: str) -> str:
+    """An instruction as bootstrap's prompts show it."""
+    return shown_in(numbered([instruction]))[0]
+
+
+def shown_in(prompt: str) -> list[str]:
+    """The instructions that a prompt of bootstrap's shows: what `numbered` made of them.
+
+    >>> shown_in("1. of the heading\\n" + numbered(["Name a  river.", "Translate:"]))
+    ['Name a river.', 'Translate']
+    """
+    found: list[str] = []
+    for line in prompt.split("\n"):
+        # A 1 begins the list anew: what came before belonged to the prompt file.
+        for number in (len(found) + 1, 1):
+            if line.startswith(f"{number}. "):
+                found = [*found[: number - 1], line.removeprefix(f"{number}. ")]
+                break
+    return found
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An instruction that a prompt showed.
+
+    depth: 0 in the prompt asked about, 1 in one that led to an instruction of that, and so on.
+    number: its place in the prompt's list.
+    seeds: the seed tasks that have it: where they stand, and their ids.
+    machine: the row of INSTRUCTIONS that has it, and its round.
+    told: where what its own prompt showed was told already: at the first row of that prompt.
+    """
+
+    depth: int
+    number: int
+    text: str
+    seeds: list[tuple[Place, str]]
+    machine: tuple[Place, int] | None
+    told: Place | None
+
+
+@dataclass(frozen=True)
+class _Machine:
+    place: Place
+    round: int
+    prompt: str
+
+
+class Pool:
+    """The instructions that prompts showed, hand-written and machine-written."""
+
+    def __init__(self) -> None:
+        """Read both files. Raises NotHere, BadFile, BadRow."""
+        self._seeds: dict[str, list[tuple[Place, str]]] = {}
+        for line, task in enumerate(read_seed_tasks(), 1):
+            seed = Place(SEED_TASKS, line), task.id
+            self._seeds.setdefault(as_shown(task.instruction), []).append(seed)
+        self._machine: dict[str, list[_Machine]] = {}
+        for line, row in enumerate(_rows(INSTRUCTIONS, Instruction), 1):
+            one = _Machine(Place(INSTRUCTIONS, line), row.request_idx, row.metadata.prompt)
+            self._machine.setdefault(as_shown(row.instruction), []).append(one)
+
+    def ancestors(self, prompt: str, round_: int) -> Iterator[Shown]:
+        """What the prompt of a round showed, and what each machine-written one was grown from.
+
+        A prompt shows what there was before its round, so the way back has an end.
+        """
+        told: dict[tuple[str, int], Place] = {}
+        todo = [(0, n, text, round_) for n, text in _backwards(shown_in(prompt))]
+        while todo:
+            depth, number, text, before = todo.pop()
+            seeds = self._seeds.get(text, [])
+            earlier = (one for one in self._machine.get(text, []) if one.round < before)
+            one = None if seeds else next(earlier, None)
+            if one is None:
+                yield Shown(depth, number, text, seeds, None, None)
+                continue
+            source = one.prompt, one.round
+            yield Shown(depth, number, text, [], (one.place, one.round), told.get(source))
+            if source not in told:
+                told[source] = one.place
+                own = _backwards(shown_in(one.prompt))
+                todo += [(depth + 1, n, shown, one.round) for n, shown in own]
+
+
+def _backwards(texts: list[str]) -> Iterator[tuple[int, str]]:
+    return reversed(list(zip(count(1), texts, strict=False)))

@@ -1,0 +1,748 @@
+"""A row of any output is told back to its seed tasks."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, CountedModel, Project, completion
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from seedbed import trace
+from seedbed.cli import app
+from seedbed.errors import (
+    BadFile,
+    BadRow,
+    NoSuchLine,
+    NotAnOutput,
+    NotAPlace,
+    NotHere,
+    OriginMissing,
+    SeedbedError,
+    StoreFailed,
+)
+from seedbed.files import to_line, write_files
+from seedbed.lineage import ROWS_OF, Place, Pool, as_shown, shown_in
+from seedbed.llm.store import Store
+from seedbed.paths import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    PREPARED,
+    RAW_INSTANCES,
+    REJECTED_INSTRUCTIONS,
+    SEED_TASKS,
+)
+from seedbed.recorded import revision
+from seedbed.records import (
+    ClassifiedInstruction,
+    Exchange,
+    GeneratedInstance,
+    Instance,
+    Instruction,
+    RawInstances,
+    RejectedInstance,
+    RejectedInstruction,
+    SeedTask,
+)
+from seedbed.text.instructions import numbered
+from seedbed.trace import Kept, account
+
+EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eend"
+
+# What the prompt of each round showed; two instructions came from the first.
+SEEDS = ["Sort the  words.", "Name a river:", "Translate it.", "Greet a neighbor."]
+GROWN = ["Describe a lake.", "Count the ducks.", "Compare two lakes.", "Rank three lakes."]
+ROUNDS = [0, 0, 1, 2]
+SHOWN = [
+    [SEEDS[0], SEEDS[1]],
+    [SEEDS[0], SEEDS[1]],
+    [GROWN[0], SEEDS[2]],
+    [GROWN[2], "Nobody wrote this.", GROWN[1], SEEDS[1]],
+]
+
+
+def response(text: str) -> dict[str, Any]:
+    """What a row keeps of a response."""
+    body = completion(text)
+    return {name: body[name] for name in ("object", "model", "choices", "usage")}
+
+
+def bootstrap_prompt(row: int) -> str:
+    return "Come up with a series of tasks:\n" + numbered(SHOWN[row])
+
+
+def clf_prompt(text: str) -> str:
+    return (ROOT / "data/prompts/clf.txt").read_text().removesuffix("\n").format(instruction=text)
+
+
+def instances_prompt(text: str) -> str:
+    return (ROOT / "data/prompts/input_first.txt").read_text().format(instruction=text)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
+    """What the response store has; a test may take something away."""
+    kept: dict[str, Kept] = {}
+
+    def keep(key: str, prompt: str, text: str) -> None:
+        request = {"kind": "completion", "model": {"name": "m"}, "prompt": prompt, "seed": 5}
+        body = json.dumps(completion(text))
+        kept[key] = Kept(json.dumps(request), body, "2026-01-02 03:04:05")
+
+    for n, text in enumerate(GROWN):
+        keep(f"boot {ROUNDS[n]}", bootstrap_prompt(n), f" {text}\n10. and more")
+        keep(f"clf {n}", clf_prompt(text), " No")
+        keep(f"inst {n}", instances_prompt(text), f"Output: raw answer {n}")
+    monkeypatch.setattr(trace, "look_up", kept.get)
+    monkeypatch.setenv("SEEDBED_STORE", "/nowhere/store.sqlite")
+    return kept
+
+
+@pytest.fixture(autouse=True)
+def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project of four instructions, one instance each, and the instances of the seed tasks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, name)
+    shutil.copytree(ROOT / "data/prompts", "data/prompts")
+    seeds = [
+        SeedTask(
+            id=f"seed_task_{n}",
+            name="n",
+            instruction=text,
+            instances=[Instance(input="", output=f"by hand {n}")],
+            is_classification=False,
+        )
+        for n, text in enumerate(SEEDS)
+    ]
+    origins = [
+        Exchange(prompt=bootstrap_prompt(n), response=response("from row"), key=f"boot {ROUNDS[n]}")
+        for n in range(len(GROWN))
+    ]
+    similar = {"Name a river:": 0.5, "Translate it.": 0.25}
+    files: dict[Path, list[Any]] = {
+        SEED_TASKS: seeds,
+        INSTRUCTIONS: [
+            Instruction(
+                instruction=text,
+                most_similar=similar,
+                avg_similarity_score=0.125,
+                metadata=origins[n],
+                request_idx=ROUNDS[n],
+            )
+            for n, text in enumerate(GROWN)
+        ],
+        REJECTED_INSTRUCTIONS: [
+            RejectedInstruction(instruction="Do", reason="too_short", key="boot 2", request_idx=2),
+            RejectedInstruction(instruction="Go", reason="too_short", key="boot 1b", request_idx=1),
+        ],
+        CLASSIFIED: [
+            ClassifiedInstruction(instruction=text, is_classification=" No", key=f"clf {n}")
+            for n, text in enumerate(GROWN)
+        ],
+        RAW_INSTANCES: [
+            RawInstances(
+                instruction=text,
+                raw_instances=f"Output: raw answer {n}",
+                is_classification=False,
+                instance_metadata=Exchange(
+                    prompt=instances_prompt(text), response=response("from row"), key=f"inst {n}"
+                ),
+                instruction_metadata=origins[n],
+                most_similar=similar,
+                avg_similarity_score=0.125,
+            )
+            for n, text in enumerate(GROWN)
+        ],
+        PREPARED / "rejected.jsonl": [
+            RejectedInstance(instruction=GROWN[3], input="", output="", reason="r", key="inst 3")
+        ],
+    }
+    rows = [
+        GeneratedInstance(instruction=text, input="", output=f"raw answer {n}", key=f"inst {n}")
+        for n, text in enumerate(GROWN)
+    ]
+    hand_written = [
+        GeneratedInstance(instruction=text, input="", output=f"by hand {n}", key=None)
+        for n, text in enumerate(SEEDS)
+    ]
+    mixed = [rows[3], hand_written[1], *rows[:3]]
+    files |= {
+        PREPARED / "all_generated_instances.jsonl": rows,
+        PREPARED / "sampled_generated_instances.jsonl": rows,
+        PREPARED / "alpaca.jsonl": mixed,
+        PREPARED / "finetuning.jsonl": [
+            {"prompt": row.instruction + "\n", "completion": row.output, "key": row.key}
+            for row in mixed
+        ],
+        PREPARED / "messages.jsonl": [
+            {
+                "messages": [
+                    {"role": "user", "content": row.instruction},
+                    {"role": "assistant", "content": row.output},
+                ],
+                "key": row.key,
+            }
+            for row in mixed
+        ],
+    }
+    write_files({path: map(to_line, rows) for path, rows in files.items()})
+
+
+def edit(path: Path, line: int, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change one row of a file."""
+    lines = path.read_text().splitlines(keepends=True)
+    row = json.loads(lines[line - 1])
+    change(row)
+    lines[line - 1] = json.dumps(row) + "\n"
+    path.write_text("".join(lines))
+
+
+def told(place: object, full: bool = False) -> str:
+    return "\n".join(account(str(place), full)) + "\n"
+
+
+def lock(**stages: dict[str, Any]) -> None:
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+
+
+def git(*arguments: str) -> None:
+    me = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    subprocess.run(["git", *me, *arguments], check=True, capture_output=True)
+
+
+TREE = f"""\
+the instructions that its prompt showed, and what they came from:
+  1. {INSTRUCTIONS}:3 (round 1): Compare two lakes.
+    1. {INSTRUCTIONS}:1 (round 0): Describe a lake.
+      1. seed_task_0 ({SEED_TASKS}:1): Sort the words.
+      2. seed_task_1 ({SEED_TASKS}:2): Name a river
+    2. seed_task_2 ({SEED_TASKS}:3): Translate it.
+  2. not found in {SEED_TASKS} or {INSTRUCTIONS}: has one changed since?: Nobody wrote this.
+  3. {INSTRUCTIONS}:2 (round 0; its prompt stands above, at {INSTRUCTIONS}:1): Count the ducks.
+  4. seed_task_1 ({SEED_TASKS}:2): Name a river
+seed tasks that it goes back to: 3 of {SEED_TASKS}
+  last changed in git: not in git
+  the file is not in dvc.lock's record of bootstrap
+  seed_task_0, seed_task_1, seed_task_2
+"""
+
+
+# --- the way from a row to its seed tasks
+
+
+@pytest.mark.parametrize(
+    ("place", "way"),
+    [
+        *[
+            (
+                f"{PREPARED}/{name}.jsonl:{line}",
+                [f"cut from {RAW_INSTANCES}:4", f"its instruction was classified: {CLASSIFIED}:4"],
+            )
+            for name, line in [
+                ("finetuning", 1),
+                ("messages", 1),
+                ("alpaca", 1),
+                ("all_generated_instances", 4),
+                ("sampled_generated_instances", 4),
+                ("rejected", 1),
+            ]
+        ],
+        (f"{RAW_INSTANCES}:4", [f"its instruction was classified: {CLASSIFIED}:4"]),
+        (f"{CLASSIFIED}:4", []),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_a_row_of_a_later_stage_is_told_back_to_its_seed_tasks(place: str, way: list[str]) -> None:
+    text = told(place)
+    headings = [line for line in text.splitlines() if not line.startswith(" ")]
+    through = [place, *way, f"its instruction: {INSTRUCTIONS}:4"]
+    assert [one for one in headings if one in through] == through
+    assert text.endswith(TREE)
+
+
+@pytest.mark.parametrize("place", [f"{INSTRUCTIONS}:4", f"{REJECTED_INSTRUCTIONS}:1"])
+@pytest.mark.usefixtures("store")
+def test_an_instruction_is_told_back_to_its_seed_tasks(place: str) -> None:
+    text = told(place)
+    assert text.startswith(place + "\n  written by bootstrap\n")
+    assert "  round: 2\n" in text
+    assert text.endswith(TREE)
+
+
+@pytest.mark.usefixtures("store")
+def test_every_answer_on_the_way_is_told_with_its_request_and_prompt_file() -> None:
+    text = told(f"{PREPARED}/finetuning.jsonl:1")
+    parts = text.split("  answer ")[1:]
+    for part, key, file, answer in zip(
+        parts,
+        ("inst 3", "clf 3", "boot 2"),
+        ("input_first.txt", "clf.txt", "bootstrap.txt"),
+        ("Output: raw answer 3", " No", " Rank three lakes.\n      │ 10. and more"),
+        strict=True,
+    ):
+        assert part.startswith(f"{key}\n    kept: 2026-01-02 03:04:05 UTC\n    request:\n")
+        assert "      model:\n        name: m\n      seed: 5\n" in part
+        assert "    finish_reason: stop\n    tokens: 7 in, 3 out\n" in part
+        assert f"    raw answer:\n      │ {answer}\n" in part
+        assert f"  prompt file: data/prompts/{file}\n" in part
+        assert "raw body" not in part
+    assert "  most like it: ROUGE-L 0.500: Name a river:\n" in text
+
+
+@pytest.mark.usefixtures("store")
+def test_the_few_shot_beginning_is_shortened_unless_all_is_asked_for() -> None:
+    prompt = instances_prompt(GROWN[3])
+    before = prompt.index("Task: Rank three")
+    short = f"… ({before:,} characters of data/prompts/input_first.txt)"
+    text = told(f"{RAW_INSTANCES}:4")
+    assert (
+        f"      prompt:\n        {short}\n        │ Task: Rank three lakes.\n        │ \n" in text
+    )
+    assert "        │ Come up with a series of tasks:\n" in text, "a heading is no few-shot part"
+
+    text = told(f"{RAW_INSTANCES}:4", full=True)
+    assert "characters of" not in text
+    assert "\n".join(f"        │ {line}" for line in prompt.split("\n")) in text
+    assert '    raw body:\n      │ {"id": "cmpl-' in text
+
+
+@pytest.mark.usefixtures("store")
+def test_an_edited_prompt_file_is_found_by_what_it_still_shares() -> None:
+    path = Path("data/prompts/output_first.txt")
+    edit(RAW_INSTANCES, 4, lambda row: row.update(is_classification=True))
+    assert "prompt file: data/prompts/input_first.txt" in told(f"{RAW_INSTANCES}:4")
+    input_first = Path("data/prompts/input_first.txt")
+    input_first.write_text(input_first.read_text().replace("Example 2", "Instance 2"))
+    text = told(f"{RAW_INSTANCES}:4")
+    assert "prompt file: data/prompts/input_first.txt" in text
+    (shared,) = re.findall(r"… \(([\d,]+) characters of data/prompts/input_first", text)
+    assert 0 < int(shared.replace(",", "")) < 2000
+    for one in (input_first, path):
+        one.write_text("Quite another beginning {instruction}")
+    assert "  prompt file: none of instances's begins as the prompt does\n" in told(
+        f"{RAW_INSTANCES}:4"
+    )
+
+
+def test_a_chat_request_and_answer_are_told_by_the_fields_they_have(store: dict[str, Kept]) -> None:
+    request = {"kind": "chat", "system": "Be brief.\nBe kind.", "prompt": "Hi", "effort": [1, "x"]}
+    body = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "length"}]}
+    store["clf 0"] = Kept(json.dumps(request), json.dumps(body), "2026", "too long")
+    text = told(f"{CLASSIFIED}:1")
+    for said in (
+        "    problem: too long\n",
+        "      kind: chat\n",
+        "      system:\n        │ Be brief.\n        │ Be kind.\n",
+        '      effort: [1, "x"]\n',
+        "    finish_reason: length\n    raw answer:\n      │ Hello\n",
+    ):
+        assert said in text
+
+
+def test_an_answer_that_is_no_completion_is_told_raw(store: dict[str, Kept]) -> None:
+    store["clf 0"] = Kept("no request", "<html>busy", "2026", "not JSON")
+    text = told(f"{CLASSIFIED}:1")
+    assert "    raw answer: it has no text\n    raw body:\n      │ <html>busy\n" in text
+    assert text.endswith("seed_task_0, seed_task_1\n")
+
+
+# --- what is not there
+
+
+def test_what_the_store_lacks_is_said_and_the_rest_is_told(store: dict[str, Kept]) -> None:
+    store.clear()
+    text = told(f"{PREPARED}/finetuning.jsonl:1")
+    assert text.count("the response store /nowhere/store.sqlite lacks it") == 3
+    assert text.count("what follows of it is what the row has") == 2
+    assert text.count("      │ from row\n") == 2
+    assert "        │ Task: Rank three lakes.\n" in text
+    assert "the row has neither its request nor the raw answer" in text
+    assert "  a prompt file: data/prompts/clf.txt\n" in text
+    assert text.endswith(TREE)
+
+
+def test_a_refused_instruction_takes_its_prompt_from_an_accepted_one_of_the_same_answer(
+    store: dict[str, Kept],
+) -> None:
+    store.clear()
+    assert told(f"{REJECTED_INSTRUCTIONS}:1").endswith(TREE)
+    text = told(f"{REJECTED_INSTRUCTIONS}:2")
+    assert text.endswith("its prompt showed: not known without its request\n")
+    assert "a prompt file: data/prompts/bootstrap.txt\n" in text
+    assert "a prompt file: data/prompts/bootstrap_clf.txt\n" in text
+
+
+@pytest.mark.parametrize("name", ["finetuning", "messages", "alpaca"])
+@pytest.mark.usefixtures("store")
+def test_a_seed_tasks_own_instance_is_told_to_be_one(name: str) -> None:
+    text = told(f"{PREPARED}/{name}.jsonl:2")
+    assert "  key: null\n" in text
+    assert f"a seed task's own instance: seed_task_1 ({SEED_TASKS}:2)\n" in text
+    assert "answer" not in text
+    edit(SEED_TASKS, 2, lambda task: task.update(instruction="Name a lake:"))
+    assert f"a seed task's own instance: not found in {SEED_TASKS}\n" in told(
+        f"{PREPARED}/{name}.jsonl:2"
+    )
+
+
+# --- the instructions that prompts showed
+
+lines = st.text(st.characters(codec="utf-8"), max_size=30)
+
+
+@given(st.lists(lines, min_size=1, max_size=12))
+def test_what_numbered_makes_of_instructions_is_read_back(texts: list[str]) -> None:
+    prompt = "1. of a heading\n" + numbered(texts)
+    assert shown_in(prompt) == [as_shown(text) for text in texts]
+
+
+def write_pool(rows: list[tuple[str, int, list[str]]]) -> Pool:
+    """A pool of machine-written instructions: text, round, what its prompt showed."""
+    write_files(
+        {
+            INSTRUCTIONS: [
+                to_line(
+                    Instruction(
+                        instruction=text,
+                        most_similar={},
+                        avg_similarity_score=0,
+                        metadata=Exchange(prompt=numbered(shown), response={}, key="k"),
+                        request_idx=round_,
+                    )
+                )
+                for text, round_, shown in rows
+            ]
+        }
+    )
+    return Pool()
+
+
+def test_the_way_back_has_an_end_even_where_rows_show_each_other() -> None:
+    pool = write_pool([("One", 3, ["Other", "Self"]), ("Other", 3, ["One"]), ("Self", 1, ["Self"])])
+    found = list(pool.ancestors(numbered(["One"]), 4))
+    assert [(one.depth, one.text, one.machine is None) for one in found] == [
+        (0, "One", False),
+        (1, "Other", True),  # not there yet in round 3
+        (1, "Self", False),
+        (2, "Self", True),
+    ]
+
+
+def test_a_long_way_back_is_told_and_nothing_twice() -> None:
+    def text(n: int) -> str:
+        return f"Step {n}"
+
+    rows = [(text(n), n, [text(n - 1), text(n - 2), SEEDS[0]]) for n in range(3000)]
+    found = list(write_pool(rows).ancestors(numbered([text(2999)]), 3000))
+    assert len(found) == 1 + 3 * 3000
+    assert max(one.depth for one in found) == 3000
+
+
+@pytest.mark.usefixtures("store")
+def test_a_long_instruction_is_cut_to_a_line_unless_all_is_asked_for() -> None:
+    long = "Count " + "very " * 40 + "far."
+    edit(SEED_TASKS, 2, lambda task: task.update(instruction=long))
+    edit(INSTRUCTIONS, 4, lambda row: row.update(request_idx=9))
+    edit(INSTRUCTIONS, 1, lambda row: row["metadata"].update(prompt=numbered([long])))
+    cut = f"      1. seed_task_1 ({SEED_TASKS}:2): {long[:100]}…\n"
+    assert cut in told(f"{INSTRUCTIONS}:4")
+    assert cut.replace(long[:100] + "…", long) in told(f"{INSTRUCTIONS}:4", full=True)
+
+
+# --- what DVC and git recorded
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.usefixtures("store")
+def test_the_parameters_are_those_of_the_run_and_changes_since_are_named() -> None:
+    recorded = yaml.safe_load(Path("params.yaml").read_text())["clf"]
+    lock(clf={"params": {"params.yaml": {"clf": recorded}}})
+    text = told(f"{CLASSIFIED}:1")
+    assert "  parameters that clf ran with (dvc.lock; params.yaml has the same):\n" in text
+    assert '    clf.sampling.stop: ["\\n", "Task"]\n' in text
+
+    recorded["sampling"] |= {"max_tokens": 9, "gone": "x"}
+    del recorded["sampling"]["top_p"]
+    lock(clf={"params": {"params.yaml": {"clf": recorded}}})
+    text = told(f"{CLASSIFIED}:1")
+    assert "  parameters that clf ran with (dvc.lock; 3 CHANGED since):\n" in text
+    assert "    clf.sampling.max_tokens: 9   CHANGED: now 3\n" in text
+    assert '    clf.sampling.gone: "x"   CHANGED: now none\n' in text
+    assert "    clf.sampling.top_p: none   CHANGED: now 0.0\n" in text
+    assert "    clf.sampling.temperature: 0.0\n" in text
+
+
+@pytest.mark.usefixtures("store")
+def test_parameters_are_compared_as_dvc_reads_them() -> None:
+    Path("dvc.lock").write_text(
+        "stages:\n  clf:\n    params:\n      params.yaml:\n        clf.sampling.top_p: 1e-06\n"
+    )
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("top_p: 0.0", "top_p: 0.000001"))
+    assert "params.yaml has the same):\n    clf.sampling.top_p: 1e-06\n" in told(f"{CLASSIFIED}:1")
+
+
+@pytest.mark.usefixtures("store")
+def test_without_a_lock_it_says_that_nothing_is_recorded() -> None:
+    text = told(f"{CLASSIFIED}:1")
+    assert "  the file is not in dvc.lock's record of clf\n" in text
+    assert "  parameters: dvc.lock does not say what clf ran with\n" in text
+
+
+@pytest.mark.usefixtures("store")
+def test_files_are_compared_with_what_the_stage_ran_with_and_wrote() -> None:
+    prompt = Path("data/prompts/clf.txt")
+    lock(
+        clf={
+            "deps": [{"path": str(prompt), "md5": md5(prompt)}],
+            "outs": [{"path": str(CLASSIFIED), "md5": md5(CLASSIFIED)}],
+        }
+    )
+    ran, wrote = "    the file is what clf ran with", "  the file is what clf wrote (dvc.lock)\n"
+    text = told(f"{CLASSIFIED}:1")
+    assert ran in text
+    assert wrote in text
+    prompt.write_text(prompt.read_text() + "!")
+    edit(CLASSIFIED, 2, lambda row: row.update(is_classification="?"))
+    text = told(f"{CLASSIFIED}:1")
+    assert ran not in text
+    assert wrote not in text
+    assert "    the file is NOT what clf ran with: it has changed since (dvc.lock)\n" in text
+    assert "  the file is NOT what clf wrote: it has changed since (dvc.lock)\n" in text
+
+
+def test_the_git_revision_is_that_of_the_last_commit_that_touched_the_file() -> None:
+    path = Path("data/prompts/clf.txt")
+    assert revision(path) == "not in git"
+    git("init", "-q")
+    assert revision(path).startswith("not in git (fatal: ")
+    for text in ("one", "two"):
+        path.write_text(text)
+        git("add", str(path))
+        git("commit", "-q", "-m", text)
+    hash_ = subprocess.run(
+        ["git", "log", "-1", "--format=%h of %cs"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    git("commit", "-q", "--allow-empty", "-m", "Another")
+    assert revision(path) == hash_
+    assert revision(SEED_TASKS) == "not in git: it was never committed"
+    path.write_text("other")
+    assert revision(path) == f"{hash_}, with uncommitted changes"
+
+
+# --- what a model wrote stays text
+
+
+def test_nothing_that_a_terminal_would_act_on_is_printed(store: dict[str, Kept]) -> None:
+    evil_prompt = bootstrap_prompt(3) + EVIL
+    request = {"prompt": evil_prompt, "model": {EVIL: EVIL}, EVIL: [EVIL], "system": EVIL}
+    store["boot 2"] = Kept(json.dumps(request), json.dumps(completion(EVIL)), EVIL, EVIL)
+    edit(INSTRUCTIONS, 4, lambda row: row.update(most_similar={EVIL: 0.5}))
+    edit(CLASSIFIED, 4, lambda row: row.update(is_classification=EVIL))
+    edit(SEED_TASKS, 1, lambda row: row.update(id=EVIL))
+    edit(PREPARED / "finetuning.jsonl", 1, lambda row: row.update(completion=f"a\n{EVIL}\nb"))
+    for full in (False, True):
+        for line in account(f"{PREPARED}/finetuning.jsonl:1", full):
+            assert line.isprintable(), line
+    escaped = "\\x1b[2J\\x1b]0;title\\x07\\r\\x9b1m\\u202eend"
+    text = told(f"{PREPARED}/finetuning.jsonl:1")
+    assert f"  completion:\n    │ a\n    │ {escaped}\n    │ b\n" in text
+    assert text.count(escaped) >= 9
+
+
+@pytest.mark.usefixtures("store")
+def test_neither_is_it_in_a_message() -> None:
+    edit(RAW_INSTANCES, 4, lambda row: row.update(instruction=EVIL))
+    edit(CLASSIFIED, 1, lambda row: row.update(instruction=EVIL))
+    edit(INSTRUCTIONS, 1, lambda row: row.update(most_similar={EVIL: "no number"}))
+    for place in (f"{RAW_INSTANCES}:4", f"{CLASSIFIED}:1", f"{INSTRUCTIONS}:1", f"{EVIL}:1"):
+        result = CliRunner().invoke(app, ["trace", place])
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert "Traceback" not in result.stderr
+        assert all(line.isprintable() for line in result.stderr.split("\n")), result.stderr
+
+
+# --- what cannot be traced
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("data/clf/is_clf_or_not.jsonl", NotAPlace, "is not FILE:LINE"),
+        ("data/clf/is_clf_or_not.jsonl:", NotAPlace, "is not FILE:LINE"),
+        ("data/clf/is_clf_or_not.jsonl:0", NotAPlace, "lines count from 1"),
+        ("data/clf/is_clf_or_not.jsonl:-1", NotAPlace, "is not FILE:LINE"),
+        ("data/clf/is_clf_or_not.jsonl:" + "9" * 5000, NotAPlace, "is not FILE:LINE"),
+        (":3", NotAPlace, "is not FILE:LINE"),
+        ("data/none.jsonl:1", BadFile, "data/none.jsonl: no such file"),
+        (
+            f"{SEED_TASKS}:1",
+            NotAnOutput,
+            f"no stage of dvc.yaml writes rows .*\n.*\n    {CLASSIFIED}",
+        ),
+        ("data:1", NotAnOutput, "data: no stage"),
+        (f"{CLASSIFIED}:5", NoSuchLine, f"{CLASSIFIED}:5: no such line\n  The file has 4 lines"),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_what_is_no_row_of_an_output_is_refused(
+    text: str, error: type[SeedbedError], said: str
+) -> None:
+    with pytest.raises(error, match=f"(?s){said}"):
+        account(text)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"), [("{\n", "JSON"), ('{"instruction": "i"}\n', "field is_classification")]
+)
+@pytest.mark.usefixtures("store")
+def test_a_row_that_is_none_is_named_with_its_line(broken: str, said: str) -> None:
+    lines = CLASSIFIED.read_text().splitlines(keepends=True)
+    CLASSIFIED.write_text(lines[0] + broken)
+    with pytest.raises(BadRow, match=f"{CLASSIFIED}:2: .*{said}"):
+        account(f"{CLASSIFIED}:2")
+
+
+@pytest.mark.parametrize("missing", [RAW_INSTANCES, CLASSIFIED, INSTRUCTIONS])
+@pytest.mark.usefixtures("store")
+def test_a_file_that_the_row_came_from_must_be_here(missing: Path) -> None:
+    missing.unlink()
+    with pytest.raises(NotHere, match=f"{missing}: no such file.*\n.*dvc repro.*dvc pull"):
+        account(f"{PREPARED}/finetuning.jsonl:1")
+    with pytest.raises(NotHere, match="dvc pull"):
+        account(f"{missing}:1")
+
+
+@pytest.mark.usefixtures("store")
+def test_files_of_different_runs_are_told_apart() -> None:
+    place = f"{PREPARED}/finetuning.jsonl:1"
+    edit(INSTRUCTIONS, 4, lambda row: row["metadata"].update(key="another"))
+    with pytest.raises(OriginMissing, match=f"{RAW_INSTANCES}:4: {INSTRUCTIONS} has no row with"):
+        account(place)
+    edit(CLASSIFIED, 4, lambda row: row.update(instruction="another"))
+    with pytest.raises(OriginMissing, match=f"{RAW_INSTANCES}:4: {CLASSIFIED} has no row with"):
+        account(place)
+    edit(RAW_INSTANCES, 4, lambda row: row["instance_metadata"].update(key="another"))
+    with pytest.raises(OriginMissing, match=f"{place}: {RAW_INSTANCES} has no row with.*\n.*repro"):
+        account(place)
+    edit(PREPARED / "alpaca.jsonl", 2, lambda row: row.update(key="another"))
+    with pytest.raises(OriginMissing, match=r"alpaca\.jsonl has no row with a null key on line 2"):
+        account(f"{PREPARED}/finetuning.jsonl:2")
+
+
+def test_the_files_whose_rows_can_be_traced_are_all_that_stages_write() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    written = {out for stage in stages.values() for out in stage["outs"] if isinstance(out, str)}
+    assert set(map(str, ROWS_OF)) == written
+
+
+@pytest.mark.usefixtures("store")
+def test_a_file_may_be_named_by_its_whole_path() -> None:
+    assert account(str(Path(f"{CLASSIFIED}:4").absolute())) == account(f"./{CLASSIFIED}:4")
+    assert Place.parse("a:b:3") == Place(Path("a:b"), 3)
+
+
+# --- the response store
+
+
+def test_the_store_is_read_and_never_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "it's a #1 store?/r.sqlite"
+    monkeypatch.setenv("SEEDBED_STORE", str(path))
+    assert trace.look_up("k") is None
+    assert not path.parent.exists()
+    kept = Store(path)
+    kept.put("k", '{"prompt":"p"}', "body")
+    found = trace.look_up("k")
+    assert found is not None
+    assert (found.request, found.response, found.problem) == ('{"prompt":"p"}', "body", None)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", found.created_at)
+    assert trace.look_up("other") is None
+    kept.close()
+    assert trace.look_up("k") == found
+    path.write_bytes(b"no store" * 1000)
+    with pytest.raises(StoreFailed, match="not a database"):
+        trace.look_up("k")
+
+
+# --- a real run
+
+
+def test_every_output_of_a_real_run_is_traced(
+    project: Project, counted_model: CountedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.shrink(6)
+    project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 1")
+    project.replace("params.yaml", "include_seed_tasks: false", "include_seed_tasks: true")
+    done = project.run("dvc", "repro", **counted_model.environment)
+    assert done.returncode == 0, done.stdout
+    project.commit("Run")
+    monkeypatch.chdir(project.folder)
+    for name in ("SEEDBED_STORE", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+    own = 0
+    for path in ROWS_OF:
+        rows = project.rows(str(path))
+        for line in {1, len(rows)} if rows else ():
+            text = told(f"{path}:{line}")
+            ids = re.findall(r"seed_task_\d+", text.splitlines()[-1])
+            if rows[line - 1].get("key", "") is None:
+                own += 1
+                assert "a seed task's own instance: seed_task_" in text
+            else:
+                assert len(ids) >= 6, text
+                assert "lacks it" not in text
+            # Nothing differs from what was run, and nothing is unknown.
+            assert f"not found in {SEED_TASKS}" not in text
+            assert "CHANGED: now" not in text
+            assert "the file is NOT" not in text
+            assert "with uncommitted changes" not in text
+            assert "not in dvc.lock's record" not in text
+            assert "dvc.lock does not say" not in text
+    assert own, "no seed task's own instance was met"
+
+    # An instruction that came late was grown from one that came before.
+    instructions = project.rows(str(INSTRUCTIONS))
+    assert instructions[-1]["request_idx"] > 0
+    tree = told(f"{INSTRUCTIONS}:{len(instructions)}").partition("its prompt showed")[2]
+    assert re.search(rf"\n  \d\. {INSTRUCTIONS}:\d+ \(round \d\): .+\n    1\. seed_task_", tree)
+
+    # Through the command, on a tree that is no more what it ran with.
+    number = 1 + next(
+        n for n, row in enumerate(project.rows("data/prepare/finetuning.jsonl")) if row["key"]
+    )
+    place = f"data/prepare/finetuning.jsonl:{number}"
+    edit(project.folder / place[: place.index(":")], number, lambda row: row.update(prompt=EVIL))
+    project.replace("data/prompts/clf.txt", "Is it classification?", "Is it one?")
+    project.replace("params.yaml", "rouge_threshold: 0.7", "rouge_threshold: 0.6")
+    done = project.run("python", "-m", "seedbed", "trace", place, PYTHONPATH="src")
+    assert done.returncode == 0, done.stdout
+    assert "  the file is NOT what prepare wrote" in done.stdout
+    assert ", with uncommitted changes\n    the file is NOT what clf ran with" in done.stdout
+    assert "bootstrap.rouge_threshold: 0.7   CHANGED: now 0.6\n" in done.stdout
+    assert "\\x1b[2J" in done.stdout
+    assert all(line.isprintable() for line in done.stdout.split("\n"))
+    (project.folder / ".seedbed/responses.sqlite").unlink()
+    done = project.run("python", "-m", "seedbed", "trace", place, PYTHONPATH="src")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("lacks it") == 3
+    assert re.search(r"seed_task_\d+\n$", done.stdout)
+    done = project.run("python", "-m", "seedbed", "trace", "data/none:1", PYTHONPATH="src")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1,
+        "seedbed trace: data/none: no such file",
+    )
