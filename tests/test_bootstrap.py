@@ -151,8 +151,7 @@ def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt
     pieces = [
         piece
         for answer in fake.answers
-        if not answer.cut
-        for piece in split_numbered(answer.text, capitalize=True)
+        for piece in ([""] if answer.cut else split_numbered(answer.text, capitalize=True))
     ]
     rows = [row.instruction for row in (*grown.accepted, *grown.rejected)]
     assert Counter(pieces) == Counter(rows)
@@ -161,9 +160,9 @@ def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt
     assert set(figures["rejected"]) == set(ALL_REASONS)
     assert figures["accepted"] + sum(figures["rejected"].values()) == len(pieces)
     unseen = {reason for reason, count in figures["rejected"].items() if not count}
-    assert unseen == {"no_scorable_token"}  # all others did happen
+    assert unseen == {"no_scorable_token", "refused", "malformed", "over_context"}  # the others did
     assert figures["completions"] == len(fake.answers)
-    assert figures["completions_cut_at_length"] == sum(answer.cut for answer in fake.answers) > 0
+    assert figures["rejected"]["cut_at_length"] == sum(answer.cut for answer in fake.answers) > 0
     assert figures["rounds"] == len(fake.rounds)
 
 
@@ -174,8 +173,8 @@ def test_a_completion_cut_at_length_yields_nothing_and_is_counted(prompt: Prompt
 
     fake = Fake(reply)
     grown = grow(SEEDS, settings_of(num_instructions_to_generate=2), prompt, fake)
-    assert grown.completions_cut == 4
-    rows = [row.instruction for row in (*grown.accepted, *grown.rejected)]
+    assert grown.reasons()["cut_at_length"] == 4
+    rows = [row.instruction for row in (*grown.accepted, *grown.rejected) if row.instruction]
     assert rows
     assert all(row.startswith("Whole ") for row in rows)
     assert {row.request_idx for row in grown.accepted} == {1}
@@ -284,7 +283,7 @@ def test_without_anything_new_it_ends_and_says_why(prompt: Prompt) -> None:
 
 
 def test_completions_that_were_all_cut_are_named_when_it_ends(prompt: Prompt) -> None:
-    with pytest.raises(NothingNew, match="12 cut at length"):
+    with pytest.raises(NothingNew, match="12 cut_at_length"):
         grow(SEEDS, settings_of(), prompt, Fake(lambda _: ("a b c d e f", "length")))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,11 @@ class Fake:
         self.finish_reason = finish_reason
         self.requests: list[Request] = []
 
-    def __call__(self, requests: Sequence[Request]) -> list[Answer]:
+    def __call__(self, requests: Iterable[Request]) -> list[Answer]:
         self.requests += requests
         return [
             read_body(f"key {n}", json.dumps(completion(self.reply(request), self.finish_reason)))
-            for n, request in enumerate(requests)
+            for n, request in enumerate(self.requests)
         ]
 
 
@@ -195,8 +195,7 @@ def generate(
     tasks: list[instances.Task], finish_reason: str = "stop", **changes: object
 ) -> tuple[list, Fake]:
     fake = Fake(lambda request: f"About {task_of(request)}", finish_reason)
-    prompts = [Prompt(f"{name}_first.txt", "instruction") for name in ("input", "output")]
-    return instances.generate(tasks, settings_of(**changes), *prompts, fake), fake
+    return instances.generate(tasks, settings_of(**changes), instances.Prompts(), fake), fake
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from seedbed.errors import (
 )
 from seedbed.files import to_line, write_files
 from seedbed.lineage import ROWS_OF, Place, Pool, as_shown, shown_in
-from seedbed.llm.store import Store
+from seedbed.llm.store import Kept, Store, read_only
 from seedbed.paths import (
     CLASSIFIED,
     INSTRUCTIONS,
@@ -53,7 +53,7 @@ from seedbed.records import (
     SeedTask,
 )
 from seedbed.text.instructions import numbered
-from seedbed.trace import Kept, account
+from seedbed.trace import account
 
 EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eend"
 
@@ -87,6 +87,13 @@ def instances_prompt(text: str) -> str:
     return (ROOT / "data/prompts/input_first.txt").read_text().format(instruction=text)
 
 
+def row(
+    request: str, response: str, created_at: str = "2026-01-02 03:04:05", problem: str | None = None
+) -> Kept:
+    """What the store has under a key."""
+    return Kept("k", "b", "{}", request, response, 8, True, problem, 3, 4, created_at)
+
+
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
     """What the response store has; a test may take something away."""
@@ -95,13 +102,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
     def keep(key: str, prompt: str, text: str) -> None:
         request = {"kind": "completion", "model": {"name": "m"}, "prompt": prompt, "seed": 5}
         body = json.dumps(completion(text))
-        kept[key] = Kept(json.dumps(request), body, "2026-01-02 03:04:05")
+        kept[key] = row(json.dumps(request), body)
 
     for n, text in enumerate(GROWN):
         keep(f"boot {ROUNDS[n]}", bootstrap_prompt(n), f" {text}\n10. and more")
         keep(f"clf {n}", clf_prompt(text), " No")
         keep(f"inst {n}", instances_prompt(text), f"Output: raw answer {n}")
-    monkeypatch.setattr(trace, "look_up", kept.get)
+    monkeypatch.setattr(trace, "read_only", lambda path, key: kept.get(key))
     monkeypatch.setenv("SEEDBED_STORE", "/nowhere/store.sqlite")
     return kept
 
@@ -337,7 +344,7 @@ def test_an_edited_prompt_file_is_found_by_what_it_still_shares() -> None:
 def test_a_chat_request_and_answer_are_told_by_the_fields_they_have(store: dict[str, Kept]) -> None:
     request = {"kind": "chat", "system": "Be brief.\nBe kind.", "prompt": "Hi", "effort": [1, "x"]}
     body = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "length"}]}
-    store["clf 0"] = Kept(json.dumps(request), json.dumps(body), "2026", "too long")
+    store["clf 0"] = row(json.dumps(request), json.dumps(body), "2026", "too long")
     text = told(f"{CLASSIFIED}:1")
     for said in (
         "    problem: too long\n",
@@ -350,7 +357,7 @@ def test_a_chat_request_and_answer_are_told_by_the_fields_they_have(store: dict[
 
 
 def test_an_answer_that_is_no_completion_is_told_raw(store: dict[str, Kept]) -> None:
-    store["clf 0"] = Kept("no request", "<html>busy", "2026", "not JSON")
+    store["clf 0"] = row("no request", "<html>busy", "2026", "not JSON")
     text = told(f"{CLASSIFIED}:1")
     assert "    raw answer: it has no text\n    raw body:\n      │ <html>busy\n" in text
     assert text.endswith("seed_task_0, seed_task_1\n")
@@ -549,7 +556,7 @@ def test_the_git_revision_is_that_of_the_last_commit_that_touched_the_file() -> 
 def test_nothing_that_a_terminal_would_act_on_is_printed(store: dict[str, Kept]) -> None:
     evil_prompt = bootstrap_prompt(3) + EVIL
     request = {"prompt": evil_prompt, "model": {EVIL: EVIL}, EVIL: [EVIL], "system": EVIL}
-    store["boot 2"] = Kept(json.dumps(request), json.dumps(completion(EVIL)), EVIL, EVIL)
+    store["boot 2"] = row(json.dumps(request), json.dumps(completion(EVIL)), EVIL, EVIL)
     edit(INSTRUCTIONS, 4, lambda row: row.update(most_similar={EVIL: 0.5}))
     edit(CLASSIFIED, 4, lambda row: row.update(is_classification=EVIL))
     edit(SEED_TASKS, 1, lambda row: row.update(id=EVIL))
@@ -662,20 +669,20 @@ def test_a_file_may_be_named_by_its_whole_path() -> None:
 def test_the_store_is_read_and_never_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "it's a #1 store?/r.sqlite"
     monkeypatch.setenv("SEEDBED_STORE", str(path))
-    assert trace.look_up("k") is None
+    assert read_only(path, "k") is None
     assert not path.parent.exists()
     kept = Store(path)
-    kept.put("k", '{"prompt":"p"}', "body")
-    found = trace.look_up("k")
+    kept.put([row('{"prompt":"p"}', "body")._replace(created_at=None)])
+    found = read_only(path, "k")
     assert found is not None
     assert (found.request, found.response, found.problem) == ('{"prompt":"p"}', "body", None)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", found.created_at)
-    assert trace.look_up("other") is None
+    assert read_only(path, "other") is None
     kept.close()
-    assert trace.look_up("k") == found
+    assert read_only(path, "k") == found
     path.write_bytes(b"no store" * 1000)
     with pytest.raises(StoreFailed, match="not a database"):
-        trace.look_up("k")
+        read_only(path, "k")
 
 
 # --- a real run

@@ -69,6 +69,7 @@ class ClassifiedInstruction(Record):
 
     instruction: str
     is_classification: str
+    problem: str | None = None
     key: str
 
 

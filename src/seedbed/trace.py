@@ -7,15 +7,12 @@ the account says so.
 
 import json
 import os
-import sqlite3
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedbed.errors import BadFile, NotAnOutput, StoreFailed
+from seedbed.errors import BadFile, NotAnOutput
 from seedbed.lineage import ROWS_OF, Place, Pool, find, origin, row_at, seed_of
-from seedbed.llm.store import default_path
+from seedbed.llm.store import default_path, read_only
 from seedbed.outline import Outline
 from seedbed.paths import CLASSIFIED, INSTRUCTIONS, RAW_INSTANCES, SEED_TASKS
 from seedbed.recorded import MISSING, Pipeline, revision
@@ -41,38 +38,6 @@ LINE = 100
 TOLD_APART = {"metadata", "instance_metadata", "instruction_metadata", "most_similar", "key"}
 
 Prepared = FinetuningRow | MessagesRow | GeneratedInstance | RejectedInstance
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What the response store has under a key: texts as they were sent and came, UTC.
-
-    problem: what was wrong with the answer, if anything.
-    """
-
-    request: str
-    response: str
-    created_at: str
-    problem: str | None = None
-
-
-def look_up(key: str) -> Kept | None:
-    """What the response store has under a key; nothing is written, not even an empty store.
-
-    Raises:
-        StoreFailed: it cannot be read.
-    """
-    path = default_path().absolute()
-    if not path.exists():
-        return None
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as db:
-            row = db.execute(
-                "SELECT request, response, created_at FROM responses WHERE key = ?", (key,)
-            ).fetchone()
-    except sqlite3.Error as error:
-        raise StoreFailed(path, str(error)) from None
-    return Kept(*row) if row else None
 
 
 def account(text: str, full: bool = False) -> list[str]:
@@ -237,7 +202,7 @@ class _Account:
 
         exchange: what the row has of them, for a store that does not have them.
         """
-        kept = look_up(key)
+        kept = read_only(default_path(), key)
         request: dict[str, Any] = {}
         response = None
         with self.out.under(f"answer {key}"):

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from seedbed.llm.request import Api, Parameter, Request
 
 # Why an answer is of no use although it came: `refused` by the server's or the model's rules,
-# `empty`, `malformed` (not what the API promises, several times over), `too_long` for the model.
-Problem = Literal["refused", "empty", "malformed", "too_long"]
-PROBLEMS: tuple[Problem, ...] = ("refused", "empty", "malformed", "too_long")
+# `empty`, `malformed` (not what the API promises, several times over), `over_context`: it does
+# not fit the model.
+Problem = Literal["refused", "empty", "malformed", "over_context"]
+PROBLEMS: tuple[Problem, ...] = ("refused", "empty", "malformed", "over_context")
 
 
 @dataclass(frozen=True)

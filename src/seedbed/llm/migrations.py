@@ -20,7 +20,7 @@ TABLES = (
         response TEXT NOT NULL,     -- the raw body, or the part of a shared one
         max_tokens INTEGER NOT NULL,-- what it was allowed in the end
         ended INTEGER NOT NULL,     -- 1: it stopped by itself
-        problem TEXT,               -- refused, empty, malformed or too_long; null: none
+        problem TEXT,               -- refused, empty, malformed or over_context; null: none
         prompt_tokens REAL,         -- as the server counted; its share of a shared request's;
         completion_tokens REAL,     -- null: the server did not say
         created_at TEXT NOT NULL    -- UTC

@@ -261,7 +261,7 @@ class Sender:
             attempts.max_tokens = int(attempts.max_tokens * LOWER)
             if attempts.lowered <= TIMES and attempts.max_tokens:
                 return 0.0
-            await self._keep_problem(call, "too_long", setback)
+            await self._keep_problem(call, "over_context", setback)
             return None
         if setback.kind == "refused":
             await self._keep_problem(call, "refused", setback)

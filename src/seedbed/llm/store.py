@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +59,25 @@ class Kept(NamedTuple):
 
 
 COLUMNS = ", ".join(Kept._fields)
+
+
+def read_only(path: Path, key: str) -> Kept | None:
+    """What the store at `path` has under a key; nothing is written, not even an empty store.
+
+    Raises:
+        StoreFailed: it cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            row = db.execute(
+                f"SELECT {COLUMNS} FROM responses WHERE key = ?",  # noqa: S608 - our own names
+                (key,),
+            ).fetchone()
+    except sqlite3.Error as error:
+        raise StoreFailed(path, str(error)) from None
+    return Kept._make(row) if row else None
 
 
 @dataclass
@@ -241,7 +260,8 @@ class Store:
             found = self._db.execute(
                 "SELECT model, count(*) AS answers, sum(NOT ended AND problem IS NULL) AS cut, "
                 "sum(problem = 'refused') AS refused, sum(problem = 'empty') AS empty, "
-                "sum(problem = 'malformed') AS malformed, sum(problem = 'too_long') AS too_long, "
+                "sum(problem = 'malformed') AS malformed, "
+                "sum(problem = 'over_context') AS over_context, "
                 "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
                 "sum(length(request) + length(response)) AS size, "
                 "min(created_at) AS first, max(created_at) AS last, "

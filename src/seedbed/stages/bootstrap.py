@@ -18,7 +18,7 @@ from seedbed import draws
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.figures import counts, histogram, mean, words
 from seedbed.files import to_json, to_line, write_files
-from seedbed.llm.api import Answer
+from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
 from seedbed.params import Bootstrap, Llm, Section
@@ -30,8 +30,9 @@ from seedbed.seeds import read_seed_tasks
 from seedbed.text.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.text.rouge import RougeIndex, closest
 
-# `surplus`: more came in the last round than were asked for.
-ALL_REASONS = (*REASONS, "too_similar", "surplus")
+# `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
+# of no use, is refused whole: its row has no instruction, but the key of the answer.
+ALL_REASONS = (*REASONS, "too_similar", "surplus", "cut_at_length", *PROBLEMS)
 
 
 class Params(Section):
@@ -46,13 +47,15 @@ Advance = Callable[..., None]
 
 @dataclass
 class Grown:
-    """What bootstrap made of the answers. Pieces in = accepted + rejected, each with a reason."""
+    """What bootstrap made of the answers. Pieces in = accepted + rejected, each with a reason.
+
+    A piece is what may be an instruction, or a completion that is refused whole.
+    """
 
     accepted: list[Instruction] = field(default_factory=list)
     rejected: list[RejectedInstruction] = field(default_factory=list)
     rounds: int = 0
     completions: int = 0
-    completions_cut: int = 0
 
     def reasons(self) -> Counter[str]:
         return Counter(row.reason for row in self.rejected)
@@ -64,15 +67,17 @@ def grow(
     prompt: Prompt,
     ask: Ask,
     advance: Advance = lambda n, **_: None,
+    into: Grown | None = None,
 ) -> Grown:
     """Grow exactly `params.num_instructions_to_generate` instructions from the seed instructions.
 
     advance: called after each round with the number accepted and `rejected=`.
+    into: filled and given back; whoever looks on may pass an empty one.
 
     Raises:
         NothingNew: so many rounds without a new one as `params.max_rounds_without_new`.
     """
-    grown = Grown()
+    grown = Grown() if into is None else into
     pool = list(seeds)
     index = RougeIndex(pool)
     refuse = refuser(
@@ -95,7 +100,7 @@ def grow(
                 rounds_without_new,
                 len(grown.accepted),
                 params.num_instructions_to_generate,
-                counts(ALL_REASONS, grown.reasons()) | {"cut at length": grown.completions_cut},
+                counts(ALL_REASONS, grown.reasons()),
             )
     return grown
 
@@ -130,12 +135,13 @@ def judge_round(
     index: RougeIndex,
 ) -> None:
     """Sort the pieces of a round's answers into accepted and rejected, in the requests' order."""
-    pieces = []
+    pieces: list[tuple[str, Exchange, str | None]] = []
     for request, answer in zip(requests, answers, strict=True):
-        if answer.cut:
-            grown.completions_cut += 1  # who knows where its last instruction would have ended
+        origin = Exchange(prompt=request.prompt, response=answer.response, key=answer.key)
+        if answer.problem or answer.cut:
+            # Who knows where the last instruction of one that was cut would have ended?
+            pieces.append(("", origin, answer.problem or "cut_at_length"))
         else:
-            origin = Exchange(prompt=request.prompt, response=answer.response, key=answer.key)
             texts = split_numbered(answer.text, params.capitalize)
             pieces += [(text, origin, refuse(text)) for text in texts]
 
@@ -182,7 +188,6 @@ def metrics(grown: Grown) -> dict[str, Any]:
         "rejected": counts(ALL_REASONS, grown.reasons()),
         "rounds": grown.rounds,
         "completions": grown.completions,
-        "completions_cut_at_length": grown.completions_cut,
         "similarity": {
             "highest_mean": mean(highest(grown)),
             "highest_max": round(max(highest(grown)), 6),
@@ -197,9 +202,12 @@ def highest(grown: Grown) -> list[float]:
     return [next(iter(row.most_similar.values())) for row in grown.accepted]
 
 
-def run(params: Params) -> None:
-    """Read the seed tasks, grow, write data/bootstrap, metrics and plots."""
-    own = params.bootstrap
+def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
+    """The hand-written instructions to grow from, and the prompt to show them in.
+
+    Raises:
+        BadFile, BadRow, TooFewSeedTasks
+    """
     tasks = read_seed_tasks(SEED_TASKS)
     kind = "seed tasks"
     if own.use_clf_seed_tasks_only:
@@ -207,10 +215,14 @@ def run(params: Params) -> None:
         kind = "classification seed tasks"
     if len(tasks) < own.num_prompt_instructions:
         raise TooFewSeedTasks(SEED_TASKS, len(tasks), own.num_prompt_instructions, kind)
-    seeds = [task.instruction for task in tasks]
     name = "bootstrap_clf.txt" if own.use_clf_seed_tasks_only else "bootstrap.txt"
-    prompt = Prompt(name, "tasks")
+    return [task.instruction for task in tasks], Prompt(name, "tasks")
 
+
+def run(params: Params) -> None:
+    """Read the seed tasks, grow, write data/bootstrap, metrics and plots."""
+    own = params.bootstrap
+    seeds, prompt = read_seeds(own)
     wanted = own.num_instructions_to_generate
     with (
         Progress("bootstrap", wanted, "instructions") as progress,

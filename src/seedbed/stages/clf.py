@@ -5,10 +5,12 @@ their instances written the other way round. Its raw answer is kept; `is_yes` re
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from seedbed.figures import counts, share
 from seedbed.files import read_rows, to_json, to_line, write_files
+from seedbed.llm.api import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
 from seedbed.params import Clf, Llm, Section
@@ -29,14 +31,22 @@ def classify(
     instructions: list[str], params: Clf, prompt: Prompt, ask: Ask
 ) -> list[ClassifiedInstruction]:
     """One row an instruction, in order."""
-    requests = [
-        Request(prompt.fill(text.strip()), params.sampling, prefix=prompt.prefix)
-        for text in instructions
-    ]
+    answers = ask(requests(instructions, params, prompt))
     return [
-        ClassifiedInstruction(instruction=text, is_classification=answer.text, key=answer.key)
-        for text, answer in zip(instructions, ask(requests), strict=True)
+        ClassifiedInstruction(
+            instruction=text,
+            is_classification=answer.text,
+            problem=answer.problem,
+            key=answer.key,
+        )
+        for text, answer in zip(instructions, answers, strict=True)
     ]
+
+
+def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterator[Request]:
+    """One request an instruction, in order."""
+    for text in instructions:
+        yield Request(prompt.fill(text.strip()), params.sampling, prefix=prompt.prefix)
 
 
 def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
@@ -48,6 +58,7 @@ def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
     return {
         "rows": len(rows),
         **counts(("yes", "no", "unparsable"), said),
+        "problems": counts(PROBLEMS, Counter(row.problem for row in rows if row.problem)),
         "classification_share": share(said["yes"], len(rows)),
     }
 

@@ -5,12 +5,15 @@ task it writes the class label first and then an input that fits, since inputs w
 to one label (Self-Instruct, section 2.2).
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from seedbed.errors import BadFile, RowsDoNotMatch
-from seedbed.figures import mean, share
+from seedbed.figures import counts, mean, share
 from seedbed.files import read_rows, to_json, to_line, write_files
+from seedbed.llm.api import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
 from seedbed.params import Instances, Llm, Section
@@ -62,25 +65,38 @@ def select(tasks: list[Task], params: Instances) -> list[Task]:
     ]
 
 
-def generate(
-    tasks: list[Task], params: Instances, input_first: Prompt, output_first: Prompt, ask: Ask
-) -> list[RawInstances]:
-    """One row a task, in order."""
+class Prompts:
+    """The two few-shot prompts."""
+
+    def __init__(self) -> None:
+        self.input_first = Prompt("input_first.txt", "instruction")
+        self.output_first = Prompt("output_first.txt", "instruction")
+
+
+def requests(
+    tasks: Iterable[tuple[str, bool]], params: Instances, prompts: Prompts
+) -> Iterator[Request]:
+    """One request a task, in order. tasks: instruction, and whether it is classification."""
     one_too_many = f"Example {params.max_instances_to_generate + 1}"
     sampling = params.sampling.model_copy(update={"stop": [one_too_many, *params.sampling.stop]})
     for_classification = sampling.model_copy(
         update={"max_tokens": params.classification_max_tokens}
     )
-    requests = []
-    for task in tasks:
-        prompt = output_first if task.is_classification else input_first
-        requests.append(
-            Request(
-                prompt.fill(task.row.instruction.strip()) + "\n",
-                for_classification if task.is_classification else sampling,
-                prefix=prompt.prefix,
-            )
+    for instruction, is_classification in tasks:
+        prompt = prompts.output_first if is_classification else prompts.input_first
+        yield Request(
+            prompt.fill(instruction.strip()) + "\n",
+            for_classification if is_classification else sampling,
+            prefix=prompt.prefix,
         )
+
+
+def generate(
+    tasks: list[Task], params: Instances, prompts: Prompts, ask: Ask
+) -> list[RawInstances]:
+    """One row a task, in order."""
+    pairs = ((task.row.instruction, task.is_classification) for task in tasks)
+    asked = list(requests(pairs, params, prompts))
     return [
         RawInstances(
             instruction=task.row.instruction,
@@ -93,20 +109,22 @@ def generate(
             most_similar=task.row.most_similar,
             avg_similarity_score=task.row.avg_similarity_score,
         )
-        for task, request, answer in zip(tasks, requests, ask(requests), strict=True)
+        for task, request, answer in zip(tasks, asked, ask(asked), strict=True)
     ]
 
 
 def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
     """The stage's figures. Instructions in = rows + left_out."""
-    answers = [row.instance_metadata.response["choices"][0] for row in rows]
-    cut = sum(answer["finish_reason"] == "length" for answer in answers)
+    responses = [row.instance_metadata.response for row in rows]
+    cut = sum(response["choices"][0]["finish_reason"] == "length" for response in responses)
+    problems = Counter(response["problem"] for response in responses if "problem" in response)
     return {
         "rows": len(rows),
         "left_out": left_out,
         "classification_share": share(sum(row.is_classification for row in rows), len(rows)),
         "cut_at_length": cut,
-        "empty": sum(not row.raw_instances.strip() for row in rows),
+        "max_tokens_lowered": sum("max_tokens_lowered_to" in response for response in responses),
+        "problems": counts(PROBLEMS, problems),
         "words_mean": mean([len(row.raw_instances.split()) for row in rows]),
     }
 
@@ -121,13 +139,12 @@ def run(params: Params) -> None:
             f"none of its {len(tasks)} instructions is of the kind {params.instances.tasks}",
             "Set instances.tasks to all, or generate more instructions.",
         )
-    input_first = Prompt("input_first.txt", "instruction")
-    output_first = Prompt("output_first.txt", "instruction")
+    prompts = Prompts()
     with (
         Progress("instances", len(selected), "rows") as progress,
         open_engine(params.llm, progress.answered_row) as engine,
     ):
-        rows = generate(selected, params.instances, input_first, output_first, engine.ask)
+        rows = generate(selected, params.instances, prompts, engine.ask)
     write_files(
         {
             RAW_INSTANCES: map(to_line, rows),
