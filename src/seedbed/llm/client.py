@@ -22,6 +22,9 @@ from seedbed import errors
 from seedbed.llm.endpoint import Endpoint, number_from_env
 from seedbed.llm.request import Parameter
 
+# Under /v1.
+PATHS = {"completions": "/completions", "chat": "/chat/completions"}
+
 # busy: the server asks to be left alone for a while; absent: nobody listens there;
 # broke: it failed at this request; too_long: the request does not fit the model's context;
 # refused: its rules forbid this prompt; bad: it will not take this request as it is.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from seedbed import errors
 from seedbed.llm.api import MalformedBody, Problem, body_for
 from seedbed.llm.budget import Budget, cost, most_tokens
-from seedbed.llm.client import Client, Setback
+from seedbed.llm.client import PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint
 from seedbed.llm.limits import Limits, Turn, pause_before
 from seedbed.llm.runlog import RunLog
@@ -417,5 +417,4 @@ class Sender:
         return True
 
 
-PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 MALFORMED = "not a completion: "
