@@ -17,6 +17,7 @@ from seedbed.llm.budget import run_of_this_process
 from seedbed.llm.endpoint import Endpoint, open_endpoint
 from seedbed.llm.request import Canon, Keyed, Request, Tally
 from seedbed.llm.runlog import RunLog
+from seedbed.llm.score import Score, Scorer, ToScore, read_score
 from seedbed.llm.sender import Sender
 from seedbed.llm.store import Kept, Store, default_path
 from seedbed.llm.work import Book, Wanted, Window
@@ -129,16 +130,56 @@ class Engine:
             if key not in window.answers
         ]
         self._book.reused(len(window.keys) - len(wanted))
-        if wanted and self._endpoint.llm.replay:
-            models = [str(one["model"]) for one in self._store.statistics()]
-            first = wanted[0]
-            raise errors.NotInStore(
-                self._store.path, first.row, first.keyed.key, first.keyed.form, models
-            )
         if wanted:
+            self._refuse_in_replay(wanted[0].row, wanted[0].keyed)
             window.open = len(wanted)
             self._sender.add(wanted)
         return window
+
+    def score(self, texts: Iterable[tuple[str, str]]) -> Iterator[Score]:
+        """The scores of (prompt, text) pairs, in order; see `seedbed.llm.score`.
+
+        Raises:
+            ScoringNotOffered: the server cannot do it.
+            SeedbedError: as `ask`.
+        """
+        source = iter(texts)
+        while window := list(islice(source, WINDOW)):
+            wanted = [
+                ToScore(self._canon.score(prompt, text), prompt, text) for prompt, text in window
+            ]
+            kept = self._store.get(one.keyed.key for one in wanted)
+            missing = {one.keyed.key: one for one in wanted if one.keyed.key not in kept}
+            self._book.reused(len(wanted) - len(missing))
+            if missing:
+                first = next(iter(missing.values())).keyed
+                self._refuse_in_replay(wanted.index(next(iter(missing.values()))) + 1, first)
+                kept |= self._runner.run(self._scorer.score_all(list(missing.values())))
+            for one in wanted:
+                try:
+                    yield read_score(kept[one.keyed.key])
+                except MalformedBody as problem:
+                    raise self._damaged(one.keyed.key, problem) from None
+
+    @property
+    def _scorer(self) -> Scorer:
+        sender = self._sender
+        return Scorer(
+            self._endpoint,
+            self._store,
+            self._book,
+            sender.budget,
+            self._canon.model,
+            sender.lend_client(),
+        )
+
+    def _refuse_in_replay(self, row: int, keyed: Keyed) -> None:
+        if self._endpoint.llm.replay:
+            models = [str(one["model"]) for one in self._store.statistics()]
+            raise errors.NotInStore(self._store.path, row, keyed.key, keyed.form, models)
+
+    def _damaged(self, key: str, problem: MalformedBody) -> errors.StoreFailed:
+        return errors.StoreFailed(self._store.path, f"the answer {key[:12]}… is damaged: {problem}")
 
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""
@@ -162,8 +203,7 @@ class Engine:
             try:
                 answers[key] = self._book.answer(row, requests[key][1])
             except MalformedBody as problem:
-                why = f"the answer {key[:12]}… is damaged: {problem}"
-                raise errors.StoreFailed(self._store.path, why) from None
+                raise self._damaged(key, problem) from None
         return answers
 
     def _ended_before(self, missing: list[tuple[Keyed, Request]]) -> dict[str, Kept]:

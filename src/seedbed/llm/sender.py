@@ -60,7 +60,7 @@ class Sender:
         self._store = store
         self._book = book
         self._log = log
-        self._budget = budget
+        self.budget = budget
         self._model = model
         self._limits = Limits(endpoint.concurrency, endpoint.per_minute, endpoint.tokens_per_minute)
         self._client = Client(endpoint)
@@ -80,8 +80,9 @@ class Sender:
         self._pending: list[tuple[Sequence[Kept], Spent, asyncio.Future[None]]] = []
         self._committer: asyncio.Task[None] | None = None
 
-    @property
-    def client(self) -> Client:
+    def lend_client(self) -> Client:
+        """The client, for requests of another kind: they leave another prefix in the cache."""
+        self._primed = None
         return self._client
 
     def add(self, wanted: Sequence[Wanted]) -> None:
@@ -184,14 +185,14 @@ class Sender:
             assert turn is not None
             return await self._after(setback, call, attempts, turn)
         finally:
-            self._budget.release(*most)
+            self.budget.release(*most)
             self._paid.set()
 
     async def _afford(self, prompt_tokens: int, completion_tokens: int) -> bool:
         """Wait until the budget has room for a request; False if it never will."""
-        while not self._budget.reserve(prompt_tokens, completion_tokens):
-            if self._budget.idle:
-                self._end(self._budget.exceeded(prompt_tokens, completion_tokens))
+        while not self.budget.reserve(prompt_tokens, completion_tokens):
+            if self.budget.idle:
+                self._end(self.budget.exceeded(prompt_tokens, completion_tokens))
             if self._fatal is not None:
                 return False
             # What is in flight may turn out cheaper than was set aside for it.
@@ -328,7 +329,7 @@ class Sender:
 
     async def _settle(self, call: Call, rows: list[Kept], cost_tokens: tuple[int, int]) -> None:
         price = self._endpoint.price
-        spent = Spent(self._budget.spent.run, sum(cost_tokens), cost(price, *cost_tokens))
+        spent = Spent(self.budget.spent.run, sum(cost_tokens), cost(price, *cost_tokens))
         await self._commit([errors.without_key(row) for row in rows], spent)
         for one, row in zip(call.wanted, rows, strict=True):
             self._book.settle(one, row)
@@ -377,13 +378,13 @@ class Sender:
         while self._pending:
             batch, self._pending = self._pending, []
             rows = [row for some, _, _ in batch for row in some]
-            spent = Spent(self._budget.spent.run)
+            spent = Spent(self.budget.spent.run)
             for _, own, _ in batch:
                 spent.tokens += own.tokens
                 spent.dollars += own.dollars
             try:
                 total = await asyncio.to_thread(self._store.put, rows, spent)
-                self._budget.spent = total or self._budget.spent
+                self.budget.spent = total or self.budget.spent
                 self._log.flush()
             except Exception as error:
                 for _, _, done in batch:
