@@ -42,8 +42,9 @@ clean:           ## remove the environment (never the response store)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/.ready: requirements.lock | .venv/bin/python
+.venv/.ready: requirements.lock tools/seedbed | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	install -m 755 tools/seedbed $(BIN)/seedbed
 	touch $@
 
 .venv/.dev-ready: requirements-dev.lock .venv/.ready
