@@ -92,10 +92,10 @@ def group(wanted: Iterable[Wanted], prompts_per_call: int, samples: bool) -> lis
     calls: list[Call] = []
     # A list has one sampling for all its prompts. Several lists are under way at a time, because
     # prompts of several kinds may alternate.
-    filling: dict[tuple[int, int | None, int, int], Call] = {}
+    filling: dict[tuple[str, int | None, int, int], Call] = {}
     for call in alike:
         request = call.first.request
-        kind = (id(request.sampling), request.seed, request.sample, call.samples)
+        kind = (request.sampling.model_dump_json(), request.seed, request.sample, call.samples)
         into = filling.get(kind)
         if into is None or len(into.wanted) // into.samples == prompts_per_call:
             filling[kind] = call
