@@ -60,6 +60,11 @@ class BatchSender:
     def add(self, wanted: Sequence[Wanted]) -> None:
         self._wanted |= {one.keyed.key: one for one in wanted}
 
+    waiting = 0
+
+    async def start(self) -> None:
+        """Nothing: a window is submitted as a whole."""
+
     async def finish(self, window: Window) -> None:
         """Until every request of the window is answered or has failed.
 

@@ -26,9 +26,10 @@ from seedbed.params import Llm
 # What stages are given: requests → their answers, in order.
 Ask = Callable[[Iterable[Request]], Iterable[Answer]]
 
-# Requests are looked up, and answers given out, a window at a time; so many windows are open, so
-# that nobody waits for the last answer of one. It bounds the memory, however many requests come.
-WINDOW, AHEAD = 1024, 4
+# Requests are looked up, and answers given out, a window at a time. So many more windows are open
+# that as much waits to be sent as may be in flight, and nobody waits for the last answer of
+# one. That bounds the memory, however many requests come.
+WINDOW = 512
 # A provider's batch takes so many requests; its answers come all at once.
 BATCH_WINDOW = 50_000
 # Seconds that an interrupted run waits for what is in flight: it may have been paid for.
@@ -95,11 +96,13 @@ class Engine:
         windows: deque[Window] = deque()
         failed: list[errors.RowFailed] = []
         while True:
-            while len(windows) < (1 if self._endpoint.batch else AHEAD):
+            while not windows or self._may_open(len(windows)):
                 window = self._open(source)
                 if not window.keys:
                     break
                 windows.append(window)
+                if window.open:
+                    self._runner.run(self._sender.start())
             if not windows:
                 break
             if windows[0].open:
@@ -111,9 +114,19 @@ class Engine:
         if failed:
             raise errors.RowsFailed(self._endpoint.address, failed, self._log.path)
 
+    def _may_open(self, windows: int) -> bool:
+        at_once = self._endpoint.concurrency
+        # One straggler holds up all that was asked after it: at some point enough is open.
+        most = max(8, 4 * at_once * self._endpoint.prompts_per_request // WINDOW)
+        waiting = self._made.waiting if self._made else 0
+        return not self._endpoint.batch and windows < most and waiting < at_once
+
     def _open(self, source: Iterator[Request]) -> Window:
         """Read the next requests; take what the store has and set out for the rest."""
-        size = BATCH_WINDOW if self._endpoint.batch else WINDOW
+        # Whole lists, so that no request goes out with half of one.
+        size = WINDOW + -WINDOW % self._endpoint.prompts_per_request
+        if self._endpoint.batch:
+            size = BATCH_WINDOW
         window = Window()
         requests: dict[str, tuple[Keyed, Request]] = {}
         rows: dict[str, int] = {}

@@ -71,7 +71,7 @@ class Sender:
         self._fatal: BaseException | None = None
         self._answered = False
         self._failed = 0
-        self._last_success = 0.0
+        self._failing_since: float | None = None
         self._looked = 0.0
         # Whether the server may take several prompts, or samples, in one request; whether it did.
         self._together = not endpoint.embedded
@@ -89,21 +89,31 @@ class Sender:
         per_call = self._endpoint.prompts_per_request if self._together else 1
         self._todo += group(wanted, per_call, samples=self._together)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that no worker has taken yet."""
+        return len(self._todo)
+
+    async def start(self) -> None:
+        """Send the first of what is to be sent, while more is being looked up."""
+        self._hire()
+        await asyncio.sleep(0)
+
+    def _hire(self) -> None:
+        room = self._endpoint.concurrency - len(self._workers)
+        for _ in range(min(room, len(self._todo))):
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
     async def finish(self, window: Window) -> None:
         """Until every request of the window is answered or has failed. Later ones go on too.
 
         Raises:
             SeedbedError: what ends the run; what was answered before is kept.
         """
-        loop = asyncio.get_running_loop()
-        if not self._workers:
-            self._last_success = loop.time()  # the time before was spent on something else
         while window.open and self._fatal is None:
-            room = self._endpoint.concurrency - len(self._workers)
-            for _ in range(min(room, len(self._todo))):
-                worker = asyncio.create_task(self._work())
-                self._workers.add(worker)
-                worker.add_done_callback(self._workers.discard)
+            self._hire()
             self._wake.clear()
             await self._wake.wait()
         if self._fatal is not None:
@@ -173,7 +183,7 @@ class Sender:
                 found = read(call, self._model, body, attempts.max_tokens, shared)
             except MalformedBody as problem:
                 raise Setback("broke", f"{MALFORMED}{problem}", 200, body=body) from None
-            self._last_success = asyncio.get_running_loop().time()
+            self._failing_since = None
             self._answered = True
             self._together_worked |= call.size > 1
             self._limits.went_well()
@@ -285,19 +295,21 @@ class Sender:
                 return None
             self._fail(call, f"{setback.status_or_kind}: {setback.said}", self._named(setback))
             return None
-        self._be_patient(setback)
+        self._be_patient(setback, turn)
         if waits and setback.retry_after is not None:
             return 0.0  # nobody goes before
         tries = attempts.sent if waits else attempts.failed
         return pause_before(tries) * random.uniform(0.5, 1.0)
 
-    def _be_patient(self, setback: Setback) -> None:
+    def _be_patient(self, setback: Setback, turn: Turn) -> None:
         """Raises ServerFailed if nothing has succeeded for too long, or will not for too long."""
         patience, now = self._endpoint.patience, asyncio.get_running_loop().time()
         wait = setback.retry_after or 0.0
-        if wait > patience or now - self._last_success > patience:
+        if self._failing_since is None:
+            self._failing_since = turn.began
+        since = now - self._failing_since
+        if wait > patience or since > patience:
             said = f"{setback.status_or_kind}: {setback.said}"
-            since = now - self._last_success
             raise errors.ServerFailed(
                 self._endpoint.address,
                 f"it asks to wait {wait:.0f} s (more than SEEDBED_PATIENCE={patience}): {said}"
