@@ -18,6 +18,7 @@ test: .venv/.dev-ready     ## pass the tests
 bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/novelty.py
 	PYTHONPATH=src python benchmarks/prepare.py
+	PYTHONPATH=src python benchmarks/engine.py
 
 plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
 	python tools/draw_plots.py
