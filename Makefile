@@ -18,6 +18,7 @@ test: .venv/.dev-ready     ## pass the tests
 bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/novelty.py
 	PYTHONPATH=src python benchmarks/prepare.py
+	PYTHONPATH=src python benchmarks/engine.py
 
 plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
 	python tools/draw_plots.py
@@ -42,8 +43,9 @@ clean:           ## remove the environment (never the response store)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/.ready: requirements.lock | .venv/bin/python
+.venv/.ready: requirements.lock tools/seedbed | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	install -m 755 tools/seedbed $(BIN)/seedbed
 	touch $@
 
 .venv/.dev-ready: requirements-dev.lock .venv/.ready

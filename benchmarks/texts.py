@@ -5,6 +5,7 @@ frequent, as in English. So two texts have about as many words in common as two 
 """
 
 import random
+from collections.abc import Iterator
 from itertools import accumulate
 
 # No f and no g, so that no word is one that bootstrap refuses, such as "file" or "go to".
@@ -38,3 +39,10 @@ class Writer:
         for position in self.random.sample(range(len(words)), self.random.randint(1, 2)):
             words[position] = self.words(1)
         return " ".join(words).capitalize() + "."
+
+
+def prompts(count: int) -> Iterator[str]:
+    """Distinct prompts, the same ones every time, and none of them kept."""
+    writer = Writer(seed=0)
+    for number in range(count):
+        yield f"Task {number}: {writer.instruction()}"

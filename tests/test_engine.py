@@ -257,6 +257,7 @@ def test_a_server_that_is_not_there_is_named(ask: Ask) -> None:
 
 def test_a_server_that_recovers_is_asked_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEDBED_MAX_RETRIES", "3")
+    monkeypatch.setenv("SEEDBED_PATIENCE", "60")
     faults = iter([fail(429, "slow down", **{"Retry-After": "0"}), fail(503, "busy"), Cut()])
 
     def answer(body: dict, headers: Message) -> dict:

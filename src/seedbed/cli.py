@@ -1,28 +1,40 @@
-"""The commands that dvc.yaml calls, one a stage."""
+"""The command line: the stages that dvc.yaml calls, and what looks at a run from outside."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from seedbed import params
 from seedbed.errors import SeedbedError
+from seedbed.outline import printable
 
+# A command's libraries are imported in it: `--help` stays quick.
 app = typer.Typer(
-    help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+    help="Grow instruction-tuning data. `dvc repro` runs the stages; the rest looks at a run.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
+store_app = typer.Typer(help="The response store: every answer that was ever paid for.")
+app.add_typer(store_app, name="store", no_args_is_help=True)
+STAGES = "The stages that dvc.yaml calls"
 
 
-def run_stage(name: str) -> None:
-    """Run one stage on its declared parameters; say what went wrong in one message."""
+@contextmanager
+def told(name: str) -> Iterator[None]:
+    """Say what went wrong in one message."""
     try:
-        # A stage's libraries are imported only for that stage: `--help` stays quick.
-        stage = import_module(f"seedbed.stages.{name}")
-        stage.run(params.load(name, stage.Params))
+        yield
     except SeedbedError as error:
-        print(f"seedbed {name}: {error}", file=sys.stderr)
+        # What is quoted in a message may be a model's text, or a server's.
+        said = "\n".join(map(printable, str(error).split("\n")))
+        print(f"seedbed {name}: {said}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt as stop:
         for note in getattr(stop, "__notes__", []):
@@ -30,28 +42,62 @@ def run_stage(name: str) -> None:
         raise typer.Exit(130) from None
 
 
-@app.command()
+def run_stage(name: str) -> None:
+    """Run one stage on its declared parameters."""
+    with told(name):
+        stage = import_module(f"seedbed.stages.{name}")
+        stage.run(params.load(name, stage.Params))
+
+
+def show(lines: Iterator[str] | list[str]) -> None:
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A model may write any character; a terminal may know fewer.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    for line in lines:
+        print(line)
+
+
+@app.command(rich_help_panel=STAGES)
 def bootstrap() -> None:
     """Seed tasks → instructions."""
     run_stage("bootstrap")
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def clf() -> None:
     """Instructions → is it a classification task?"""
     run_stage("clf")
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def instances() -> None:
     """Instructions → raw instances."""
     run_stage("instances")
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def prepare() -> None:
     """Raw instances → finetuning data."""
     run_stage("prepare")
+
+
+@app.command()
+def estimate() -> None:
+    """What a run would send: requests, tokens and cost, a line a stage."""
+    with told("estimate"):
+        from seedbed import estimate
+
+        show(list(estimate.table(*estimate.foresee(params.everything()))))
+
+
+@app.command()
+def doctor() -> None:
+    """Is the server there, which models has it, what does it refuse, how fast is it?"""
+    with told("doctor"):
+        from seedbed.doctor import examine
+
+        for line in examine(params.everything().llm):
+            print(printable(line), flush=True)
 
 
 @app.command()
@@ -65,21 +111,88 @@ def trace(
     ] = False,
 ) -> None:
     """A row of any output → what it came from, back to the seed tasks."""
-    from seedbed.outline import printable
-    from seedbed.trace import account
+    with told("trace"):
+        from seedbed.trace import account
 
-    try:
-        lines = account(row, full)
-    except SeedbedError as error:
-        # What a row is named by in a message may be a model's text, too.
-        said = "\n".join(map(printable, str(error).split("\n")))
-        print(f"seedbed trace: {said}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A model may write any character; a terminal may know fewer.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    for line in lines:
-        print(line)
+        show(account(row, full))
+
+
+@store_app.command("stats")
+def store_stats() -> None:
+    """What is in the store, a paragraph a model."""
+    with told("store stats"):
+        from seedbed.llm.store import Store, default_path
+        from seedbed.llm.transfer import statistics
+
+        with closing(Store(default_path())) as store:
+            show(statistics(store))
+
+
+@store_app.command("check")
+def store_check() -> None:
+    """Read the whole file through for damage (opening a store does so for two seconds)."""
+    with told("store check"):
+        from seedbed.llm.store import Store, default_path
+
+        with closing(Store(default_path())) as store:
+            store.check()
+            print(f"{store.path}: sound")
+
+
+Model = Annotated[
+    str | None, typer.Option(help="Only of models whose identity has this text in it.")
+]
+
+
+@store_app.command("export")
+def store_export(
+    file: Annotated[Path, typer.Argument(help="JSON Lines to be written.")],
+    model: Model = None,
+) -> None:
+    """Write the answers as JSON Lines, for somebody without a key: see llm.replay."""
+    with told("store export"):
+        from seedbed.files import write_files
+        from seedbed.llm.store import Store, default_path
+        from seedbed.llm.transfer import export
+
+        with closing(Store(default_path())) as store:
+            write_files({file: export(store, model)})
+
+
+@store_app.command("import")
+def store_import(
+    file: Annotated[Path, typer.Argument(help="JSON Lines that `store export` wrote.")],
+) -> None:
+    """Add the answers of an exported store."""
+    with told("store import"):
+        from seedbed.llm.store import Store, default_path
+        from seedbed.llm.transfer import read_in
+
+        with closing(Store(default_path())) as store:
+            lines, new = read_in(store, file)
+            print(f"{lines} answers, {new} of them new")
+
+
+@store_app.command("prune")
+def store_prune(
+    model: Model = None,
+    problem: Annotated[
+        str | None, typer.Option(help="Only refused, empty, malformed or over_context ones.")
+    ] = None,
+    before: Annotated[str | None, typer.Option(help="Only those kept before this day (UTC).")] = (
+        None
+    ),
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; else they are counted.")] = False,
+) -> None:
+    """Delete answers, so that they are asked for anew."""
+    with told("store prune"):
+        from seedbed.llm.store import Store, default_path
+
+        if model is problem is before is None:
+            raise typer.BadParameter("say which: --model, --problem or --before")
+        with closing(Store(default_path())) as store:
+            found = store.prune(model, problem, before, delete=yes)
+            print(f"{found} answers {'deleted' if yes else 'would be deleted: add --yes'}")
 
 
 def main() -> None:

@@ -219,6 +219,17 @@ class RowsFailed(SeedbedError):
         )
 
 
+class ScoringNotOffered(SeedbedError):
+    """A given text cannot be scored there."""
+
+    def __init__(self, address: str, why: str):
+        super().__init__(
+            f"{address} cannot score a given text: {redact(why)}\n"
+            "  The embedded server can, and servers whose completions API takes `echo` with "
+            "`logprobs`, such as vLLM."
+        )
+
+
 class BatchFailed(SeedbedError):
     def __init__(self, address: str, why: str):
         super().__init__(

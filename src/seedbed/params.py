@@ -139,6 +139,31 @@ def load(stage: str, sections: type[Declared]) -> Declared:
         BadParam: a parameter that is unknown, of the wrong type, out of range, or that YAML 1.1
             and YAML 1.2 read differently; names file, line and parameter.
     """
+    everything, lines = _checked()
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    try:
+        declared = dvc.api.params_show(stages=stage)
+    except DvcException as error:
+        raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
+    if "llm" in declared:
+        declared["llm"] |= {
+            name: value for name, value in everything["llm"].items() if name in UNTRACKED
+        }
+    try:
+        return sections.model_validate(declared)
+    except ValidationError as error:
+        raise _explained(error, lines) from None
+
+
+def everything() -> Everything:
+    """All of params.yaml. Raises as `load`."""
+    return Everything.model_validate(_checked()[0])
+
+
+def _checked() -> tuple[dict[str, Any], "_Lines"]:
+    """What params.yaml says, once it is known to be sound, and where it says it."""
     try:
         text = PARAMS.read_text(encoding="utf-8")
         read_as_1_1 = yaml.safe_load(text)
@@ -168,7 +193,6 @@ def load(stage: str, sections: type[Declared]) -> Declared:
 
     try:
         everything = dvc.api.params_show(str(PARAMS))
-        declared = dvc.api.params_show(stages=stage)
     except (NotDvcRepoError, SCMError):
         raise NoRepository(Path.cwd()) from None
     except DvcException as error:
@@ -186,11 +210,9 @@ def load(stage: str, sections: type[Declared]) -> Declared:
             )
     try:
         Everything.model_validate(everything)
-        if "llm" in declared:
-            declared["llm"] |= {name: everything["llm"].get(name) for name in UNTRACKED}
-        return sections.model_validate(declared)
     except ValidationError as error:
         raise _explained(error, lines) from None
+    return everything, lines
 
 
 def _explained(error: ValidationError, lines: "_Lines") -> BadParam:

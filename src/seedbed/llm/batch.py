@@ -46,19 +46,24 @@ class BatchSender:
         self._store = store
         self._book = book
         self._log = log
-        self._budget = budget
+        self.budget = budget
         self._model = model
         self._client = Client(endpoint)
         self._wanted: dict[str, Wanted] = {}
         self._poll = number_from_env("SEEDBED_BATCH_POLL", 30)
         self._most = number_from_env("SEEDBED_BATCH_REQUESTS", MOST_REQUESTS)
 
-    @property
-    def client(self) -> Client:
+    def lend_client(self) -> Client:
+        """The client, for requests of another kind."""
         return self._client
 
     def add(self, wanted: Sequence[Wanted]) -> None:
         self._wanted |= {one.keyed.key: one for one in wanted}
+
+    waiting = 0
+
+    async def start(self) -> None:
+        """Nothing: a window is submitted as a whole."""
 
     async def finish(self, window: Window) -> None:
         """Until every request of the window is answered or has failed.
@@ -74,7 +79,7 @@ class BatchSender:
             waiting |= submitted
             if not waiting:
                 one = rest[0]
-                raise self._budget.exceeded(*self._most_of(one))
+                raise self.budget.exceeded(*self._most_of(one))
             await self._wait(waiting)
 
     async def wind_up(self, seconds: float) -> None:
@@ -154,7 +159,7 @@ class BatchSender:
         lines: list[bytes] = []
         size = 0
         for one in wanted:
-            if not self._budget.reserve(*self._most_of(one)):
+            if not self.budget.reserve(*self._most_of(one)):
                 break
             line = self._line(one)
             if part and (len(part) == self._most or size + len(line) > MOST_BYTES):
@@ -288,11 +293,11 @@ class BatchSender:
                 completion_tokens=counted and counted[1],
                 key=key,
             )
-        spent = Spent(self._budget.spent.run, sum(usage), cost(self._endpoint.price, *usage))
+        spent = Spent(self.budget.spent.run, sum(usage), cost(self._endpoint.price, *usage))
         for i in range(0, max(len(rows), 1), CHUNK):
             chunk = [errors.without_key(row) for row in rows[i : i + CHUNK]]
             total = self._store.put(chunk, spent if i == 0 else Spent(spent.run))
-            self._budget.spent = total or self._budget.spent
+            self.budget.spent = total or self.budget.spent
         self._log.flush()
         self._book.count(tuple(usage), self._endpoint.price)  # type: ignore[arg-type]
         for row in rows:
@@ -302,7 +307,7 @@ class BatchSender:
     def _over(self, key: str) -> Wanted | None:
         one = self._wanted.pop(key, None)
         if one:
-            self._budget.release(*self._most_of(one))
+            self.budget.release(*self._most_of(one))
         return one
 
     def _fail(self, key: str, reason: str) -> None:

@@ -8,11 +8,11 @@ import asyncio
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
@@ -21,7 +21,13 @@ import openai
 
 from seedbed import errors
 from seedbed.llm.endpoint import Endpoint, number_from_env
+from seedbed.llm.limits import pause_before
 from seedbed.llm.request import Parameter
+
+Result = TypeVar("Result")
+
+# Under /v1.
+PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 # busy: the server asks to be left alone for a while; absent: nobody listens there;
 # broke: it failed at this request; too_long: the request does not fit the model's context;
@@ -106,6 +112,23 @@ class Client:
                 raise errors.ModelUnknown(
                     self._endpoint.address, self._endpoint.model, _said(error), known
                 ) from None
+
+    async def insist(self, action: Callable[[], Awaitable[Result]], retries: int) -> Result:
+        """Do what may be done again until it succeeds, at most `retries` times more.
+
+        Raises:
+            Setback: the last one, or one that another try would not change.
+        """
+        failed = 0
+        while True:
+            try:
+                with self.setbacks():
+                    return await action()
+            except Setback as setback:
+                failed += 1
+                if setback.kind not in ("busy", "absent", "broke") or failed > retries:
+                    raise
+                await asyncio.sleep(setback.retry_after or pause_before(failed))
 
     def setbacks(self) -> "_Setbacks":
         """Turns what the client raises within this context into `Setback`s."""

@@ -17,6 +17,7 @@ from seedbed.llm.budget import run_of_this_process
 from seedbed.llm.endpoint import Endpoint, open_endpoint
 from seedbed.llm.request import Canon, Keyed, Request, Tally
 from seedbed.llm.runlog import RunLog
+from seedbed.llm.score import Score, Scorer, ToScore, read_score
 from seedbed.llm.sender import Sender
 from seedbed.llm.store import Kept, Store, default_path
 from seedbed.llm.work import Book, Wanted, Window
@@ -25,9 +26,10 @@ from seedbed.params import Llm
 # What stages are given: requests → their answers, in order.
 Ask = Callable[[Iterable[Request]], Iterable[Answer]]
 
-# Requests are looked up, and answers given out, a window at a time; so many windows are open, so
-# that nobody waits for the last answer of one. It bounds the memory, however many requests come.
-WINDOW, AHEAD = 1024, 4
+# Requests are looked up, and answers given out, a window at a time. So many more windows are open
+# that as much waits to be sent as may be in flight, and nobody waits for the last answer of
+# one. That bounds the memory, however many requests come.
+WINDOW = 512
 # A provider's batch takes so many requests; its answers come all at once.
 BATCH_WINDOW = 50_000
 # Seconds that an interrupted run waits for what is in flight: it may have been paid for.
@@ -97,11 +99,13 @@ class Engine:
         windows: deque[Window] = deque()
         failed: list[errors.RowFailed] = []
         while True:
-            while len(windows) < (1 if self._endpoint.batch else AHEAD):
+            while not windows or self._may_open(len(windows)):
                 window = self._open(source)
                 if not window.keys:
                     break
                 windows.append(window)
+                if window.open:
+                    self._runner.run(self._sender.start())
             if not windows:
                 break
             if windows[0].open:
@@ -115,9 +119,19 @@ class Engine:
         if failed:
             raise errors.RowsFailed(self._endpoint.address, failed, self._log.path)
 
+    def _may_open(self, windows: int) -> bool:
+        at_once = self._endpoint.concurrency
+        # One straggler holds up all that was asked after it: at some point enough is open.
+        most = max(8, 4 * at_once * self._endpoint.prompts_per_request // WINDOW)
+        waiting = self._made.waiting if self._made else 0
+        return not self._endpoint.batch and windows < most and waiting < at_once
+
     def _open(self, source: Iterator[Request]) -> Window:
         """Read the next requests; take what the store has and set out for the rest."""
-        size = BATCH_WINDOW if self._endpoint.batch else WINDOW
+        # Whole lists, so that no request goes out with half of one.
+        size = WINDOW + -WINDOW % self._endpoint.prompts_per_request
+        if self._endpoint.batch:
+            size = BATCH_WINDOW
         window = Window()
         requests: dict[str, tuple[Keyed, Request]] = {}
         rows: dict[str, int] = {}
@@ -139,15 +153,55 @@ class Engine:
                 self._asked[key] = Wanted(keyed, request, rows[key], [window])
                 wanted.append(self._asked[key])
         self._book.reused(len(window.keys) - len(wanted))
-        if wanted and self._endpoint.llm.replay:
-            models = [str(one["model"]) for one in self._store.statistics()]
-            first = wanted[0]
-            raise errors.NotInStore(
-                self._store.path, first.row, first.keyed.key, first.keyed.form, models
-            )
         if wanted:
+            self._refuse_in_replay(wanted[0].row, wanted[0].keyed)
             self._sender.add(wanted)
         return window
+
+    def score(self, texts: Iterable[tuple[str, str]]) -> Iterator[Score]:
+        """The scores of (prompt, text) pairs, in order; see `seedbed.llm.score`.
+
+        Raises:
+            ScoringNotOffered: the server cannot do it.
+            SeedbedError: as `ask`.
+        """
+        source = iter(texts)
+        while window := list(islice(source, WINDOW)):
+            wanted = [
+                ToScore(self._canon.score(prompt, text), prompt, text) for prompt, text in window
+            ]
+            kept = self._store.get(one.keyed.key for one in wanted)
+            missing = {one.keyed.key: one for one in wanted if one.keyed.key not in kept}
+            self._book.reused(len(wanted) - len(missing))
+            if missing:
+                first = next(iter(missing.values())).keyed
+                self._refuse_in_replay(wanted.index(next(iter(missing.values()))) + 1, first)
+                kept |= self._runner.run(self._scorer.score_all(list(missing.values())))
+            for one in wanted:
+                try:
+                    yield read_score(kept[one.keyed.key])
+                except MalformedBody as problem:
+                    raise self._damaged(one.keyed.key, problem) from None
+
+    @property
+    def _scorer(self) -> Scorer:
+        sender = self._sender
+        return Scorer(
+            self._endpoint,
+            self._store,
+            self._book,
+            sender.budget,
+            self._canon.model,
+            sender.lend_client(),
+        )
+
+    def _refuse_in_replay(self, row: int, keyed: Keyed) -> None:
+        if self._endpoint.llm.replay:
+            models = [str(one["model"]) for one in self._store.statistics()]
+            raise errors.NotInStore(self._store.path, row, keyed.key, keyed.form, models)
+
+    def _damaged(self, key: str, problem: MalformedBody) -> errors.StoreFailed:
+        return errors.StoreFailed(self._store.path, f"the answer {key[:12]}… is damaged: {problem}")
 
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""
@@ -171,8 +225,7 @@ class Engine:
             try:
                 answers[key] = self._book.answer(row, requests[key][1])
             except MalformedBody as problem:
-                why = f"the answer {key[:12]}… is damaged: {problem}"
-                raise errors.StoreFailed(self._store.path, why) from None
+                raise self._damaged(key, problem) from None
         return answers
 
     def _ended_before(self, missing: list[tuple[Keyed, Request]]) -> dict[str, Kept]:

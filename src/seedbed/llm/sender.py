@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from seedbed import errors
 from seedbed.llm.api import MalformedBody, Problem, body_for, usage_in
 from seedbed.llm.budget import Budget, cost, most_tokens
-from seedbed.llm.client import Client, Setback
+from seedbed.llm.client import PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint
 from seedbed.llm.limits import Limits, Turn, pause_before
 from seedbed.llm.runlog import RunLog
@@ -60,7 +60,7 @@ class Sender:
         self._store = store
         self._book = book
         self._log = log
-        self._budget = budget
+        self.budget = budget
         self._model = model
         self._limits = Limits(endpoint.concurrency, endpoint.per_minute, endpoint.tokens_per_minute)
         self._client = Client(endpoint)
@@ -71,8 +71,7 @@ class Sender:
         self._fatal: BaseException | None = None
         self._answered = False
         self._failed = 0
-        self._last_success = 0.0
-        self._left = 0.0
+        self._failing_since: float | None = None
         self._looked = 0.0
         self._outrun = 0
         # Whether the server may take several prompts, or samples, in one request; whether it did.
@@ -82,13 +81,31 @@ class Sender:
         self._pending: list[tuple[Sequence[Kept], Spent, asyncio.Future[None]]] = []
         self._committer: asyncio.Task[None] | None = None
 
-    @property
-    def client(self) -> Client:
+    def lend_client(self) -> Client:
+        """The client, for requests of another kind: they leave another prefix in the cache."""
+        self._primed = None
         return self._client
 
     def add(self, wanted: Sequence[Wanted]) -> None:
         per_call = self._endpoint.prompts_per_request if self._together else 1
         self._todo += group(wanted, per_call, samples=self._together)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that no worker has taken yet."""
+        return len(self._todo)
+
+    async def start(self) -> None:
+        """Send the first of what is to be sent, while more is being looked up."""
+        self._hire()
+        await asyncio.sleep(0)
+
+    def _hire(self) -> None:
+        room = self._endpoint.concurrency - len(self._workers)
+        for _ in range(min(room, len(self._todo))):
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
 
     async def finish(self, window: Window) -> None:
         """Until every request of the window is answered or has failed. Later ones go on too.
@@ -96,18 +113,10 @@ class Sender:
         Raises:
             SeedbedError: what ends the run; what was answered before is kept.
         """
-        loop = asyncio.get_running_loop()
-        # The time since the last window was the stage's own, and no fault of the server's.
-        self._last_success += loop.time() - self._left
         while window.open and self._fatal is None:
-            room = self._endpoint.concurrency - len(self._workers)
-            for _ in range(min(room, len(self._todo))):
-                worker = asyncio.create_task(self._work())
-                self._workers.add(worker)
-                worker.add_done_callback(self._workers.discard)
+            self._hire()
             self._wake.clear()
             await self._wake.wait()
-        self._left = loop.time()
         if self._fatal is not None:
             raise self._fatal
 
@@ -177,7 +186,7 @@ class Sender:
                 found = read(call, self._model, body, attempts.max_tokens, shared)
             except MalformedBody as problem:
                 raise Setback("broke", f"{MALFORMED}{problem}", 200, body=body) from None
-            self._last_success = asyncio.get_running_loop().time()
+            self._failing_since = None
             self._answered = True
             self._together_worked |= call.size > 1
             self._limits.went_well()
@@ -187,18 +196,18 @@ class Sender:
             return None
         except Setback as setback:
             assert turn is not None
-            if setback.may_be_charged and self._budget.limited:
+            if setback.may_be_charged and self.budget.limited:
                 await self._commit([], self._price_of(usage_in(setback.body) or most))
             return await self._after(setback, call, attempts, turn)
         finally:
-            self._budget.release(*most)
+            self.budget.release(*most)
             self._paid.set()
 
     async def _afford(self, prompt_tokens: int, completion_tokens: int) -> bool:
         """Wait until the budget has room for a request; False if it never will."""
-        while not self._budget.reserve(prompt_tokens, completion_tokens):
-            if self._budget.idle:
-                self._end(self._budget.exceeded(prompt_tokens, completion_tokens))
+        while not self.budget.reserve(prompt_tokens, completion_tokens):
+            if self.budget.idle:
+                self._end(self.budget.exceeded(prompt_tokens, completion_tokens))
             if self._fatal is not None:
                 return False
             # What is in flight may turn out cheaper than was set aside for it.
@@ -291,19 +300,21 @@ class Sender:
                 return None
             self._fail(call, f"{setback.status_or_kind}: {setback.said}", self._named(setback))
             return None
-        self._be_patient(setback)
+        self._be_patient(setback, turn)
         if waits and setback.retry_after is not None:
             return 0.0  # nobody goes before
         tries = attempts.sent if waits else attempts.failed
         return pause_before(tries) * random.uniform(0.5, 1.0)
 
-    def _be_patient(self, setback: Setback) -> None:
+    def _be_patient(self, setback: Setback, turn: Turn) -> None:
         """Raises ServerFailed if nothing has succeeded for too long, or will not for too long."""
         patience, now = self._endpoint.patience, asyncio.get_running_loop().time()
         wait = setback.retry_after or 0.0
-        if wait > patience or now - self._last_success > patience:
+        if self._failing_since is None:
+            self._failing_since = turn.began
+        since = now - self._failing_since
+        if wait > patience or since > patience:
             said = f"{setback.status_or_kind}: {setback.said}"
-            since = now - self._last_success
             raise errors.ServerFailed(
                 self._endpoint.address,
                 f"it asks to wait {wait:.0f} s (more than SEEDBED_PATIENCE={patience}): {said}"
@@ -346,7 +357,7 @@ class Sender:
         self._wake.set()
 
     def _price_of(self, tokens: tuple[int, int]) -> Spent:
-        return Spent(self._budget.spent.run, sum(tokens), cost(self._endpoint.price, *tokens))
+        return Spent(self.budget.spent.run, sum(tokens), cost(self._endpoint.price, *tokens))
 
     def _count(self, usage: tuple[int, int] | None, turn: Turn, most: tuple[int, int]) -> None:
         self._limits.counted(turn, sum(usage or most))
@@ -391,13 +402,13 @@ class Sender:
         while self._pending:
             batch, self._pending = self._pending, []
             rows = [row for some, _, _ in batch for row in some]
-            spent = Spent(self._budget.spent.run)
+            spent = Spent(self.budget.spent.run)
             for _, own, _ in batch:
                 spent.tokens += own.tokens
                 spent.dollars += own.dollars
             try:
                 total = await asyncio.to_thread(self._store.put, rows, spent)
-                self._budget.spent = total or self._budget.spent
+                self.budget.spent = total or self.budget.spent
                 self._log.flush()
             except Exception as error:
                 for _, _, done in batch:
@@ -436,5 +447,4 @@ class Sender:
         return True
 
 
-PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 MALFORMED = "not a completion: "

@@ -283,14 +283,27 @@ class Store:
                 {name: value or 0 for name, value in zip(names, row, strict=True)} for row in found
             ]
 
-    def prune(self, where: str, values: Sequence[Any]) -> int:
-        """Delete answers; gives how many. `where` is a condition on the columns."""
+    def prune(
+        self, model: str | None, problem: str | None, before: str | None, delete: bool
+    ) -> int:
+        """Count the answers that all of the given conditions hold for; delete them if asked to.
+
+        model: a part of its identity; before: a day, YYYY-MM-DD.
+        """
+        conditions = {
+            "instr(model, ?)": model,
+            "problem = ?": problem,
+            "created_at < ?": before,
+        }
+        given = {test: value for test, value in conditions.items() if value is not None}
+        where = "FROM responses WHERE " + " AND ".join(given)
+        values = tuple(given.values())
         with self._failures_named():
+            if not delete:
+                count = f"SELECT count(*) {where}"
+                return int(self._db.execute(count, values).fetchone()[0])
             with self._transaction():
-                deleted = self._db.execute(
-                    f"DELETE FROM responses WHERE {where}",  # noqa: S608 - from `prune` alone
-                    values,
-                ).rowcount
+                deleted = self._db.execute(f"DELETE {where}", values).rowcount
             self._db.execute("VACUUM")
         return deleted
 

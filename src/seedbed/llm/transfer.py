@@ -101,3 +101,18 @@ def _rows(path: Path) -> Iterable[Kept]:
             completion_tokens=row.completion_tokens,
             created_at=row.created_at,
         )
+
+
+def statistics(store: Store) -> Iterator[str]:
+    """The store's contents in lines to read."""
+    yield f"{store.path}: {store.path.stat().st_size / 1e6:,.1f} MB"
+    for one in store.statistics():
+        yield ""
+        yield str(one["model"])
+        yield f"  answers        {one['answers']:,} ({one['cut']:,} cut at length)"
+        problems = ", ".join(f"{one[name]:,} {name}" for name in PROBLEMS if one[name])
+        yield f"  problems       {problems or 'none'}"
+        tokens = one["prompt_tokens"], one["completion_tokens"]
+        yield "  tokens         {:,.0f} in, {:,.0f} out".format(*tokens)
+        yield f"  text           {one['size'] / 1e6:,.1f} MB"
+        yield f"  kept           {one['first']} to {one['last']} UTC"

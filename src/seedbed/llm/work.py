@@ -14,7 +14,7 @@ from seedbed.llm.api import (
     usage_of,
 )
 from seedbed.llm.budget import cost
-from seedbed.llm.request import Keyed, Request, Tally, canonical
+from seedbed.llm.request import Keyed, Request, Tally
 from seedbed.llm.store import Kept
 from seedbed.params import Price
 
@@ -103,8 +103,7 @@ def group(wanted: Iterable[Wanted], prompts_per_call: int, samples: bool) -> lis
     filling: dict[tuple[str, int | None, int, int], Call] = {}
     for call in alike:
         request = call.first.request
-        how = canonical(request.sampling.model_dump())
-        kind = (how, request.seed, request.sample, call.samples)
+        kind = (request.sampling.model_dump_json(), request.seed, request.sample, call.samples)
         into = filling.get(kind)
         if into is None or len(into.wanted) // into.samples == prompts_per_call:
             filling[kind] = call

@@ -1,0 +1,189 @@
+"""A server that speaks as much of the OpenAI API as a benchmark asks for, and answers at once.
+
+    POST /v1/chat/completions   one message list
+    POST /v1/completions        a prompt or a list of prompts
+    GET  /v1/models
+    GET  /counts                how many connections and requests there were
+
+Every answer is a digest of its prompt, so that one that is attached to another prompt is found
+out. --delay holds each answer back, as a model would, without holding up the others.
+
+HTTP is parsed by hand, and no more of it than clients send, because the server must not be what
+is measured: it answers 15,000 to 28,000 chats a second, ten times what any client here asks. A
+client that sends a second request on a connection before it has the answer to the first one
+(none does) would get the answers in any order.
+
+Run by itself it prints its port and serves until it is stopped; `running` does that.
+"""
+
+import argparse
+import asyncio
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+MODEL = "mock"
+
+
+def answer_to(prompt: str, number: int = 0) -> str:
+    """What the server answers; number: which of several choices."""
+    return sha256(f"{number} {prompt}".encode()).hexdigest()
+
+
+def usage(prompts: list[str], answers: int) -> dict[str, int]:
+    """Token counts that look like some: four characters each."""
+    asked, said = sum(map(len, prompts)) // 4, answers * 16
+    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+def chat(body: dict[str, Any]) -> dict[str, Any]:
+    prompt, number = body["messages"][-1]["content"], body.get("n") or 1
+    return {
+        "id": "chatcmpl-0",
+        "object": "chat.completion",
+        "created": 0,
+        "model": body["model"],
+        "choices": [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": answer_to(prompt, index)},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+            for index in range(number)
+        ],
+        "usage": usage([prompt], number),
+    }
+
+
+def completions(body: dict[str, Any]) -> dict[str, Any]:
+    prompts, number = body["prompt"], body.get("n") or 1
+    if isinstance(prompts, str):
+        prompts = [prompts]
+    texts = [answer_to(prompt, index) for prompt in prompts for index in range(number)]
+    return {
+        "id": "cmpl-0",
+        "object": "text_completion",
+        "created": 0,
+        "model": body["model"],
+        "choices": [
+            {"index": index, "text": text, "logprobs": None, "finish_reason": "stop"}
+            for index, text in enumerate(texts)
+        ],
+        "usage": usage(prompts, len(texts)),
+    }
+
+
+ASKED = {b"/v1/chat/completions": chat, b"/v1/completions": completions}
+
+
+class Server:
+    """What all connections share."""
+
+    def __init__(self, delay: float):
+        self.delay = delay
+        self.connections = 0
+        self.requests = 0
+
+    def told(self, path: bytes) -> dict[str, Any] | None:
+        """The answer to a GET."""
+        if path == b"/counts":
+            return {"connections": self.connections, "requests": self.requests}
+        if path == b"/v1/models":
+            return {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
+        return None
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, server: Server):
+        self._server = server
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._server.connections += 1
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n") + 4) > 3:
+            head = self._received[:end]
+            _, found, length = head.lower().partition(b"\r\ncontent-length:")
+            whole = end + int(length.partition(b"\r\n")[0]) if found else end
+            if len(self._received) < whole:
+                return
+            body, self._received = self._received[end:whole], self._received[whole:]
+            method, path, _ = head.split(b" ", 2)
+            self._answer(method, path, body)
+
+    def _answer(self, method: bytes, path: bytes, body: bytes) -> None:
+        server = self._server
+        if method == b"GET":
+            said = server.told(path)
+            self._write(200 if said else 404, said or {"error": {"message": "no such page"}})
+            return
+        server.requests += 1
+        if path not in ASKED:
+            self._write(404, {"error": {"message": "no such page"}})
+            return
+        try:
+            said = ASKED[path](json.loads(body))
+        except (KeyError, IndexError, TypeError, ValueError) as problem:
+            self._write(400, {"error": {"message": f"not understood: {problem!r}"}})
+            return
+        if server.delay:
+            asyncio.get_running_loop().call_later(server.delay, self._write, 200, said)
+        else:
+            self._write(200, said)
+
+    def _write(self, status: int, said: dict[str, Any]) -> None:
+        if self._transport.is_closing():
+            return
+        body = json.dumps(said).encode()
+        self._transport.write(
+            b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (status, http.client.responses[status].encode(), len(body), body)
+        )
+
+
+class Running:
+    """A server in a process of its own, seen from outside."""
+
+    def __init__(self, port: int):
+        self.url = f"http://127.0.0.1:{port}/v1"
+        # Kept open, so that asking for the counts adds no connection to them.
+        self._line = http.client.HTTPConnection("127.0.0.1", port)
+
+    def counts(self) -> dict[str, int]:
+        self._line.request("GET", "/counts")
+        return json.loads(self._line.getresponse().read())
+
+
+@contextmanager
+def running(delay: float) -> Iterator[Running]:
+    """Start a server; it ends with the context."""
+    command = [sys.executable, __file__, "--delay", str(delay)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Running(int(process.stdout.readline()))
+        finally:
+            process.terminate()
+
+
+async def serve(delay: float) -> None:
+    server = Server(delay)
+    loop = asyncio.get_running_loop()
+    # All clients may connect in the same moment.
+    listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=1024)
+    print(listening.sockets[0].getsockname()[1], flush=True)
+    await listening.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--delay", type=float, default=0, help="seconds before each answer")
+    asyncio.run(serve(parser.parse_args().delay))
