@@ -73,6 +73,7 @@ class Client:
         base_url, login = _without_login(base_url)
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._timeout = number_from_env("SEEDBED_TIMEOUT", 600)
+        self._deadlines: set[asyncio.Timeout] = set()
         self._openai = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=key,
@@ -103,9 +104,15 @@ class Client:
         where = f"{self._root}{path}" if at_root else path
         with self.setbacks():
             try:
-                # The client's own timeout begins anew with every byte that comes.
-                async with asyncio.timeout(self._timeout):
-                    response = await self._openai.post(where, body=body, cast_to=httpx2.Response)
+                response = await self._in_time(
+                    self._openai.post(
+                        where,
+                        body=body,
+                        cast_to=httpx2.Response,
+                        # Its own time to read begins anew with every byte that comes.
+                        options={"timeout": httpx2.Timeout(self._timeout, read=None)},
+                    )
+                )
                 return response.text
             except openai.NotFoundError as error:
                 known = await self.models()
@@ -129,6 +136,20 @@ class Client:
                 if setback.kind not in ("busy", "absent", "broke") or failed > retries:
                     raise
                 await asyncio.sleep(setback.retry_after or pause_before(failed))
+
+    async def _in_time(self, response: Awaitable[httpx2.Response]) -> httpx2.Response:
+        async with asyncio.timeout(self._timeout) as deadline:
+            self._deadlines.add(deadline)
+            try:
+                return await response
+            finally:
+                self._deadlines.discard(deadline)
+
+    def grant(self, seconds: float) -> None:
+        """Nobody could read what came: what is in flight has so much more time."""
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule((deadline.when() or 0.0) + seconds)
 
     def setbacks(self) -> "_Setbacks":
         """Turns what the client raises within this context into `Setback`s."""

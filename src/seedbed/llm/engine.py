@@ -56,6 +56,8 @@ class Engine:
         self._row = 0
         # What the windows under way wait for.
         self._asked: dict[str, Wanted] = {}
+        # What has failed for all retries, and is not asked again for its equals.
+        self._given_up: set[str] = set()
 
     @property
     def tally(self) -> Tally:
@@ -96,6 +98,7 @@ class Engine:
         """
         source = iter(requests)
         self._asked.clear()
+        self._given_up.clear()
         windows: deque[Window] = deque()
         failed: list[errors.RowFailed] = []
         while True:
@@ -114,6 +117,7 @@ class Engine:
             for key in window.keys:
                 self._asked.pop(key, None)
             failed += window.failed
+            self._given_up.update(one.key for one in window.failed)
             if not failed:
                 yield from (window.answers[key] for key in window.keys)
         if failed:
@@ -144,7 +148,7 @@ class Engine:
         window.answers = self._look_up(requests)
         wanted = []
         for key, (keyed, request) in requests.items():
-            if key in window.answers:
+            if key in window.answers or key in self._given_up:
                 continue
             window.open += 1
             if key in self._asked:

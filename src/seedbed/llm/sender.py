@@ -72,6 +72,7 @@ class Sender:
         self._answered = False
         self._failed = 0
         self._failing_since: float | None = None
+        self._left_at = 0.0
         self._looked = 0.0
         self._outrun = 0
         # Whether the server may take several prompts, or samples, in one request; whether it did.
@@ -97,8 +98,17 @@ class Sender:
 
     async def start(self) -> None:
         """Send the first of what is to be sent, while more is being looked up."""
+        self._come_back()
         self._hire()
         await asyncio.sleep(0)
+        self._left_at = asyncio.get_running_loop().time()
+
+    def _come_back(self) -> None:
+        """The time since the last call was the stage's own, and is no fault of the server's."""
+        away = asyncio.get_running_loop().time() - self._left_at
+        self._client.grant(away)
+        if self._failing_since is not None:
+            self._failing_since += away
 
     def _hire(self) -> None:
         room = self._endpoint.concurrency - len(self._workers)
@@ -113,10 +123,12 @@ class Sender:
         Raises:
             SeedbedError: what ends the run; what was answered before is kept.
         """
+        self._come_back()
         while window.open and self._fatal is None:
             self._hire()
             self._wake.clear()
             await self._wake.wait()
+        self._left_at = asyncio.get_running_loop().time()
         if self._fatal is not None:
             raise self._fatal
 
@@ -300,18 +312,19 @@ class Sender:
                 return None
             self._fail(call, f"{setback.status_or_kind}: {setback.said}", self._named(setback))
             return None
-        self._be_patient(setback, turn)
+        self._be_patient(setback)
         if waits and setback.retry_after is not None:
             return 0.0  # nobody goes before
         tries = attempts.sent if waits else attempts.failed
         return pause_before(tries) * random.uniform(0.5, 1.0)
 
-    def _be_patient(self, setback: Setback, turn: Turn) -> None:
+    def _be_patient(self, setback: Setback) -> None:
         """Raises ServerFailed if nothing has succeeded for too long, or will not for too long."""
         patience, now = self._endpoint.patience, asyncio.get_running_loop().time()
         wait = setback.retry_after or 0.0
         if self._failing_since is None:
-            self._failing_since = turn.began
+            # Not since it was sent: others may have been answered while it hung.
+            self._failing_since = now
         since = now - self._failing_since
         if wait > patience or since > patience:
             said = f"{setback.status_or_kind}: {setback.said}"
