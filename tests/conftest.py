@@ -134,7 +134,7 @@ class Trickle(Exception):
 
 
 @contextmanager
-def serving(answer: Callable[[dict, Message], dict]) -> Iterator[str]:
+def serving(answer: Callable[[dict, Message], dict], port: int = 0) -> Iterator[str]:
     """An HTTP server on loopback that answers completion requests with `answer(body, headers)`.
 
     Gives the base URL.
@@ -180,7 +180,7 @@ def serving(answer: Callable[[dict, Message], dict]) -> Iterator[str]:
         daemon_threads = True
         request_queue_size = 200
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -1,0 +1,318 @@
+"""Real processes that are killed, interrupted, left without a server or a disk, or not alone."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from email.message import Message
+from pathlib import Path
+from threading import Condition
+
+import pytest
+from conftest import ROOT, Project, completion, kill, serving, wait_for
+from engines import kept_in
+
+from seedbed.files import to_line
+from seedbed.records import Exchange, Instruction
+
+TESTS = Path(__file__).parent
+CONCURRENCY = 16
+
+
+class Run:
+    """Runs of tests/killed_run.py on the same prompts, with a folder of their own."""
+
+    def __init__(self, folder: Path, prompts: list[str]):
+        folder.mkdir()
+        self.folder = folder
+        self.store = folder / "responses.sqlite"
+        self.out = folder / "out.jsonl"
+        self._prompts = folder / "prompts.jsonl"
+        self._prompts.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
+
+    def start(self, url: str, *before: str, **variables: object) -> subprocess.Popen[str]:
+        own = ("SEEDBED_", "OPENAI_", "DVC_")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+        chosen = {"concurrency": CONCURRENCY, "store": self.store, **variables}
+        chosen = {f"SEEDBED_{name.upper()}": str(value) for name, value in chosen.items()}
+        python = [sys.executable, str(TESTS / "killed_run.py"), str(self._prompts), str(self.out)]
+        return subprocess.Popen(
+            [*before, *python],
+            cwd=self.folder,
+            env=clean | {"PYTHONPATH": str(ROOT / "src"), "OPENAI_BASE_URL": url} | chosen,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __call__(self, url: str, *before: str, **variables: object) -> str:
+        process = self.start(url, *before, **variables)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        return output
+
+    def texts(self) -> list[str]:
+        return [json.loads(line)["text"] for line in self.out.read_text().splitlines()]
+
+
+class Counting:
+    """Answers with the prompt in capitals, counts, and lets a test wait for a count."""
+
+    def __init__(self, seconds: float = 0.0, answers_differ: bool = False):
+        self.seconds = seconds
+        self.answers_differ = answers_differ
+        self.asked: Counter[str] = Counter()
+        self.changed = Condition()
+
+    def __call__(self, body: dict, headers: Message) -> dict:
+        prompt = body["prompt"]
+        with self.changed:
+            self.asked[prompt] += 1
+            total = self.asked.total()
+            self.changed.notify_all()
+        time.sleep(self.seconds)
+        return completion(prompt.upper() + (f" {total}" if self.answers_differ else ""))
+
+    @property
+    def total(self) -> int:
+        return self.asked.total()
+
+    def wait_for(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        with self.changed:
+            while not condition():
+                assert self.changed.wait(20) or process.poll() is None, process.communicate()[0]
+
+
+def test_a_run_killed_at_twenty_points_sends_again_only_what_was_in_flight(tmp_path: Path) -> None:
+    prompts = [f"prompt {n:04}" for n in range(3000)]
+    undisturbed, killed = Run(tmp_path / "undisturbed", prompts), Run(tmp_path / "killed", prompts)
+    draw = random.Random(7)
+    server = Counting()
+    with serving(server) as url:
+        undisturbed(url)
+        assert set(server.asked.values()) == {1}
+        server.asked.clear()
+        again = []
+        for point in sorted(draw.sample(range(1, 2900), 20)):
+            before = server.asked.copy()
+            process = killed.start(url)
+            server.wait_for(lambda: len(server.asked) >= max(point, len(before) + 1), process)  # noqa: B023
+            time.sleep(draw.uniform(0, 0.02))
+            kill(process)
+            time.sleep(0.05)  # what was on its way has reached the server
+            again.append(sum((server.asked - before)[prompt] for prompt in before))
+            assert not killed.out.exists()
+        before = server.asked.copy()
+        killed(url)
+        again.append(sum((server.asked - before)[prompt] for prompt in before))
+    print(f"sent again after each kill: {again[1:]}, {sum(again)} in all")
+    assert again[0] == 0
+    assert max(again) <= CONCURRENCY
+    assert len(server.asked) == 3000
+    assert server.total == 3000 + sum(again)
+    assert killed.out.read_bytes() == undisturbed.out.read_bytes()
+    assert len(kept_in(killed.store)) == 3000
+
+
+@pytest.mark.parametrize("seconds", [0.0, 30.0])
+def test_ctrl_c_ends_a_run_within_seconds_and_keeps_what_arrived(
+    tmp_path: Path, seconds: float
+) -> None:
+    """Be the server quick, or hanging."""
+    prompts = [f"prompt {n:04}" for n in range(600)]
+    run = Run(tmp_path / "run", prompts)
+    server = Counting()
+
+    def slower_from_100_on(body: dict, headers: Message) -> dict:
+        if server.total >= 100:
+            time.sleep(seconds)
+        return server(body, headers)
+
+    with serving(slower_from_100_on) as url:
+        process = run.start(url)
+        server.wait_for(lambda: server.total >= 100, process)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        output, _ = process.communicate(timeout=30)
+        assert time.monotonic() - begun < 10
+        assert process.returncode != 0
+        assert "Task" not in output, "asyncio complains about what was left behind"
+        kept = len(kept_in(run.store))
+        assert kept >= 100 - CONCURRENCY
+        if not seconds:
+            assert kept == server.total, "what was in flight is kept too"
+    before = server.asked.copy()
+    with serving(server, int(url.rpartition(":")[2].partition("/")[0])) as url:
+        run(url)
+    assert (server.asked - before).total() == 600 - kept
+    assert run.texts() == [prompt.upper() for prompt in prompts]
+
+
+@pytest.mark.parametrize("stage", ["bootstrap", "clf"])
+def test_a_stage_that_is_interrupted_says_how_to_go_on(project: Project, stage: str) -> None:
+    texts = [f"Name the capital of country number {n}" for n in range(200)]
+    if stage == "clf":
+        write_instructions(project, texts)
+    server = Counting()
+    hanging = Condition()
+
+    def hang_from_50_on(body: dict, headers: Message) -> dict:
+        if server.total < 50:
+            return server(body, headers)
+        with hanging:
+            hanging.wait(60)
+        return server(body, headers)
+
+    with serving(hang_from_50_on) as url:
+        environment = {"OPENAI_BASE_URL": url, "SEEDBED_CONCURRENCY": "4"}
+        process = project.start_stage(stage, **environment)
+        server.wait_for(lambda: server.total >= 50, process)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        output, _ = process.communicate(timeout=30)
+        assert time.monotonic() - begun < 10
+        with hanging:
+            hanging.notify_all()
+    assert process.returncode == 130
+    assert "50 answers are in the response store" in output
+    assert "Run the same command to go on from there." in output
+    assert "Traceback" not in output
+    assert not list(project.folder.glob(f"data/{stage}/is_clf*"))
+    assert len(kept_in(project.folder / ".seedbed/responses.sqlite")) == 50
+
+
+def write_instructions(project: Project, texts: list[str]) -> None:
+    rows = [
+        Instruction(
+            instruction=text,
+            most_similar={},
+            avg_similarity_score=0.0,
+            metadata=Exchange(prompt="p", response={}, key="k"),
+            request_idx=n,
+        )
+        for n, text in enumerate(texts)
+    ]
+    path = project.folder / "data/bootstrap/machine_generated_instructions.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(map(to_line, rows)))
+
+
+def test_a_server_that_is_killed_and_brought_back_is_waited_for(tmp_path: Path) -> None:
+    prompts = [f"prompt {n:04}" for n in range(600)]
+    run = Run(tmp_path / "run", prompts)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "seen"
+    log.touch()
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, str(TESTS / "lone_server.py"), str(port), str(log), "0.02"]
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+
+    def seen() -> list[str]:
+        return log.read_text().splitlines()
+
+    server = start()
+    try:
+        process = run.start(f"http://127.0.0.1:{port}/v1", max_retries=2)
+        wait_for(lambda: len(seen()) >= 200, process)
+        kill(server)
+        time.sleep(3)
+        assert process.poll() is None, process.communicate()[0]
+        server = start()
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    finally:
+        kill(server)
+    assert output == "600 sent, 0 reused\n"
+    assert run.texts() == [prompt.upper() for prompt in prompts]
+    assert len(seen()) <= 600 + CONCURRENCY
+    assert len(kept_in(run.store)) == 600
+
+
+def test_a_full_disk_stops_the_run_with_one_message_and_keeps_what_was_kept(tmp_path: Path) -> None:
+    """A file system of 400 kB, in a namespace of its own, holds the store."""
+    prompts = [f"prompt {n:04} {'x' * 300}" for n in range(1000)]
+    run = Run(tmp_path / "run", prompts)
+    small, saved = tmp_path / "small", tmp_path / "saved.sqlite"
+    small.mkdir()
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*unshare, f"mount -t tmpfs tmpfs {small}"], check=False).returncode:
+        pytest.skip("this machine allows no mount in a namespace")
+    inside = f"""
+        mount -t tmpfs -o size=400k tmpfs {small}
+        "$@"; echo "exit $?"
+        mount -o remount,size=50m {small}
+        "$@"; echo "exit $?"
+        cp {small}/store.sqlite {saved}
+    """
+    server = Counting()
+    with serving(server) as url:
+        output = run(url, *unshare, inside, "sh", store=small / "store.sqlite")
+    first, _, second = output.partition("exit 1\n")
+    assert second, output
+    assert first.startswith(f"response store {small}/store.sqlite: ")
+    assert "full" in first
+    assert first.count("\n") == 2, first
+    sent, reused = map(int, re.fullmatch(r"(\d+) sent, (\d+) reused\nexit 0\n", second).groups())
+    assert sent + reused == 1000
+    assert reused > 20, "what was kept before is there"
+    assert server.total <= 1000 + CONCURRENCY
+    assert run.texts() == [prompt.upper() for prompt in prompts]
+    assert len(kept_in(saved)) == 1000
+
+
+@pytest.mark.parametrize("start_together", [True, False])
+def test_two_processes_may_do_the_same_work_through_one_store(
+    tmp_path: Path, start_together: bool
+) -> None:
+    """Each sees what the other has done, and both write the same, be the answers what they may."""
+    prompts = [f"prompt {n:04}" for n in range(500)]
+    one, other = Run(tmp_path / "one", prompts), Run(tmp_path / "other", prompts)
+    server = Counting(seconds=0.15, answers_differ=True)
+    with serving(server) as url:
+        processes = [one.start(url, store=tmp_path / "s.sqlite", concurrency=8)]
+        if not start_together:
+            server.wait_for(lambda: server.total >= 100, processes[0])
+        processes.append(other.start(url, store=tmp_path / "s.sqlite", concurrency=8))
+        outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    print(f"sent {server.total} for 500: {outputs}")
+    assert one.out.read_bytes() == other.out.read_bytes()
+    assert len(kept_in(tmp_path / "s.sqlite")) == 500
+    assert server.total < 750
+
+
+def test_several_processes_may_create_one_store_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from seedbed.llm.store import Kept, Store\n"
+        "for n in range(20):\n"
+        "    while time.time() % 0.1 > 0.01: pass\n"
+        "    store = Store(Path(sys.argv[1]) / f'{n}.sqlite')\n"
+        "    store.put([Kept(sys.argv[2], 'b', '{}', '{}', '{}', 1, True, None, 1, 1)])\n"
+        "    store.close()\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), str(number)],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            text=True,
+            stderr=subprocess.PIPE,
+        )
+        for number in range(3)
+    ]
+    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 3
+    for n in range(20):
+        assert len(kept_in(tmp_path / f"{n}.sqlite")) == 3
