@@ -21,6 +21,8 @@ from seedbed.llm.migrations import MIGRATIONS, SCHEMA, TABLES
 
 # SQLite takes so many variables in one statement on every build.
 MANY = 900
+# Seconds to wait for another process that writes.
+WAIT = 60
 # Seconds that the check at opening may take: 1.5 s a gigabyte here, once the file is in memory.
 CHECK_SECONDS = 2.0
 
@@ -108,9 +110,9 @@ class Store:
             # Commits run in a thread beside the event loop's: one transaction at a time.
             self._turn = RLock()
             self._db = sqlite3.connect(
-                path, timeout=60, isolation_level=None, check_same_thread=False
+                path, timeout=WAIT, isolation_level=None, check_same_thread=False
             )
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._write_ahead()
             # An answer that was reported as kept survives a power cut too. Commits are batched,
             # so the waiting for the disk is shared.
             self._db.execute("PRAGMA synchronous=FULL")
@@ -131,6 +133,18 @@ class Store:
         self._seen = self._data_version()
         # Answers that were not kept because another process had kept one first.
         self.outrun = 0
+
+    def _write_ahead(self) -> None:
+        """Set the journal's mode. If another process does so just now, SQLite does not wait."""
+        end = time.monotonic() + WAIT
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
