@@ -120,7 +120,17 @@ class Reply(Exception):
 
 
 class Cut(Exception):
-    """Raised by a handler of `serving`: close the connection without an answer."""
+    """Raised by a handler of `serving`: close the connection after so much of an answer."""
+
+    def __init__(self, after: str = ""):
+        self.after = after
+
+
+class Trickle(Exception):
+    """Raised by a handler of `serving`: answer with a space now and then, until `over`."""
+
+    def __init__(self, over: threading.Event):
+        self.over = over
 
 
 @contextmanager
@@ -139,29 +149,38 @@ def serving(answer: Callable[[dict, Message], dict]) -> Iterator[str]:
                 self._send(200, json.dumps(answer(body, self.headers)), {})
             except Reply as reply:
                 self._send(reply.status, reply.body, reply.headers)
-            except Cut:
+            except Cut as cut:
+                if cut.after:
+                    self._send(200, cut.after, {}, missing=100)
                 self.close_connection = True
-            except BrokenPipeError:
-                pass  # the client was killed
+            except Trickle as trickle:
+                self._send(200, " ", {}, missing=10_000)
+                while not trickle.over.wait(0.05):
+                    self.wfile.write(b" ")
+            except ConnectionError:
+                self.close_connection = True  # the client has gone
 
         def do_GET(self) -> None:
             models = {"object": "list", "data": [{"id": "served-model", "object": "model"}]}
             self._send(200 if self.path == "/v1/models" else 404, json.dumps(models), {})
 
-        def _send(self, status: int, text: str, headers: dict[str, str]) -> None:
-            data = text.encode()
+        def _send(self, status: int, text: str, headers: dict[str, str], missing: int = 0) -> None:
+            data = text.encode(errors="surrogateescape")
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(data) + missing))
             self.end_headers()
             self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 200
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -4,35 +4,73 @@ A message says where (file, line, parameter or address), what was found, what wa
 what to do. None of them ever holds a key: text that comes from a server passes through `redact`.
 """
 
+import itertools
 import json
 import os
 import re
+from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 Row = TypeVar("Row", bound=NamedTuple)
 
 
+def _secrets(least: int) -> list[str]:
+    """What nobody may read, longest first: the key, and the login of the address."""
+    login = os.environ.get("OPENAI_BASE_URL", "").partition("://")[2].partition("/")[0]
+    login = login.rpartition("@")[0]
+    plain = unquote(login)
+    found = {os.environ.get("OPENAI_API_KEY", ""), login, plain}
+    found |= {login.partition(":")[2], plain.partition(":")[2]}
+    if login:
+        found.add(b64encode(plain.encode()).decode())
+    # As they stand in JSON, too.
+    found |= {json.dumps(one)[1:-1] for one in found}
+    found |= {one.replace("/", "\\/") for one in found}
+    return sorted((one for one in found if len(one) >= least), key=len, reverse=True)
+
+
 def without_key(row: Row) -> Row:
     """Take the API key out of a row, in case a server sent it back."""
-    key = os.environ.get("OPENAI_API_KEY", "")
-    if len(key) < 8 or not any(isinstance(value, str) and key in value for value in row):
-        return row
-    cleaned = {
-        name: value.replace(key, "[key]") if isinstance(value, str) else value
-        for name, value in row._asdict().items()
-    }
-    return row._replace(**cleaned)
+    cleaned: dict[str, Any] = {}
+    for secret in _secrets(8):
+        for name, value in row._asdict().items():
+            if isinstance(value, str) and secret in value:
+                cleaned[name] = cleaned.get(name, value).replace(secret, "[key]")
+    return row._replace(**cleaned) if cleaned else row
 
 
 def redact(text: str) -> str:
     """Take the API key, and whatever else looks like one, out of a text that a server sent."""
-    key = os.environ.get("OPENAI_API_KEY", "")
-    if len(key) >= 4:
-        text = text.replace(key, "[key]")
+    for secret in _secrets(4):
+        text = text.replace(secret, "[key]")
     text = re.sub(r"(?i)\bBearer\s+\S+", "Bearer [key]", text)
     return re.sub(r"\bsk-[\w*.-]+", "[key]", text)
+
+
+def without_prompt(text: str, prompts: Iterable[str]) -> str:
+    """Take out of a text what it repeats of the prompts.
+
+    >>> without_prompt("bad input: 'Sort the list of words.'", ["Sort the list of words.", "Hi"])
+    "bad input: '[prompt]'"
+    """
+    repeated = [False] * len(text)
+    for prompt in prompts:
+        least = min(len(prompt), 16)
+        if least < 8:
+            continue
+        forms = {" ".join(prompt.split()), repr(prompt), json.dumps(prompt)}
+        forms.add(json.dumps(prompt, ensure_ascii=False))
+        for i in range(len(text) - least + 1):
+            if any(text[i : i + least] in form for form in forms):
+                repeated[i : i + least] = [True] * least
+    pieces = []
+    for is_prompt, group in itertools.groupby(zip(repeated, text, strict=True), lambda one: one[0]):
+        pieces.append("[prompt]" if is_prompt else "".join(character for _, character in group))
+    return "".join(pieces)
 
 
 class SeedbedError(Exception):
@@ -116,7 +154,9 @@ class ModelUnknown(SeedbedError):
     def __init__(self, address: str, model: str, answer: str, known: list[str]):
         if known:
             problem = f"{address} does not know the model {model!r}"
-            remedy = f"Set llm.model in params.yaml to one that it serves: {', '.join(known)}."
+            remedy = (
+                f"Set llm.model in params.yaml to one that it serves: {redact(', '.join(known))}."
+            )
         else:
             problem = f"{address} has no completions API, or no model {model!r}"
             remedy = "Does the address end in /v1? Is llm.model in params.yaml right?"
@@ -262,7 +302,7 @@ class ServerFailed(SeedbedError):
 class BadAnswer(SeedbedError):
     def __init__(self, address: str, problem: str, body: str):
         super().__init__(
-            f"{address} sent what is not a completion: {problem}: {redact(body[:200])!r}\n"
+            f"{address} sent what is not a completion: {problem}: {redact(body)[:200]!r}\n"
             "  Does it serve the OpenAI completions API (/v1/completions)?"
         )
 

@@ -66,8 +66,9 @@ def body_for(
         body["prompt"] = prompts[0] if len(prompts) == 1 else list(prompts)
     body["max_tokens"] = max_tokens
     body["temperature"] = sampling.temperature
-    # At temperature 0 it has no meaning, and vLLM refuses the authors' 0.
-    if sampling.temperature:
+    # At temperature 0 it has no meaning, and vLLM refuses the authors' 0. A temperature that is
+    # left out is not in the key, so nothing may depend on it.
+    if sampling.temperature or "temperature" in leave_out:
         body["top_p"] = sampling.top_p
     body["frequency_penalty"] = sampling.frequency_penalty
     body["presence_penalty"] = sampling.presence_penalty
@@ -96,7 +97,7 @@ def choices_of(body: str, expected: int) -> tuple[dict[str, Any], list[dict[str,
     """
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested a thousand deep
         raise MalformedBody("not JSON") from None
     choices = data.get("choices") if isinstance(data, dict) else None
     if not isinstance(choices, list) or len(choices) != expected:
@@ -108,7 +109,7 @@ def choices_of(body: str, expected: int) -> tuple[dict[str, Any], list[dict[str,
         _read_choice(choice)
     if expected > 1:
         # A list's answers may come in any order: only the index tells which prompt is whose.
-        at = {choice.get("index"): choice for choice in choices}
+        at = {i: choice for choice in choices if isinstance(i := choice.get("index"), int)}
         if at.keys() != set(range(expected)):
             raise MalformedBody("its choices should be numbered by their index")
         choices = [at[i] for i in range(expected)]
@@ -143,7 +144,17 @@ def usage_of(data: dict[str, Any]) -> tuple[int, int] | None:
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
     if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
-    return prompt, completion
+    possible = range(2**40)
+    return (prompt, completion) if prompt in possible and completion in possible else None
+
+
+def usage_in(body: str) -> tuple[int, int] | None:
+    """The usage of a body that may be no completion."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return usage_of(data) if isinstance(data, dict) else None
 
 
 def split(data: dict[str, Any], choices: list[dict[str, Any]]) -> list[str]:
@@ -152,10 +163,12 @@ def split(data: dict[str, Any], choices: list[dict[str, Any]]) -> list[str]:
     The usage is that of all of them together: `shared_by` says how many.
     """
     rest = {name: value for name, value in data.items() if name != "choices"}
-    return [
+    bodies = (
         json.dumps({**rest, "choices": [choice], "shared_by": len(choices)}, ensure_ascii=False)
         for choice in choices
-    ]
+    )
+    # Half of a surrogate pair is no text that the store could hold.
+    return [body.encode("utf-8", "replace").decode() for body in bodies]
 
 
 def problem_of(choice: dict[str, Any]) -> Problem | None:

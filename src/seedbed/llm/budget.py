@@ -34,12 +34,12 @@ def cost(price: Price | None, prompt_tokens: float, completion_tokens: float) ->
     return (prompt_tokens * price.input + completion_tokens * price.output) / 1e6
 
 
-def most_tokens(prompt: str) -> int:
+def most_tokens(prompt: str, system: str | None = None) -> int:
     """More than any tokenizer makes of a prompt: a token has at least a byte.
 
     What a chat template adds, and the tokens at the ends, are counted as 64.
     """
-    return len(prompt.encode()) + 64
+    return len(prompt.encode()) + len((system or "").encode()) + 64
 
 
 class Budget:

@@ -55,6 +55,11 @@ class Setback(Exception):
     slow: bool = False
 
     @property
+    def may_be_charged(self) -> bool:
+        """Whether the server may have done its work, although it brought no answer."""
+        return self.kind == "broke" and self.status in (None, 200)
+
+    @property
     def status_or_kind(self) -> str:
         return self.kind if self.status is None else f"HTTP {self.status}"
 
@@ -67,12 +72,13 @@ class Client:
         base_url, key = endpoint.connect()
         base_url, login = _without_login(base_url)
         self._root = base_url.rstrip("/").removesuffix("/v1")
+        self._timeout = number_from_env("SEEDBED_TIMEOUT", 600)
         self._openai = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=key,
             # The engine itself tries again: it knows what the other requests go through.
             max_retries=0,
-            timeout=number_from_env("SEEDBED_TIMEOUT", 600),
+            timeout=self._timeout,
             default_headers=login,
             # aiohttp carries more requests a second than the client's default transport.
             # A proxy is for the way out, never for the server in this process.
@@ -97,7 +103,9 @@ class Client:
         where = f"{self._root}{path}" if at_root else path
         with self.setbacks():
             try:
-                response = await self._openai.post(where, body=body, cast_to=httpx2.Response)
+                # The client's own timeout begins anew with every byte that comes.
+                async with asyncio.timeout(self._timeout):
+                    response = await self._openai.post(where, body=body, cast_to=httpx2.Response)
                 return response.text
             except openai.NotFoundError as error:
                 known = await self.models()
@@ -161,8 +169,13 @@ class _Setbacks:
             raise errors.KeyRefused(self._address, error.status_code) from None
         if isinstance(error, openai.APIStatusError):
             raise _status(error) from None
+        if isinstance(error, TimeoutError):
+            raise Setback("broke", TIMED_OUT, slow=True) from None
         if isinstance(error, openai.OpenAIError | httpx2.HTTPError | UnicodeError):
             raise Setback("broke", str(error) or type(error).__name__) from None
+
+
+TIMED_OUT = "it does not answer in time (SEEDBED_TIMEOUT)"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -182,7 +195,7 @@ def _connection(error: openai.APIConnectionError) -> Setback:
         if isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
             return Setback("broke", f"the connection was cut: {cause}")
         if isinstance(cause, TimeoutError | aiohttp.ServerTimeoutError):
-            return Setback("broke", "it does not answer in time (SEEDBED_TIMEOUT)", slow=True)
+            return Setback("broke", TIMED_OUT, slow=True)
     said = str(causes[1] if len(causes) > 1 else error) or type(causes[-1]).__name__
     return Setback("broke", f"the connection was cut: {said}")
 
@@ -239,10 +252,22 @@ def _said(error: openai.APIStatusError) -> str:
     body = error.body
     if isinstance(body, dict):
         inner = body.get("error", body)
-        body = inner.get("message", inner) if isinstance(inner, dict) else inner
-    if isinstance(body, list | dict):
+        if isinstance(inner, dict):
+            inner = inner.get("message") or inner.get("detail") or inner
+        body = inner
+    if isinstance(body, list) and all(isinstance(one, dict) and "msg" in one for one in body):
+        # FastAPI's complaints: without their `input`, which repeats the prompt.
+        body = "; ".join(f"{'.'.join(map(str, one.get('loc', [])))}: {one['msg']}" for one in body)
+    elif isinstance(body, list | dict):
         body = json.dumps(body)
-    return " ".join(str(body or error.message).split())[:500]
+    said = str(body or error.message)
+    if found := re.findall(COMPLAINT, said):
+        said = "; ".join(f"{place}: {message}" for place, message in found)
+    return errors.redact(" ".join(said.split()))[:500]
+
+
+# The same in vLLM's words.
+COMPLAINT = r"""'loc': \(([^)]*)\), 'msg': ('[^']*'|"[^"]*")"""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -54,6 +54,8 @@ class Engine:
         self._runner = asyncio.Runner()
         self._made: Sender | BatchSender | None = None
         self._row = 0
+        # What the windows under way wait for.
+        self._asked: dict[str, Wanted] = {}
 
     @property
     def tally(self) -> Tally:
@@ -93,6 +95,7 @@ class Engine:
             KeyboardInterrupt: likewise.
         """
         source = iter(requests)
+        self._asked.clear()
         windows: deque[Window] = deque()
         failed: list[errors.RowFailed] = []
         while True:
@@ -108,6 +111,8 @@ class Engine:
             if windows[0].open:
                 self._runner.run(self._sender.finish(windows[0]))
             window = windows.popleft()
+            for key in window.keys:
+                self._asked.pop(key, None)
             failed += window.failed
             if not failed:
                 yield from (window.answers[key] for key in window.keys)
@@ -137,15 +142,19 @@ class Engine:
             requests.setdefault(keyed.key, (keyed, request))
             rows.setdefault(keyed.key, self._row)
         window.answers = self._look_up(requests)
-        wanted = [
-            Wanted(keyed, request, rows[key], window)
-            for key, (keyed, request) in requests.items()
-            if key not in window.answers
-        ]
+        wanted = []
+        for key, (keyed, request) in requests.items():
+            if key in window.answers:
+                continue
+            window.open += 1
+            if key in self._asked:
+                self._asked[key].windows.append(window)
+            else:
+                self._asked[key] = Wanted(keyed, request, rows[key], [window])
+                wanted.append(self._asked[key])
         self._book.reused(len(window.keys) - len(wanted))
         if wanted:
             self._refuse_in_replay(wanted[0].row, wanted[0].keyed)
-            window.open = len(wanted)
             self._sender.add(wanted)
         return window
 

@@ -41,7 +41,8 @@ class Pace:
             most = max(1.0, self._rate)
             self._level = min(most, self._level + (now - self._at) * self._rate)
         self._at = now
-        return max(0.0, -self._level / self._rate)
+        # Rounded: a wait too short to put the clock forward would never end.
+        return max(0.0, round(-self._level / self._rate, 6))
 
     def take(self, units: float) -> None:
         self._level -= units
@@ -120,8 +121,10 @@ class Limits:
     def slow_down(self, turn: "Turn", retry_after: float | None = None) -> None:
         """The server is overloaded: fewer at once, and none before `retry_after` seconds."""
         now = asyncio.get_running_loop().time()
-        # What was sent before the last slowing down says nothing about the pace since.
-        if turn.began >= self._slowed_at:
+        # A server that is asked by the minute and says when to come back is short of minutes, not
+        # overloaded. What was sent before the last slowing down says nothing about the pace since.
+        by_the_minute = bool(self._requests or self._tokens) and retry_after is not None
+        if turn.began >= self._slowed_at and not by_the_minute:
             self.allowed = max(1.0, self.allowed * DECREASE)
             self._slowed_at = now
         if retry_after is not None:

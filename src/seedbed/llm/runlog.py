@@ -8,6 +8,7 @@
 
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ class RunLog:
             raise WriteFailed(self.path, error.strerror or str(error)) from None
 
     def close(self) -> None:
+        """Write what is left: the failures since the last answer."""
+        with suppress(WriteFailed):  # an error on its way says more
+            self.flush()
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seedbed import errors
-from seedbed.llm.api import MalformedBody, Problem, body_for
+from seedbed.llm.api import MalformedBody, Problem, body_for, usage_in
 from seedbed.llm.budget import Budget, cost, most_tokens
 from seedbed.llm.client import PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint
@@ -72,7 +72,9 @@ class Sender:
         self._answered = False
         self._failed = 0
         self._failing_since: float | None = None
+        self._left = 0.0
         self._looked = 0.0
+        self._outrun = 0
         # Whether the server may take several prompts, or samples, in one request; whether it did.
         self._together = not endpoint.embedded
         self._together_worked = False
@@ -112,10 +114,15 @@ class Sender:
         Raises:
             SeedbedError: what ends the run; what was answered before is kept.
         """
+        loop = asyncio.get_running_loop()
+        if self._failing_since is not None:
+            # The time since the last window was the stage's own, and no fault of the server's.
+            self._failing_since += loop.time() - self._left
         while window.open and self._fatal is None:
             self._hire()
             self._wake.clear()
             await self._wake.wait()
+        self._left = loop.time()
         if self._fatal is not None:
             raise self._fatal
 
@@ -167,7 +174,9 @@ class Sender:
 
     async def _attempt(self, call: Call, attempts: Attempts) -> float | None:
         """Send the call once; gives the seconds to wait before the next try, None if it is over."""
-        most = sum(map(most_tokens, call.prompts)), attempts.max_tokens * call.size
+        system = self._endpoint.llm.system
+        prompt_tokens = sum(most_tokens(prompt, system) for prompt in call.prompts)
+        most = prompt_tokens, attempts.max_tokens * call.size
         if not await self._afford(*most):
             return None
         turn: Turn | None = None
@@ -193,6 +202,8 @@ class Sender:
             return None
         except Setback as setback:
             assert turn is not None
+            if setback.may_be_charged and self.budget.limited:
+                await self._commit([], self._price_of(usage_in(setback.body) or most))
             return await self._after(setback, call, attempts, turn)
         finally:
             self.budget.release(*most)
@@ -340,12 +351,19 @@ class Sender:
         await self._settle(call, [keep(one, self._model, setback.body, asked, problem)], (0, 0))
 
     async def _settle(self, call: Call, rows: list[Kept], cost_tokens: tuple[int, int]) -> None:
-        price = self._endpoint.price
-        spent = Spent(self.budget.spent.run, sum(cost_tokens), cost(price, *cost_tokens))
-        await self._commit([errors.without_key(row) for row in rows], spent)
+        rows = [errors.without_key(row) for row in rows]
+        outrun = self._store.outrun
+        await self._commit(rows, self._price_of(cost_tokens))
+        if self._store.outrun != outrun:
+            # Another process was quicker. What the store has is the answer, here as there.
+            kept = self._store.get(row.key for row in rows)
+            rows = [kept[row.key] for row in rows]
         for one, row in zip(call.wanted, rows, strict=True):
             self._book.settle(one, row)
         self._wake.set()
+
+    def _price_of(self, tokens: tuple[int, int]) -> Spent:
+        return Spent(self.budget.spent.run, sum(tokens), cost(self._endpoint.price, *tokens))
 
     def _count(self, usage: tuple[int, int] | None, turn: Turn, most: tuple[int, int]) -> None:
         self._limits.counted(turn, sum(usage or most))
@@ -375,7 +393,7 @@ class Sender:
             prompt_tokens=tokens[0],
             completion_tokens=tokens[1],
             key=call.first.keyed.key,
-            **({} if said is None else {"said": errors.redact(said)}),
+            **({} if said is None else {"said": errors.without_prompt(said, call.prompts)}),
         )
 
     async def _commit(self, rows: Sequence[Kept], spent: Spent) -> None:
@@ -418,7 +436,12 @@ class Sender:
             return False
         calls = [call, *self._todo]
         found = self._store.get(one.keyed.key for each in calls for one in each.wanted)
-        self._todo = deque(each for each in self._todo if not self._settle_found(each, found))
+        left = [each for each in self._todo if not self._settle_found(each, found)]
+        if found or self._store.outrun > self._outrun:
+            # It is at the same work: in the same order both would send the same all the way.
+            random.shuffle(left)
+            self._outrun = self._store.outrun
+        self._todo = deque(left)
         return self._settle_found(call, found)
 
     def _settle_found(self, call: Call, found: dict[str, Kept]) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple
 
 from seedbed.errors import NoRepository, StoreFailed
@@ -104,7 +105,8 @@ class Store:
         except OSError as error:
             raise StoreFailed(path, error.strerror or str(error)) from None
         with self._failures_named():
-            # Commits run in a thread beside the event loop, one at a time.
+            # Commits run in a thread beside the event loop's: one transaction at a time.
+            self._turn = RLock()
             self._db = sqlite3.connect(
                 path, timeout=60, isolation_level=None, check_same_thread=False
             )
@@ -127,6 +129,8 @@ class Store:
                     step(self._db)
                 self._db.execute(f"PRAGMA user_version={SCHEMA}")
         self._seen = self._data_version()
+        # Answers that were not kept because another process had kept one first.
+        self.outrun = 0
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -140,14 +144,15 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with self._turn:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
 
     def check(self, seconds: float | None = None) -> bool:
         """Read the file through for damage; gives whether `seconds` were enough for all of it.
@@ -184,12 +189,12 @@ class Store:
         """
         total = None
         with self._failures_named(), self._transaction():
-            self._db.executemany(
+            entered = self._db.executemany(
                 f"INSERT INTO responses ({COLUMNS}) "  # noqa: S608 - our own names
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, CURRENT_TIMESTAMP)) "
                 "ON CONFLICT (key) DO NOTHING",
                 answers,
-            )
+            ).rowcount
             if spent:
                 row = self._db.execute(
                     "INSERT INTO spending (run, tokens, dollars) VALUES (?, ?, ?) "
@@ -198,6 +203,7 @@ class Store:
                     (spent.run, spent.tokens, spent.dollars),
                 ).fetchall()[0]
                 total = Spent(*row)
+        self.outrun += len(answers) - max(entered, 0)
         return total
 
     def spent(self, run: str) -> Spent:
@@ -210,13 +216,15 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, Kept]:
         """The answers under those keys that are here."""
-        return {kept.key: kept for kept in self._select("key IN ({})", keys)}
+        with self._turn:  # not what may be rolled back yet
+            return {kept.key: kept for kept in self._select("key IN ({})", keys)}
 
     def ended(self, bases: Iterable[str]) -> dict[str, list[Kept]]:
         """The answers with those bases that ended by themselves, fewest max_tokens first."""
         found: dict[str, list[Kept]] = {}
-        for kept in self._select("base IN ({}) AND ended ORDER BY max_tokens, key", bases):
-            found.setdefault(kept.base, []).append(kept)
+        with self._turn:
+            for kept in self._select("base IN ({}) AND ended ORDER BY max_tokens, key", bases):
+                found.setdefault(kept.base, []).append(kept)
         return found
 
     def _select(self, where: str, values: Iterable[str]) -> Iterator[Kept]:

@@ -31,20 +31,28 @@ class Window:
 
 @dataclass(eq=False)
 class Wanted:
-    """A request that the store has no answer to. `row` counts the requests of the stage from 1."""
+    """A request that the store has no answer to.
+
+    row: counts the requests of the stage from 1; the first of several that are equal.
+    windows: all those under way that have it.
+    """
 
     keyed: Keyed
     request: Request
     row: int
-    window: Window
+    windows: list[Window]
 
 
 @dataclass(eq=False)
 class Call:
-    """One HTTP request: `samples` samples of each of one or more prompts."""
+    """One HTTP request: `samples` samples of each of one or more prompts.
+
+    was_shared: it is part of one that was refused, and reads as if it had not been.
+    """
 
     wanted: list[Wanted]
     samples: int = 1
+    was_shared: bool = False
 
     @property
     def first(self) -> Wanted:
@@ -60,7 +68,7 @@ class Call:
 
     def apart(self) -> list["Call"]:
         """The same, one answer a call."""
-        return [Call([one]) for one in self.wanted]
+        return [Call([one], was_shared=True) for one in self.wanted]
 
 
 def group(wanted: Iterable[Wanted], prompts_per_call: int, samples: bool) -> list[Call]:
@@ -122,7 +130,7 @@ def read(call: Call, model: str, body: str, max_tokens: int, shared: bool) -> Re
         MalformedBody: it does not hold an answer to each request of the call.
     """
     data, choices = choices_of(body, call.size)
-    bodies = split(data, choices) if shared or call.size > 1 else [body]
+    bodies = split(data, choices) if shared or call.was_shared or call.size > 1 else [body]
     usage = usage_of(data)
     share = (None, None) if usage is None else (usage[0] / call.size, usage[1] / call.size)
     rows = [
@@ -181,8 +189,10 @@ class Book:
 
     def settle(self, one: Wanted, kept: Kept, *, sent: bool = True) -> None:
         """The request was answered."""
-        one.window.answers[kept.key] = self.answer(kept, one.request)
-        one.window.open -= 1
+        answer = self.answer(kept, one.request)
+        for window in one.windows:
+            window.answers[kept.key] = answer
+            window.open -= 1
         if sent:
             self.tally.sent += 1
         else:
@@ -192,8 +202,9 @@ class Book:
     def fail(self, call: Call, reason: str) -> None:
         """The requests were not answered, for all the trying."""
         for one in call.wanted:
-            one.window.failed.append(RowFailed(one.row, one.keyed.key, reason))
-            one.window.open -= 1
+            one.windows[0].failed.append(RowFailed(one.row, one.keyed.key, reason))
+            for window in one.windows:
+                window.open -= 1
 
     def count(self, usage: tuple[int, int], price: Price | None) -> None:
         """So many tokens were paid for."""

@@ -1,0 +1,104 @@
+"""What the engine's tests share: an engine on a store, and servers that answer from the prompt."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedbed.llm.api import Answer
+from seedbed.llm.endpoint import open_endpoint
+from seedbed.llm.engine import Engine
+from seedbed.llm.request import Request, Sampling, Tally
+from seedbed.llm.store import Kept, Store
+from seedbed.params import Embedded, Llm
+
+SAMPLING = Sampling(
+    max_tokens=100,
+    temperature=0.0,
+    top_p=1.0,
+    frequency_penalty=0.0,
+    presence_penalty=0.0,
+    logprobs=None,
+    stop=["\n"],
+)
+EMBEDDED = Embedded(context=4096, slots=1, threads=2)
+LLM = Llm(model="served-model", embedded=EMBEDDED)
+CHAT = Llm(model="served-model", api="chat", embedded=EMBEDDED)
+
+
+def requests_for(prompts: Iterable[str], **sampling: object) -> list[Request]:
+    how = SAMPLING.model_copy(update=sampling)
+    return [Request(prompt, how) for prompt in prompts]
+
+
+def ask(
+    path: Path,
+    requests: Iterable[Request],
+    llm: Llm = LLM,
+    on_answer: Callable[[Tally], None] = lambda tally: None,
+) -> list[Answer]:
+    """The answers of the endpoint that the environment names, through the store at `path`."""
+    store = Store(path)
+    try:
+        with open_endpoint(llm) as endpoint:
+            engine = Engine(endpoint, store, on_answer)
+            try:
+                return list(engine.ask(requests))
+            finally:
+                engine.close()
+    finally:
+        store.close()
+
+
+def kept_in(path: Path) -> list[Kept]:
+    store = Store(path)
+    try:
+        return list(store.rows())
+    finally:
+        store.close()
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, url: str, **variables: object) -> None:
+    """Point the engine at a server; `concurrency=3` sets SEEDBED_CONCURRENCY to 3."""
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SEEDBED_{name.upper()}", str(value))
+
+
+def answer_to(prompt: str) -> str:
+    """What the servers here answer: another text for every prompt."""
+    return f"answer {hashlib.sha256(prompt.encode()).hexdigest()[:12]} to {prompt}"
+
+
+def prompts_of(body: dict) -> list[str]:
+    """The prompts of a request body, in either API."""
+    if "messages" in body:
+        return [body["messages"][-1]["content"]]
+    prompt = body["prompt"]
+    return prompt if isinstance(prompt, list) else [prompt]
+
+
+def response_to(body: dict, finish_reason: str = "stop", **more: Any) -> dict:
+    """A right response body, in the API that was asked, with `n` samples of each prompt."""
+    choices: list[dict] = []
+    for prompt in prompts_of(body):
+        for sample in range(body.get("n", 1)):
+            text = answer_to(prompt) + (f" #{body['seed'] + sample}" if "seed" in body else "")
+            said = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            choice: dict = said if "messages" in body else {"text": text}
+            choices.append(
+                {"index": len(choices), "logprobs": None, "finish_reason": finish_reason} | choice
+            )
+    return {
+        "id": "an-id",
+        "object": "chat.completion" if "messages" in body else "text_completion",
+        "model": "served-model",
+        "choices": choices,
+        "usage": {
+            "prompt_tokens": 10 * len(prompts_of(body)),
+            "completion_tokens": 5 * len(choices),
+            "total_tokens": 10 * len(prompts_of(body)) + 5 * len(choices),
+        },
+    } | more

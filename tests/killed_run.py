@@ -1,0 +1,47 @@
+"""A run as a process of its own, for tests that kill it: prompts in, answers out as JSON Lines.
+
+    python killed_run.py PROMPTS OUT
+
+The answers are written at the end, all or none, as a stage does it.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from seedbed.errors import SeedbedError
+from seedbed.files import write_files
+from seedbed.llm.engine import open_engine
+from seedbed.llm.request import Request, Sampling
+from seedbed.params import Embedded, Llm
+
+SAMPLING = Sampling(
+    max_tokens=50,
+    temperature=0.7,
+    top_p=1.0,
+    frequency_penalty=0.0,
+    presence_penalty=0.0,
+    logprobs=None,
+    stop=[],
+)
+LLM = Llm(model="served-model", embedded=Embedded(context=4096, slots=1, threads=1))
+
+
+def main(prompts: Path, out: Path) -> None:
+    requests = (Request(json.loads(line), SAMPLING) for line in prompts.open())
+    with open_engine(LLM, lambda tally: None) as engine:
+        lines = [
+            json.dumps({"key": answer.key, "text": answer.text, "response": answer.response}) + "\n"
+            for answer in engine.ask(requests)
+        ]
+        tally = engine.tally
+    write_files({out: lines})
+    print(f"{tally.sent} sent, {tally.reused} reused")
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    except SeedbedError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
