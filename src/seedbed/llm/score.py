@@ -157,15 +157,16 @@ class Scorer:
     async def _post(self, body: dict[str, Any], *, again: bool = True) -> Posted:
         """Send a request (`again`: once more if it fails)."""
         body = {"model": self._endpoint.model, "temperature": 0, **body}
-        answer = await self._client.insist(
-            lambda: self._client.post(PATHS["completions"], body),
-            self._endpoint.retries if again else 0,
-        )
-        try:
-            data, (choice,) = choices_of(answer, 1)
-        except MalformedBody as problem:
-            raise Setback("broke", f"not a completion: {problem}") from None
-        return choice, usage_of(data)
+
+        async def send() -> Posted:
+            answer = await self._client.post(PATHS["completions"], body)
+            try:
+                data, (choice,) = choices_of(answer, 1)
+            except MalformedBody as problem:
+                raise Setback("broke", f"not a completion: {problem}") from None
+            return choice, usage_of(data)
+
+        return await self._client.insist(send, self._endpoint.retries if again else 0)
 
     # --- the embedded server
 
