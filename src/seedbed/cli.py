@@ -159,7 +159,7 @@ Model = Annotated[
 
 @store_app.command("export")
 def store_export(
-    file: Annotated[Path, typer.Argument(help="JSON Lines to be written.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines to be written.")],
     model: Model = None,
 ) -> None:
     """Write the answers as JSON Lines, for somebody without a key: see llm.replay."""
@@ -172,7 +172,9 @@ def store_export(
 
 @store_app.command("import")
 def store_import(
-    file: Annotated[Path, typer.Argument(help="JSON Lines that `store export` wrote.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSON Lines that `store export` wrote.")
+    ],
 ) -> None:
     """Add the answers of an exported store."""
     with told("store import"):
