@@ -166,6 +166,7 @@ class Engine:
             SeedbedError: as `ask`.
         """
         source = iter(texts)
+        row = 0
         while window := list(islice(source, WINDOW)):
             wanted = [
                 ToScore(self._canon.score(prompt, text), prompt, text) for prompt, text in window
@@ -174,9 +175,10 @@ class Engine:
             missing = {one.keyed.key: one for one in wanted if one.keyed.key not in kept}
             self._book.reused(len(wanted) - len(missing))
             if missing:
-                first = next(iter(missing.values())).keyed
-                self._refuse_in_replay(wanted.index(next(iter(missing.values()))) + 1, first)
+                first = next(iter(missing.values()))
+                self._refuse_in_replay(row + wanted.index(first) + 1, first.keyed)
                 kept |= self._runner.run(self._scorer.score_all(list(missing.values())))
+            row += len(wanted)
             for one in wanted:
                 try:
                     yield read_score(kept[one.keyed.key])
@@ -206,7 +208,7 @@ class Engine:
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""
         keyed = [(self._canon.of(request), request) for request in requests]
-        found = self._look_up({one.key: (one, request) for one, request in keyed})
+        found = self._look_up({one.key: (one, request) for one, request in keyed}, enter=False)
         return [found.get(one.key) for one, _ in keyed]
 
     @property
@@ -214,12 +216,15 @@ class Engine:
         """The endpoint's identity, as the store has it."""
         return self._canon.model
 
-    def form_of(self, request: Request) -> str:
-        return self._canon.of(request).form
+    def key_of(self, request: Request) -> str:
+        return self._canon.of(request).key
 
-    def _look_up(self, requests: dict[str, tuple[Keyed, Request]]) -> dict[str, Answer]:
+    def _look_up(
+        self, requests: dict[str, tuple[Keyed, Request]], *, enter: bool = True
+    ) -> dict[str, Answer]:
         kept = self._store.get(requests)
-        kept |= self._ended_before([one for one in requests.values() if one[0].key not in kept])
+        missing = [one for one in requests.values() if one[0].key not in kept]
+        kept |= self._ended_before(missing, enter)
         answers = {}
         for key, row in kept.items():
             try:
@@ -228,11 +233,11 @@ class Engine:
                 raise self._damaged(key, problem) from None
         return answers
 
-    def _ended_before(self, missing: list[tuple[Keyed, Request]]) -> dict[str, Kept]:
+    def _ended_before(self, missing: list[tuple[Keyed, Request]], enter: bool) -> dict[str, Kept]:
         """Answers that ended by themselves within fewer tokens than are allowed now.
 
-        They are entered under the new key too: rows name the key of what was asked, whichever
-        way the answer came.
+        They are entered under the new key too (with `enter`): rows name the key of what was
+        asked, whichever way the answer came.
         """
         if not missing:
             return {}
@@ -246,7 +251,7 @@ class Engine:
                         key=keyed.key, request=keyed.form, max_tokens=asked
                     )
                     break
-        if found:
+        if found and enter:
             self._store.put(list(found.values()))
         return found
 
