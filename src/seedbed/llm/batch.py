@@ -267,15 +267,14 @@ class BatchSender:
         if state.status == "unknown":
             self._store.batch_over(batch.tag)
             return None  # asked for anew
-        # Another process may have taken it in meanwhile; why what failed did so, we learn anew.
-        asked = self._store.batch_requests(batch.tag)
-        if not asked:
-            self._settle_found(wanted)
-            asked = {
-                key: (one.keyed.base, one.keyed.form, one.request.sampling.max_tokens)
-                for key in wanted
-                if (one := self._wanted.get(key))
-            }
+        self._settle_found(wanted)  # another process may have taken it in meanwhile
+        asked = {
+            key: (one.keyed.base, one.keyed.form, one.request.sampling.max_tokens)
+            for key in wanted
+            if (one := self._wanted.get(key))
+        }
+        if not batch.ours:
+            asked |= self._store.batch_requests(batch.tag)
         reason = f"batch {batch.id} is {state.status} without an answer to it"
         for file in state.files if asked else ():
             with self._temporary() as lines:
@@ -284,7 +283,6 @@ class BatchSender:
                     self._enter(lines, asked, batch.id)
                 else:
                     reason = f"the server no longer has the answers of batch {batch.id}"
-        self._settle_found(wanted)
         for key in sorted(wanted & self._wanted.keys(), key=lambda key: self._wanted[key].row):
             self._fail(key, reason)
         self._store.batch_over(batch.tag)
