@@ -152,7 +152,7 @@ def test_answers_are_those_of_the_live_mode(
     server.answer = odd
     in_batch = ask("ab")
     rows = list(store.rows())
-    store.prune("1", [])
+    store.prune("served-model", None, None, delete=True)
     monkeypatch.setenv("SEEDBED_MODE", "live")
     assert ask("ab") == in_batch
     live = list(store.rows())

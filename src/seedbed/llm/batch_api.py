@@ -4,7 +4,6 @@ What fails is done again as long as that makes sense: a batch takes hours, and a
 server's should not end the wait for it.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +11,12 @@ from dataclasses import dataclass
 from typing import IO, Any, NamedTuple, TypeVar
 
 from seedbed import errors
-from seedbed.llm.client import Client, Setback
+from seedbed.llm.client import PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint
-from seedbed.llm.limits import pause_before
 
 OVER = ("completed", "failed", "expired", "cancelled", "unknown")
-# The setbacks that another try may get over.
-PASSING = ("busy", "absent", "broke")
-URLS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+# What a batch calls an endpoint, wherever the server has it.
+URLS = {api: f"/v1{path}" for api, path in PATHS.items()}
 
 Result = TypeVar("Result")
 
@@ -97,7 +94,6 @@ class BatchApi:
     def __init__(self, endpoint: Endpoint, client: Client):
         self._endpoint = endpoint
         self._client = client
-        self._reached = False
 
     async def upload(self, lines: IO[bytes]) -> str:
         """Gives the file's id.
@@ -206,42 +202,14 @@ class BatchApi:
                 return False
 
     async def _insist(self, action: Callable[[], Awaitable[Result]]) -> Result:
-        """Do what may be done again, until it succeeds or there is no more hope.
-
-        It is given at least SEEDBED_MAX_RETRIES tries and SEEDBED_PATIENCE seconds; a server that
-        has never answered is given the tries alone.
-
-        Raises:
-            Setback
-        """
-        clock = asyncio.get_running_loop().time
-        end = clock() + self._endpoint.patience
-        failed = 0
-        while True:
-            try:
-                with self._client.setbacks():
-                    done = await action()
-                self._reached = True
-                return done
-            except Setback as setback:
-                failed += 1
-                wait = setback.retry_after or 0.0
-                tried = failed > self._endpoint.retries
-                waited = clock() > end or (setback.kind == "absent" and not self._reached)
-                if (
-                    setback.kind not in PASSING
-                    or wait > self._endpoint.patience
-                    or (tried and waited)
-                ):
-                    raise
-                await asyncio.sleep(wait or pause_before(failed))
+        return await self._client.insist(action, self._endpoint.retries, self._endpoint.patience)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
         try:
             yield
         except Setback as setback:
-            if setback.kind == "absent" and not self._reached:
+            if setback.kind == "absent" and not self._client.reached:
                 raise errors.ServerNotThere(self._endpoint.address, setback.said) from None
             said = f"{setback.status_or_kind}: {setback.said}"
             raise errors.BatchFailed(self._endpoint.address, said) from None
