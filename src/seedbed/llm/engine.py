@@ -12,7 +12,7 @@ from itertools import islice
 
 from seedbed import errors
 from seedbed.llm.api import Answer, MalformedBody
-from seedbed.llm.batch import BatchSender
+from seedbed.llm.batch import BatchSender, tell_of_batches
 from seedbed.llm.budget import run_of_this_process
 from seedbed.llm.endpoint import Endpoint, open_endpoint
 from seedbed.llm.request import Canon, Keyed, Request, Tally
@@ -155,6 +155,8 @@ class Engine:
         self._book.reused(len(window.keys) - len(wanted))
         if wanted:
             self._refuse_in_replay(wanted[0].row, wanted[0].keyed)
+            if self._made is None and not self._endpoint.batch:
+                tell_of_batches(self._store, self._canon.model, requests.keys())
             self._sender.add(wanted)
         return window
 
