@@ -96,10 +96,11 @@ class Engine:
         """
         source = iter(requests)
         self._asked.clear()
+        self._book.given_up.clear()
         windows: deque[Window] = deque()
         failed: list[errors.RowFailed] = []
         while True:
-            while not windows or self._may_open(len(windows)):
+            while not windows or (windows[0].open and self._may_open(len(windows))):
                 window = self._open(source)
                 if not window.keys:
                     break
@@ -144,7 +145,7 @@ class Engine:
         window.answers = self._look_up(requests)
         wanted = []
         for key, (keyed, request) in requests.items():
-            if key in window.answers:
+            if key in window.answers or key in self._book.given_up:
                 continue
             window.open += 1
             if key in self._asked:

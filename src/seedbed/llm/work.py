@@ -182,6 +182,8 @@ class Book:
 
     def __init__(self, on_answer: Callable[[Tally], None], stop_here: bool):
         self.tally = Tally()
+        # The keys of the requests that failed: who asks the same further on fails with them.
+        self.given_up: set[str] = set()
         self._on_answer = on_answer
         self._stop_here = stop_here
 
@@ -211,6 +213,7 @@ class Book:
     def fail(self, call: Call, reason: str) -> None:
         """The requests were not answered, for all the trying."""
         for one in call.wanted:
+            self.given_up.add(one.keyed.key)
             one.windows[0].failed.append(RowFailed(one.row, one.keyed.key, reason))
             for window in one.windows:
                 window.open -= 1
