@@ -188,6 +188,8 @@ def always(status: int) -> Server:
         (always(429), errors.ServerFailed, "HTTP 429"),
         (always(500), errors.ServerFailed, "HTTP 500"),
         (always(400), errors.ParameterRefused, "max_tokens"),
+        # Busy for good, and only then: nobody knows whether it takes the parameter.
+        (Server("seed", status=429), errors.ServerFailed, "HTTP 429"),
     ],
 )
 def test_a_server_that_answers_nothing_is_named_as_by_a_stage(

@@ -189,12 +189,17 @@ def test_a_server_that_counts_no_tokens_is_not_taken_for_one_that_needs_none(
 ) -> None:
     with growing(counts=False) as server:
         run(server, monkeypatch, "bootstrap")
+        server.fails_from = 6
+        with pytest.raises(RowsFailed):
+            run(server, monkeypatch, "clf")
+        server.fails_from = None
         foreseen = estimate()["clf"]
         run(server, monkeypatch, "clf")
+    assert foreseen.missing == len(server.bodies) == 6
     characters = sum(len(body["prompt"]) for body in server.bodies)
     assert foreseen.prompt_tokens == pytest.approx(characters / 4, abs=1)
     assert "prompt tokens: 4 characters each" in foreseen.guessed
-    assert foreseen.completion_tokens == 12 * 3
+    assert foreseen.completion_tokens == 6 * 3
 
 
 def test_without_figures_of_an_earlier_run_those_of_the_packaged_model_do(

@@ -226,33 +226,40 @@ def _failure(endpoint: Endpoint, tmp_path: Path) -> Exception:
     return failure.value
 
 
+@pytest.mark.parametrize("text", [" Stretch, then write", " Draw 𓀀"])
 def test_what_was_asked_before_changes_neither_a_score_nor_an_answer(
-    local: Endpoint, tmp_path: Path
+    local: Endpoint, tmp_path: Path, text: str
 ) -> None:
-    pair = (CASES[0]["prompt"], CASES[0]["text"] + " 𓀀")
+    # Long enough for the rounding to show how much of it came from the prompt cache.
+    prefix = (ROOT / "data/prompts/clf.txt").read_text()[:300]
     sampling = Sampling(
-        max_tokens=6,
+        max_tokens=4,
         temperature=0.0,
         top_p=1.0,
         frequency_penalty=0.0,
         presence_penalty=0.0,
         logprobs=1,
     )
-    prefix = "The capital of France is"
-    ask = [Request(prefix + more, sampling, prefix=prefix) for more in (" Paris", " a", "n't")]
+    first = [Request(prefix + text + more, sampling, prefix=prefix) for more in ("", " it", " 1")]
+    later = [Request(prefix + more, sampling, prefix=prefix) for more in (" Task", " It")]
+    pair = (prefix, text + " a line.")
 
-    def bodies(engine: Engine) -> list[object]:
-        return [(answer.text, answer.response) for answer in engine.ask(ask)]
+    def bits(path: Path, *steps: list[Request] | Pair) -> dict[str, list[float]]:
+        """What one engine does in a fresh store; the log-probabilities of all, by prompt."""
+        with engine_on(local, path) as engine:
+            for step in steps:
+                _ = list(engine.ask(step) if isinstance(step, list) else engine.score([step]))
+        store = Store(path)
+        rows = {row.request: json.loads(row.response)["choices"][0] for row in store.rows()}
+        store.close()
+        return {form: choice["logprobs"] for form, choice in rows.items()}
 
-    with engine_on(local, tmp_path / "score_first.sqlite") as engine:
-        first = list(engine.score([pair]))
-        after_scoring = bodies(engine)
-    with engine_on(local, tmp_path / "ask_first.sqlite") as engine:
-        undisturbed = bodies(engine)
-        again = list(engine.score([(pair[0], " Rome"), pair]))[1]
-        assert bodies(engine) == undisturbed
-    assert [again] == first
-    assert after_scoring == undisturbed
+    alone = bits(tmp_path / "1.sqlite", pair) | bits(tmp_path / "2.sqlite", later)
+    other = ("A text that begins otherwise", " is scored too.")
+    together = bits(tmp_path / "3.sqlite", first, pair, other, later)
+    assert len(alone) == 3
+    assert {form: together[form] for form in alone} == alone
+    assert bits(tmp_path / "4.sqlite", pair, later, other, first) == together
 
 
 # --- servers that echo

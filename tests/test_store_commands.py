@@ -1,6 +1,7 @@
 """What looks at the response store, and what deletes from it."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from conftest import completion
 from typer.testing import CliRunner
 
 from seedbed.cli import app
+from seedbed.errors import StoreFailed
 from seedbed.llm.request import Canon, Request, Sampling
 from seedbed.llm.store import Kept, Store
 
@@ -141,7 +143,13 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: 4096 * 4])
 
 
-@pytest.mark.parametrize("damage", [overwritten, cut_short])
+def illegible(path: Path) -> None:
+    data = path.read_bytes()
+    assert b"CREATE TABLE responses" in data
+    path.write_bytes(data.replace(b"CREATE TABLE responses", b"CREATE TABLX responses"))
+
+
+@pytest.mark.parametrize("damage", [overwritten, cut_short, illegible])
 @pytest.mark.parametrize("at_opening", [True, False])
 def test_damage_is_found_and_told_in_one_message(
     path: Path, monkeypatch: pytest.MonkeyPatch, damage, at_opening: bool
@@ -158,6 +166,22 @@ def test_damage_is_found_and_told_in_one_message(
     assert done.output.startswith(f"seedbed store check: response store {path}: ")
     assert "damaged" in done.output or "malformed" in done.output
     assert isinstance(done.exception, SystemExit)
+
+
+def test_damage_that_stops_the_check_itself_is_told_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping:
+        def execute(self, statement: str) -> None:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+        def set_progress_handler(self, *_: object) -> None:
+            pass
+
+    store = Store(path)
+    monkeypatch.setattr(store, "_db", Stopping())
+    with pytest.raises(StoreFailed, match="malformed"):
+        store.check()
 
 
 @pytest.mark.parametrize(
@@ -217,20 +241,16 @@ def test_a_wrong_call_is_told_with_status_2_and_deletes_nothing(
     assert prompts(path) == before
 
 
-def test_pruning_gives_the_room_back_or_waits_for_it_while_another_reads(path: Path) -> None:
+def test_pruning_gives_the_room_back_also_while_another_reads(path: Path) -> None:
     store = Store(path)
     store.put([kept(OURS, f"{i}" * 10_000, "2026-01-07") for i in range(100)])
-    store.close()
-    large = path.stat().st_size
-    store = Store(path)
     rows = store.rows()
     next(rows)
     assert call("prune", "--model", "ours", "--yes").output == "105 answers deleted\n"
-    rows.close()
+    assert len(list(rows)) == 106  # as it was when the other began
     store.close()
+    assert path.stat().st_size < 100_000
     assert prompts(path) == ["ta", "tb"]
-    assert call("prune", "--model", "theirs", "--yes").output == "2 answers deleted\n"
-    assert path.stat().st_size < large / 10
 
 
 def test_what_was_pruned_is_asked_anew_and_the_rest_is_not(path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -315,9 +315,7 @@ class Store:
                 return int(self._db.execute(count, values).fetchone()[0])
             with self._transaction():
                 deleted = self._db.execute(f"DELETE {where}", values).rowcount
-            # The room goes back to the disk. Not while another process reads: then later.
-            with suppress(sqlite3.OperationalError):
-                self._db.execute("VACUUM")
+            self._db.execute("VACUUM")
         return deleted
 
     def batches(self, model: str) -> list[tuple[str, str | None]]:
