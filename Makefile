@@ -4,16 +4,19 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test bench plots lint lock clean
+.PHONY: help repro test check-scores bench plots lint lock clean
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
 repro: .venv/.ready        ## grow the data: run every stage that is out of date
 	dvc repro
 
 test: .venv/.dev-ready     ## pass the tests
 	pytest
+
+check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
+	pytest tests/test_score.py -k transformers
 
 bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/novelty.py
@@ -50,4 +53,11 @@ clean:           ## remove the environment (never the response store)
 
 .venv/.dev-ready: requirements-dev.lock .venv/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+# torch first: what else is in the group would bring another build of it.
+.venv/.check-ready: pyproject.toml .venv/.dev-ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["check"], sep="\n")' \
+		| $(BIN)/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
 	touch $@

@@ -134,14 +134,23 @@ class Trickle(Exception):
 
 
 @contextmanager
-def serving(answer: Callable[[dict, Message], dict], port: int = 0) -> Iterator[str]:
+def serving(
+    answer: Callable[[dict, Message], dict],
+    connected: Callable[[], None] = lambda: None,
+    port: int = 0,
+) -> Iterator[str]:
     """An HTTP server on loopback that answers completion requests with `answer(body, headers)`.
 
-    Gives the base URL.
+    `connected` is called at each connection. Gives the base URL.
     """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each response waits 40 ms
+
+        def setup(self) -> None:
+            connected()
+            super().setup()
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -23,7 +23,7 @@ def main(port: int, log: Path, seconds: float) -> None:
         time.sleep(seconds)
         return completion(body["prompt"].upper())
 
-    with serving(answer, port):
+    with serving(answer, port=port):
         threading.Event().wait()
 
 

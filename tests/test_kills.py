@@ -150,7 +150,7 @@ def test_ctrl_c_ends_a_run_within_seconds_and_keeps_what_arrived(
         if not seconds:
             assert kept == server.total, "what was in flight is kept too"
     before = server.asked.copy()
-    with serving(server, int(url.rpartition(":")[2].partition("/")[0])) as url:
+    with serving(server, port=int(url.rpartition(":")[2].partition("/")[0])) as url:
         run(url)
     assert (server.asked - before).total() == 600 - kept
     assert run.texts() == [prompt.upper() for prompt in prompts]

@@ -7,8 +7,8 @@ scatter around these. The token ids are those of the server's own tokenizer, so 
 the arithmetic is compared: those of the prompt with the beginning-of-sequence token in front,
 those of the text by itself, with names of special tokens read as plain text.
 
-It is not part of the pipeline and needs packages that the project does not: torch (a build for
-the CPU will do), transformers, gguf and accelerate.
+It is not part of the pipeline and needs packages that the project does not: the dependency group
+`check`. `make check-scores` installs it and runs the tests, one of which asks transformers anew.
 
     PYTHONPATH=src python tools/score_reference.py tests/data/score_reference.json
 """
@@ -19,9 +19,6 @@ import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
-from transformers import AutoModelForCausalLM
 
 from seedbed.llm.embedded import PACKAGED, Model, model_file, serve
 from seedbed.params import Embedded
@@ -95,28 +92,37 @@ def token_ids(root: str, key: str, text: str, **how: bool) -> list[int]:
         return json.load(response)["tokens"]
 
 
-def tokenized(model: Model) -> list[dict[str, Any]]:
-    """The cases with the ids of their tokens."""
-    with serve(model) as (base_url, key):
-        root = base_url.removesuffix("/v1")
-        return [
-            {
-                "prompt": prompt,
-                "text": text,
-                "prompt_ids": token_ids(root, key, prompt, add_special=True),
-                "ids": token_ids(root, key, text, add_special=False, parse_special=False),
-            }
-            for prompt, text in CASES
-        ]
+def tokenized(server: tuple[str, str], cases: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The cases with the ids of their tokens. server: base URL and key."""
+    base_url, key = server
+    root = base_url.removesuffix("/v1")
+    return [
+        {
+            "prompt": prompt,
+            "text": text,
+            "prompt_ids": token_ids(root, key, prompt, add_special=True, parse_special=True),
+            "ids": token_ids(root, key, text, add_special=False, parse_special=False),
+        }
+        for prompt, text in cases
+    ]
 
 
-@torch.inference_mode()
-def log_probabilities(net: Any, prompt_ids: list[int], ids: list[int]) -> list[float]:
-    """The natural logarithm of each token's probability, given all tokens before it."""
-    logits = net(torch.tensor([prompt_ids + ids])).logits[0].double()
-    # What comes out at a position is about the token after it.
-    about_text = logits[len(prompt_ids) - 1 : -1].log_softmax(dim=-1)
-    return about_text.gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+def add_log_probabilities(file: Path, cases: list[dict[str, Any]]) -> None:
+    """Add to each case the natural logarithm of each token's probability, given all before it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    net = AutoModelForCausalLM.from_pretrained(
+        str(file.parent), gguf_file=file.name, dtype=torch.float32
+    ).eval()
+    for case in cases:
+        prompt_ids, ids = case["prompt_ids"], case["ids"]
+        with torch.inference_mode():
+            logits = net(torch.tensor([prompt_ids + ids])).logits[0].double()
+        # What comes out at a position is about the token after it.
+        about_text = logits[len(prompt_ids) - 1 : -1].log_softmax(dim=-1)
+        scores = about_text.gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+        case["logprobs"] = [round(score, 6) for score in scores]
 
 
 def main() -> None:
@@ -125,13 +131,9 @@ def main() -> None:
     path = parser.parse_args().path
 
     file, sha256 = model_file(PACKAGED)
-    cases = tokenized(Model(file, sha256, Embedded(context=4096, slots=1, threads=2)))
-    net = AutoModelForCausalLM.from_pretrained(
-        str(file.parent), gguf_file=file.name, dtype=torch.float32
-    ).eval()
-    for case in cases:
-        scores = log_probabilities(net, case["prompt_ids"], case["ids"])
-        case["logprobs"] = [round(score, 6) for score in scores]
+    with serve(Model(file, sha256, Embedded(context=4096, slots=1, threads=2))) as server:
+        cases = tokenized(server, CASES)
+    add_log_probabilities(file, cases)
     reference = {
         "model_sha256": sha256,
         "transformers version": version("transformers"),

@@ -3,16 +3,21 @@
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seedbed import params
-from seedbed.errors import SeedbedError
+from seedbed.errors import BadFile, SeedbedError
+from seedbed.llm.api import Problem
 from seedbed.outline import printable
+
+if TYPE_CHECKING:
+    from seedbed.llm.store import Store
 
 # A command's libraries are imported in it: `--help` stays quick.
 app = typer.Typer(
@@ -117,26 +122,34 @@ def trace(
         show(account(row, full))
 
 
+@contextmanager
+def opened_store() -> Iterator["Store"]:
+    """The store, if there is one: looking at it does not make it."""
+    from seedbed.llm.store import Store, default_path
+
+    path = default_path()
+    if not path.exists():
+        remedy = "Nothing was asked yet, or SEEDBED_STORE should name another place."
+        raise BadFile(path, "there is no response store", remedy)
+    with closing(Store(path)) as store:
+        yield store
+
+
 @store_app.command("stats")
 def store_stats() -> None:
     """What is in the store, a paragraph a model."""
-    with told("store stats"):
-        from seedbed.llm.store import Store, default_path
+    with told("store stats"), opened_store() as store:
         from seedbed.llm.transfer import statistics
 
-        with closing(Store(default_path())) as store:
-            show(statistics(store))
+        show(statistics(store))
 
 
 @store_app.command("check")
 def store_check() -> None:
     """Read the whole file through for damage (opening a store does so for two seconds)."""
-    with told("store check"):
-        from seedbed.llm.store import Store, default_path
-
-        with closing(Store(default_path())) as store:
-            store.check()
-            print(f"{store.path}: sound")
+    with told("store check"), opened_store() as store:
+        store.check()
+        print(f"{store.path}: sound")
 
 
 Model = Annotated[
@@ -146,22 +159,22 @@ Model = Annotated[
 
 @store_app.command("export")
 def store_export(
-    file: Annotated[Path, typer.Argument(help="JSON Lines to be written.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines to be written.")],
     model: Model = None,
 ) -> None:
     """Write the answers as JSON Lines, for somebody without a key: see llm.replay."""
-    with told("store export"):
+    with told("store export"), opened_store() as store:
         from seedbed.files import write_files
-        from seedbed.llm.store import Store, default_path
         from seedbed.llm.transfer import export
 
-        with closing(Store(default_path())) as store:
-            write_files({file: export(store, model)})
+        write_files({file: export(store, model)})
 
 
 @store_app.command("import")
 def store_import(
-    file: Annotated[Path, typer.Argument(help="JSON Lines that `store export` wrote.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSON Lines that `store export` wrote.")
+    ],
 ) -> None:
     """Add the answers of an exported store."""
     with told("store import"):
@@ -177,22 +190,21 @@ def store_import(
 def store_prune(
     model: Model = None,
     problem: Annotated[
-        str | None, typer.Option(help="Only refused, empty, malformed or over_context ones.")
+        Problem | None, typer.Option(help="Only those that are of no use for this reason.")
     ] = None,
-    before: Annotated[str | None, typer.Option(help="Only those kept before this day (UTC).")] = (
-        None
-    ),
+    before: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Only those kept before this day (UTC)."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete them; else they are counted.")] = False,
 ) -> None:
     """Delete answers, so that they are asked for anew."""
-    with told("store prune"):
-        from seedbed.llm.store import Store, default_path
-
-        if model is problem is before is None:
-            raise typer.BadParameter("say which: --model, --problem or --before")
-        with closing(Store(default_path())) as store:
-            found = store.prune(model, problem, before, delete=yes)
-            print(f"{found} answers {'deleted' if yes else 'would be deleted: add --yes'}")
+    if not (model or problem or before):
+        raise typer.BadParameter("say which: --model, --problem or --before")
+    with told("store prune"), opened_store() as store:
+        day = f"{before:%Y-%m-%d}" if before else None
+        found = store.prune(model, problem, day, delete=yes)
+        print(f"{found} answers {'deleted' if yes else 'would be deleted: add --yes'}")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from seedbed import errors
 from seedbed.llm.api import MalformedBody, body_for, choices_of, usage_of
 from seedbed.llm.client import PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint, open_endpoint
-from seedbed.llm.request import Request, Sampling
+from seedbed.llm.request import Parameter, Request, Sampling
 from seedbed.params import Llm
 
 PLAIN = Sampling(
@@ -21,20 +21,30 @@ PLAIN = Sampling(
     presence_penalty=0.0,
     logprobs=None,
 )
-# What is tried, and what to do if the server will not have it.
-TRIALS: dict[str, tuple[dict[str, Any], str]] = {
-    "temperature": ({"temperature": 0.7, "top_p": 0.9}, "leave_out"),
-    "frequency_penalty": ({"frequency_penalty": 0.5}, "leave_out"),
-    "presence_penalty": ({"presence_penalty": 0.5}, "leave_out"),
-    "logprobs": ({"logprobs": 1}, "leave_out"),
-    "stop": ({"stop": ["\n1", "\n2", "\n3", "\n4"]}, "leave_out"),
-    "stop of more than four": ({"stop": [f"\n{i}" for i in range(5)]}, "four at most"),
-    "seed": ({"seed": 1}, "leave_out"),
-    "several samples": ({"n": 2}, "each is asked by itself"),
-    "lists of prompts": ({"prompts": 2}, "leave SEEDBED_PROMPTS_PER_REQUEST at 1"),
+# What can be left out, each tried by itself; the other requests are sent without any of them.
+PARAMETERS: dict[Parameter, dict[str, Any]] = {
+    "temperature": {"temperature": 0.7},
+    "top_p": {"temperature": 0.7, "top_p": 0.9},
+    "frequency_penalty": {"frequency_penalty": 0.5},
+    "presence_penalty": {"presence_penalty": 0.5},
+    "logprobs": {"logprobs": 1},
+    "stop": {"stop": ["\n1", "\n2", "\n3", "\n4"]},
+    "seed": {"seed": 1},
+}
+# What else is tried, and what to do if the server will not have it.
+MANY_STOPS, SAMPLES, LISTS = "stop of more than four", "several samples", "lists of prompts"
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    MANY_STOPS: (
+        {"stop": [f"\n{i}" for i in range(5)], "sent": "stop"},
+        "give four at most, or leave stop out: then the text is cut at them here",
+    ),
+    SAMPLES: ({"n": 2}, "each is asked by itself"),
+    LISTS: ({"prompts": 2}, "leave SEEDBED_PROMPTS_PER_REQUEST at 1"),
 }
 # Tokens generated to measure the speed.
 LONG = 64
+# Times that a request is tried again if it fails through no fault of its own.
+RETRIES = 2
 
 
 def examine(llm: Llm) -> Iterator[str]:
@@ -52,84 +62,108 @@ def examine(llm: Llm) -> Iterator[str]:
             took = []
             for _ in range(3):
                 began = time.monotonic()
-                try:
-                    runner.run(_ask(client, endpoint))
-                except Setback as setback:
-                    raise _named(endpoint, setback) from None
+                runner.run(_ask(client, endpoint))
                 took.append(time.monotonic() - began)
             yield f"request   one token of {endpoint.model}: {median(took) * 1000:.0f} ms"
-            refused = []
-            for name, (change, remedy) in TRIALS.items():
-                if name == "lists of prompts" and llm.api == "chat":
+            refused: list[str] = []
+            for name, change in PARAMETERS.items():
+                why = runner.run(_refusal(client, endpoint, sent=name, **change))
+                yield f"takes     {name}" if why is None else f"REFUSES   {name}: {why}"
+                refused += [] if why is None else [name]
+            for other, (change, remedy) in OTHERS.items():
+                if other == LISTS and llm.api == "chat":
                     continue  # the API has none
-                try:
-                    runner.run(_ask(client, endpoint, **change))
-                    yield f"takes     {name}"
-                except Setback as setback:
-                    yield f"REFUSES   {name}: {errors.redact(setback.said)}"
-                    if remedy == "leave_out":
-                        refused.append(name)
-                    else:
-                        yield f"          ({remedy})"
+                if other == MANY_STOPS and "stop" in refused:
+                    continue
+                why = runner.run(_refusal(client, endpoint, **change))
+                yield f"takes     {other}" if why is None else f"REFUSES   {other}: {why}"
+                if why is not None:
+                    yield f"          ({remedy})"
             for at_once in sorted({1, endpoint.concurrency}):
                 seconds, tokens = runner.run(_speed(client, endpoint, at_once))
-                yield f"speed     {tokens / seconds:.0f} tokens/s, {at_once} requests at once"
-            if refused:
-                yield f"advice    set llm.leave_out in params.yaml to [{', '.join(refused)}]"
-            else:
+                yield f"speed     {tokens / seconds:.0f} tokens/s, {at_once} at once"
+            if not refused:
                 yield "advice    none: it takes all that the stages send"
+            elif set(refused) <= set(llm.leave_out):
+                yield "advice    none: what it refuses is in llm.leave_out"
+            else:
+                yield f"advice    set llm.leave_out in params.yaml to [{', '.join(refused)}]"
         finally:
             runner.run(client.close())
 
 
-async def _ask(
+async def _ask(client: Client, endpoint: Endpoint, **how: Any) -> int:
+    """Send a request that any server takes; gives the tokens of the answer."""
+    try:
+        return await _send(client, endpoint, **how)
+    except Setback as setback:
+        raise _named(endpoint, setback) from None
+
+
+async def _refusal(client: Client, endpoint: Endpoint, **how: Any) -> str | None:
+    """Why the server does not take such a request; None if it does."""
+    try:
+        await _send(client, endpoint, **how)
+    except Setback as setback:
+        if setback.kind in ("busy", "absent"):
+            raise _named(endpoint, setback) from None
+        return errors.redact(setback.said)
+    return None
+
+
+async def _send(
     client: Client,
     endpoint: Endpoint,
     *,
+    sent: str | None = None,
     prompts: int = 1,
     n: int = 1,
     seed: int | None = None,
     text: str = "Once upon a time",
     **change: Any,
 ) -> int:
-    """Send a request and look at the answer; gives the tokens that it has."""
+    """Send a request and look at the answer; gives the tokens that it has.
+
+    sent: the one of the parameters that may be left out that is not.
+    """
     llm = endpoint.llm
     request = Request(text, PLAIN.model_copy(update=change), seed)
+    most = request.sampling.max_tokens
     asked = [text] * prompts
-    body = body_for(
-        llm.api, endpoint.model, llm.system, asked, request, request.sampling.max_tokens, n, ()
-    )
-    answer = await client.post(PATHS[llm.api], body)
+    left_out = [name for name in PARAMETERS if name != sent]
+    body = body_for(llm.api, endpoint.model, llm.system, asked, request, most, n, left_out)
+    answer = await client.insist(lambda: client.post(PATHS[llm.api], body), RETRIES)
     try:
         data, choices = choices_of(answer, prompts * n)
     except MalformedBody as problem:
-        raise Setback("broke", f"not a completion: {problem}: {answer[:200]}") from None
-    if change.get("logprobs") and not all(choice.get("logprobs") for choice in choices):
+        raise Setback("bad", str(problem), body=answer) from None
+    if sent == "logprobs" and not all(choice.get("logprobs") for choice in choices):
         raise Setback("bad", "it answers without them")
     usage = usage_of(data)
-    return usage[1] if usage else request.sampling.max_tokens
+    return usage[1] if usage else most
 
 
 async def _speed(client: Client, endpoint: Endpoint, at_once: int) -> tuple[float, int]:
     """Seconds and tokens of so many requests at once."""
     began = time.monotonic()
     # Other beginnings, so that no cache answers.
-    asked = (
-        _ask(client, endpoint, text=f"{i}. Once upon a time", max_tokens=LONG)
-        for i in range(at_once)
+    tokens = await asyncio.gather(
+        *(
+            _ask(client, endpoint, text=f"{i}. Once upon a time", max_tokens=LONG)
+            for i in range(at_once)
+        )
     )
-    try:
-        tokens = await asyncio.gather(*asked)
-    except Setback as setback:
-        raise _named(endpoint, setback) from None
     return time.monotonic() - began, sum(tokens)
 
 
 def _named(endpoint: Endpoint, setback: Setback) -> errors.SeedbedError:
+    where = endpoint.address
     if setback.kind == "absent":
-        return errors.ServerNotThere(endpoint.address, setback.said)
+        return errors.ServerNotThere(where, setback.said)
     if setback.parameter:
-        return errors.ParameterRefused(endpoint.address, setback.parameter, setback.said)
-    if setback.status:
-        return errors.RequestRefused(endpoint.address, setback.status, setback.said)
-    return errors.ServerFailed(endpoint.address, setback.said)
+        return errors.ParameterRefused(where, setback.parameter, setback.said)
+    if setback.kind in ("busy", "broke"):
+        return errors.ServerFailed(where, f"{setback.status_or_kind}: {setback.said}")
+    if setback.status is None:
+        return errors.BadAnswer(where, setback.said, setback.body)
+    return errors.RequestRefused(where, setback.status, setback.said)

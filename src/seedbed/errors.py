@@ -222,12 +222,12 @@ class RowsFailed(SeedbedError):
 class ScoringNotOffered(SeedbedError):
     """A given text cannot be scored there."""
 
-    def __init__(self, address: str, why: str):
-        super().__init__(
-            f"{address} cannot score a given text: {redact(why)}\n"
-            "  The embedded server can, and servers whose completions API takes `echo` with "
+    def __init__(self, address: str, why: str, remedy: str | None = None):
+        remedy = remedy or (
+            "The embedded server can, and servers whose completions API takes `echo` with "
             "`logprobs`, such as vLLM."
         )
+        super().__init__(f"{address} cannot score a given text: {redact(why)}\n  {remedy}")
 
 
 class BatchFailed(SeedbedError):

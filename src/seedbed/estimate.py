@@ -6,8 +6,11 @@ accept before it has asked) they are counted from what was seen so far, and the 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from math import ceil
 
 from seedbed.llm.api import Answer
@@ -32,8 +35,10 @@ ACCEPTED_A_COMPLETION = 2.7
 class Foreseen:
     """What one stage would ask.
 
-    requests: in all; kept: of them, in the store. Tokens: of those to be sent.
+    requests: in all; kept: of them, in the store, or the same as one before. Tokens: of those to
+        be sent.
     guessed: what of it is no count but a guess, and from what.
+    counted: of its answers in the store, as far as the server counted their tokens.
     """
 
     stage: str
@@ -42,10 +47,15 @@ class Foreseen:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     guessed: list[str] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
 
     @property
     def missing(self) -> int:
         return self.requests - self.kept
+
+    def guess(self, note: str) -> None:
+        if note not in self.guessed:
+            self.guessed.append(note)
 
 
 class Unknown(Exception):
@@ -53,51 +63,55 @@ class Unknown(Exception):
 
 
 class Foresight:
-    """Looks requests up, sends none, and adds up what sending them would take."""
+    """Looks requests up, sends none, and adds up what sending them would take.
 
-    def __init__(self, engine: Engine, tokens_a_character: float | None):
+    system: the system message, which is a part of every prompt.
+    tokens_a_character: what the model made of prompts so far, None if none were counted.
+    """
+
+    def __init__(self, engine: Engine, system: str | None, tokens_a_character: float | None):
         self._engine = engine
+        self._system = system or ""
         self._tokens_a_character = tokens_a_character
 
     def look_up(self, seen: Foreseen, requests: Sequence[Request]) -> list[Answer | None]:
         found = self._engine.peek(requests)
+        missing: dict[str, Request] = {}  # by key: equal ones are sent once
+        for request, answer in zip(requests, found, strict=True):
+            if answer is None:
+                missing[self._engine.key_of(request)] = request
+            elif (usage := answer.response.get("usage")) and usage["prompt_tokens"]:
+                seen.counted.update(usage, answers=1, characters=self._characters([request]))
         seen.requests += len(requests)
-        seen.kept += sum(answer is not None for answer in found)
-        missing = [
-            request for request, answer in zip(requests, found, strict=True) if answer is None
-        ]
-        self._add_tokens(seen, missing, found)
+        seen.kept += len(requests) - len(missing)
+        self._add_tokens(seen, list(missing.values()))
         return found
 
-    def more(
-        self, seen: Foreseen, number: int, like: Iterable[Request], found: Sequence[Answer | None]
-    ) -> None:
+    def more(self, seen: Foreseen, number: int, like: Iterable[Request]) -> None:
         """So many requests more, as long as those."""
-        models = list(like)
         seen.requests += number
-        if models:
-            repeated = [models[i % len(models)] for i in range(number)]
-            self._add_tokens(seen, repeated, found)
+        self._add_tokens(seen, list(islice(cycle(like), number)))
 
-    def _add_tokens(
-        self, seen: Foreseen, missing: list[Request], found: Sequence[Answer | None]
-    ) -> None:
-        ratio = self._tokens_a_character
-        if ratio is None and missing:
-            note = f"prompt tokens: {CHARACTERS_A_TOKEN:g} characters each"
-            seen.guessed += [] if note in seen.guessed else [note]
-        characters = sum(len(self._engine.form_of(request)) for request in missing)
-        seen.prompt_tokens += round(characters * (ratio or 1 / CHARACTERS_A_TOKEN))
-        counted = [
-            usage["completion_tokens"]
-            for answer in found
-            if answer is not None and (usage := answer.response.get("usage"))
-        ]
+    def _characters(self, requests: Iterable[Request]) -> int:
+        return sum(len(request.prompt) + len(self._system) for request in requests)
+
+    def _add_tokens(self, seen: Foreseen, missing: list[Request]) -> None:
+        if not missing:
+            return
+        counted = seen.counted
         if counted:
-            seen.completion_tokens += round(len(missing) * sum(counted) / len(counted))
-        elif missing:
-            note = "completion tokens: at most, all max_tokens"
-            seen.guessed += [] if note in seen.guessed else [note]
+            ratio = counted["prompt_tokens"] / counted["characters"]
+        elif self._tokens_a_character:
+            ratio = self._tokens_a_character
+        else:
+            seen.guess(f"prompt tokens: {CHARACTERS_A_TOKEN:g} characters each")
+            ratio = 1 / CHARACTERS_A_TOKEN
+        seen.prompt_tokens += round(self._characters(missing) * ratio)
+        if counted:
+            mean = counted["completion_tokens"] / counted["answers"]
+            seen.completion_tokens += round(len(missing) * mean)
+        else:
+            seen.guess("completion tokens: at most, all max_tokens")
             seen.completion_tokens += sum(request.sampling.max_tokens for request in missing)
 
 
@@ -112,7 +126,8 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
         with open_endpoint(params.llm) as endpoint:
             engine = Engine(endpoint, store, lambda tally: None)
             try:
-                foresight = Foresight(engine, _tokens_a_character(store, engine.model))
+                ratio = store.tokens_a_character(engine.model)
+                foresight = Foresight(engine, params.llm.system, ratio)
                 first, instructions = _bootstrap(params, foresight)
                 second, kinds = _clf(params, foresight, instructions)
                 third = _instances(params, foresight, instructions, kinds)
@@ -123,26 +138,16 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
         store.close()
 
 
-def _tokens_a_character(store: Store, model: str) -> float | None:
-    """Prompt tokens for a character of the canonical form, as this model counted them so far."""
-    for one in store.statistics():
-        if one["model"] == model and one["counted_characters"] and one["prompt_tokens"]:
-            return float(one["prompt_tokens"] / one["counted_characters"])
-    return None
-
-
 def _bootstrap(params: Everything, foresight: Foresight) -> tuple[Foreseen, list[str]]:
     own = params.bootstrap
     seen = Foreseen("bootstrap")
     grown = bootstrap.Grown()
     last: list[Request] = []
-    known: list[Answer | None] = []
 
     def ask(requests: Iterable[Request]) -> list[Answer]:
         nonlocal last
         last = list(requests)
         found = foresight.look_up(seen, last)
-        known.extend(found)
         answers = [answer for answer in found if answer is not None]
         if len(answers) < len(found):
             raise Unknown
@@ -155,20 +160,20 @@ def _bootstrap(params: Everything, foresight: Foresight) -> tuple[Foreseen, list
         rate, why = _accepted_a_completion(grown)
         # The round that was just looked up brings some of them.
         wanted = own.num_instructions_to_generate - len(grown.accepted)
-        more = max(0, ceil(wanted / rate / len(last)) - 1) * len(last)
-        foresight.more(seen, more, last, known)
-        seen.guessed.insert(0, f"requests: {rate:.2g} instructions accepted each, {why}")
+        foresight.more(seen, (ceil(wanted / rate / len(last)) - 1) * len(last), last)
+        seen.guess(f"requests: {rate:.2g} instructions accepted each, {why}")
     return seen, [row.instruction for row in grown.accepted]
 
 
 def _accepted_a_completion(grown: bootstrap.Grown) -> tuple[float, str]:
     if grown.completions and grown.accepted:
         return len(grown.accepted) / grown.completions, "as so far"
-    try:
+    with suppress(OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
         last = json.loads((METRICS / "bootstrap.json").read_text())
-        return last["accepted"] / last["completions"], "as in metrics/bootstrap.json"
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
-        return ACCEPTED_A_COMPLETION, "as with the packaged model"
+        rate = last["accepted"] / last["completions"]
+        if rate > 0:
+            return rate, "as in metrics/bootstrap.json"
+    return ACCEPTED_A_COMPLETION, "as with the packaged model"
 
 
 def _clf(
@@ -178,8 +183,10 @@ def _clf(
     prompt = Prompt("clf.txt", "instruction")
     unknown = params.bootstrap.num_instructions_to_generate - len(instructions)
     found = foresight.look_up(seen, list(clf.requests(instructions, params.clf, prompt)))
-    stand_ins = instructions or [STAND_IN]
-    foresight.more(seen, unknown, clf.requests(stand_ins, params.clf, prompt), found)
+    if unknown:
+        stand_ins = instructions or [STAND_IN]
+        foresight.more(seen, unknown, clf.requests(stand_ins, params.clf, prompt))
+        seen.guess(f"prompts: {unknown} instructions are yet to be written")
     kinds = [None if answer is None else is_yes(answer.text) for answer in found]
     return seen, kinds + [None] * unknown
 
@@ -200,15 +207,16 @@ def _instances(
             unknown += 1
         elif own.tasks == "all" or (own.tasks == "classification") == kind:
             known.append((instructions[i], kind))
-    found = foresight.look_up(seen, list(instances.requests(known, own, prompts)))
+    foresight.look_up(seen, list(instances.requests(known, own, prompts)))
     if unknown:
-        if own.tasks != "all":
-            seen.guessed.append(f"requests: as if all were {own.tasks} tasks")
         kind = own.tasks == "classification"
         like = instances.requests(
             [(text, kind) for text in instructions or [STAND_IN]], own, prompts
         )
-        foresight.more(seen, unknown, like, found)
+        foresight.more(seen, unknown, like)
+        taken = "generation" if own.tasks == "all" else own.tasks
+        what = "prompts" if own.tasks == "all" else "requests"
+        seen.guess(f"{what}: as if {unknown} that are not classified yet were {taken} tasks")
     return seen
 
 

@@ -163,12 +163,12 @@ def split(data: dict[str, Any], choices: list[dict[str, Any]]) -> list[str]:
     The usage is that of all of them together: `shared_by` says how many.
     """
     rest = {name: value for name, value in data.items() if name != "choices"}
-    bodies = (
-        json.dumps({**rest, "choices": [choice], "shared_by": len(choices)}, ensure_ascii=False)
-        for choice in choices
-    )
-    # Half of a surrogate pair is no text that the store could hold.
-    return [body.encode("utf-8", "replace").decode() for body in bodies]
+    return [written({**rest, "choices": [choice], "shared_by": len(choices)}) for choice in choices]
+
+
+def written(body: Any) -> str:
+    """A body as the store can keep it: half of a surrogate pair, which no file can, becomes "?"."""
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 def problem_of(choice: dict[str, Any]) -> Problem | None:

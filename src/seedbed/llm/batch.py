@@ -1,33 +1,61 @@
-"""The provider's batch API: requests as a file, answers as a file, within a day, at half the price.
+"""Requests through the provider's batch API: all at once, answered within a day, at half the price.
 
-What is submitted is remembered in the store before it is submitted, under a tag that is also in
-the batch's metadata. So a run that is killed at any point finds its batches again, with or
-without their ids, and submits nothing twice.
+A batch is remembered in the store before it is made, under a tag that is also in its metadata. So
+a run that is killed at any point finds its batches again, with or without their ids, and submits
+nothing twice. Only one process at a time submits or takes answers in: what it finds begun but
+without an id was begun by one that is dead.
 """
 
 import asyncio
-import json
+import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from tempfile import TemporaryFile
+from typing import IO
+
+from tqdm import tqdm
 
 from seedbed import errors
-from seedbed.llm.api import MalformedBody, body_for, choices_of, problem_of, usage_of
+from seedbed.llm.api import MalformedBody, body_for, written
+from seedbed.llm.batch_api import URLS, BatchApi, Line, State, read_line, to_line
 from seedbed.llm.budget import Budget, cost, most_tokens
-from seedbed.llm.client import Client, Setback
+from seedbed.llm.client import AGAINST_THE_RULES, Client
 from seedbed.llm.endpoint import Endpoint, number_from_env
-from seedbed.llm.limits import pause_before
+from seedbed.llm.lock import alone
+from seedbed.llm.request import Keyed
 from seedbed.llm.runlog import RunLog
 from seedbed.llm.store import Kept, Spent, Store
-from seedbed.llm.work import Book, Call, Wanted, Window
+from seedbed.llm.work import Book, Call, Wanted, Window, keep, read_of
 
-# OpenAI takes 50,000 requests and 200 MB a file.
+# OpenAI and Azure take 50,000 requests and 200 MB a file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000
-OVER = ("completed", "failed", "expired", "cancelled")
 # Answers a commit.
 CHUNK = 1000
+# Seconds between two looks.
+POLL: float = 30
 
-Result = TypeVar("Result")
+# What a batch asks, by key: base, canonical form, max_tokens.
+Asked = dict[str, tuple[str, str, int]]
+
+
+@dataclass(eq=False)
+class UnderWay:
+    """A batch that is being waited for.
+
+    keys: those of its requests that were wanted when it was submitted or found.
+    most: tokens that are set aside for them.
+    ours: whether this process submitted it.
+    """
+
+    tag: str
+    id: str
+    keys: set[str]
+    most: tuple[int, int]
+    ours: bool
 
 
 class BatchSender:
@@ -48,10 +76,16 @@ class BatchSender:
         self._log = log
         self.budget = budget
         self._model = model
-        self._client = Client(endpoint)
-        self._wanted: dict[str, Wanted] = {}
-        self._poll = number_from_env("SEEDBED_BATCH_POLL", 30)
+        self._poll = number_from_env("SEEDBED_BATCH_POLL", 0) or POLL
         self._most = number_from_env("SEEDBED_BATCH_REQUESTS", MOST_REQUESTS)
+        self._client = Client(endpoint)
+        self._api = BatchApi(endpoint, self._client)
+        self._lock = store.path.with_suffix(".batch.lock")
+        self._wanted: dict[str, Wanted] = {}
+        self._under_way: list[UnderWay] = []
+        self._seen: set[str] = set()
+        # The provider takes no more tokens until one of the batches under way is over.
+        self._full = False
 
     def lend_client(self) -> Client:
         """The client, for requests of another kind."""
@@ -71,16 +105,17 @@ class BatchSender:
         Raises:
             SeedbedError: what ends the run; batches under way are picked up by the next one.
         """
-        waiting = await self._remembered()
-        while window.open:
-            asked = {key for keys in waiting.values() for key in keys}
-            rest = [one for key, one in self._wanted.items() if key not in asked]
-            submitted = await self._submit(rest)
-            waiting |= submitted
-            if not waiting:
-                one = rest[0]
-                raise self.budget.exceeded(*self._most_of(one))
-            await self._wait(waiting)
+        try:
+            while window.open:
+                async with self._alone():
+                    await self._take_stock()
+                    await self._submit()
+                if not self._under_way and self._wanted:
+                    raise self.budget.exceeded(*self._most_of(next(iter(self._wanted.values()))))
+                if self._under_way:
+                    await self._wait()
+        finally:
+            self._book.show(None)
 
     async def wind_up(self, seconds: float) -> None:
         """Nothing to do: what was submitted goes on without us."""
@@ -88,241 +123,262 @@ class BatchSender:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _remembered(self) -> dict[str, set[str]]:
-        """The batches of earlier runs that have some of what is wanted: id → keys."""
-        waiting = {}
+    def _alone(self) -> AbstractAsyncContextManager[None]:
+        return alone(self._lock, lambda: self._book.show("another process is at its batches"))
+
+    async def _take_stock(self) -> None:
+        """Find out what others, or earlier runs, have answered or submitted of what is wanted."""
+        if self._store.others_wrote():
+            self._settle_found(self._wanted)
+        mine = {batch.tag for batch in self._under_way}
         for tag, known in self._store.batches(self._model):
-            id_ = known or await self._find(tag)
-            if id_ is None:
-                self._store.batch_over(tag)  # killed before it was submitted
+            if tag in mine:
                 continue
-            self._store.batch_made(tag, id_)
-            keys = set(self._store.batch_requests(tag))
-            if keys & self._wanted.keys():
-                waiting[id_] = keys
-            else:
-                # Nobody waits for it now, but it was paid for.
-                await self._collect(tag, id_)
-        return waiting
+            id_ = known or await self._api.find(tag)
+            if id_ is None:
+                self._store.batch_over(tag)  # it came to its end before the batch was made
+                continue
+            if known is None:
+                self._store.batch_made(tag, id_)
+            keys = self._store.batch_requests(tag).keys() & self._wanted.keys()
+            batch = UnderWay(tag, id_, keys, self._most_of(*map(self._wanted.get, keys)), False)
+            if keys:
+                self.budget.set_aside(*batch.most)
+                self._under_way.append(batch)
+            elif tag not in self._seen:
+                # Nobody here waits for it, but it is paid for.
+                self._seen.add(tag)
+                state = await self._api.look(id_, sure=False)
+                if state.over:
+                    await self._take_in(batch, state)
 
-    async def _find(self, tag: str) -> str | None:
-        """The id of the batch with that tag, if there is one."""
-
-        async def look() -> str | None:
-            async for batch in self._client.openai.batches.list(limit=100):
-                if (batch.metadata or {}).get("seedbed") == tag:
-                    return str(batch.id)
-            return None
-
-        found: str | None = await self._insist(look)
-        return found
-
-    async def _insist(self, action: Callable[[], Any]) -> Any:
-        """Do what may be done again, until it succeeds or has failed too often."""
-        failed = 0
-        while True:
-            try:
-                with self._client.setbacks():
-                    return await action()
-            except Setback as setback:
-                failed += 1
-                if setback.kind == "bad" or failed > self._endpoint.retries:
-                    said = f"{setback.status_or_kind}: {setback.said}"
-                    raise errors.BatchFailed(self._endpoint.address, said) from None
-                await asyncio.sleep(setback.retry_after or pause_before(failed))
-
-    def _most_of(self, one: Wanted) -> tuple[int, int]:
-        return most_tokens(one.request.prompt), one.request.sampling.max_tokens
-
-    def _line(self, one: Wanted) -> bytes:
-        llm = self._endpoint.llm
-        body = body_for(
-            llm.api,
-            self._endpoint.model,
-            llm.system,
-            Call([one]).prompts,
-            one.request,
-            one.request.sampling.max_tokens,
-            1,
-            llm.leave_out,
+    def _most_of(self, *wanted: Wanted | None) -> tuple[int, int]:
+        """The most tokens that requests can come to."""
+        system = self._endpoint.llm.system or ""
+        requests = [one.request for one in wanted if one]
+        return (
+            sum(most_tokens(system + one.prompt) for one in requests),
+            sum(one.sampling.max_tokens for one in requests),
         )
-        line = {"custom_id": one.keyed.key, "method": "POST", "url": self._url, "body": body}
-        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
-    @property
-    def _url(self) -> str:
-        return "/v1/chat/completions" if self._endpoint.llm.api == "chat" else "/v1/completions"
+    async def _submit(self) -> None:
+        """Make batches of what is wanted and under way in none, as far as the budget goes."""
+        if self._full and self._under_way:
+            return
+        asked = {key for batch in self._under_way for key in batch.keys}
+        rest = [one for key, one in self._wanted.items() if key not in asked]
+        with self._temporary() as lines:
+            for part in self._parts(rest, lines):
+                self._book.show(f"submitting a batch of {len(part)}")
+                file = await self._api.upload(lines)
+                tag = secrets.token_hex(8)
+                self._store.batch_begun(
+                    tag,
+                    self._model,
+                    ((*one.keyed, one.request.sampling.max_tokens) for one in part),
+                )
+                id_ = await self._api.create(file, tag)
+                self._store.batch_made(tag, id_)
+                keys = {one.keyed.key for one in part}
+                self._under_way.append(UnderWay(tag, id_, keys, self._most_of(*part), True))
 
-    def _parts(self, wanted: Sequence[Wanted]) -> Iterator[tuple[list[Wanted], bytes]]:
-        """Stretches that fit one file, as far as the budget goes."""
+    def _parts(self, wanted: Iterable[Wanted], lines: IO[bytes]) -> Iterator[list[Wanted]]:
+        """Stretches that the provider takes in one batch; the lines of each are in the file."""
         part: list[Wanted] = []
-        lines: list[bytes] = []
-        size = 0
         for one in wanted:
             if not self.budget.reserve(*self._most_of(one)):
                 break
             line = self._line(one)
-            if part and (len(part) == self._most or size + len(line) > MOST_BYTES):
-                yield part, b"".join(lines)
-                part, lines, size = [], [], 0
+            if part and (len(part) == self._most or lines.tell() + len(line) > MOST_BYTES):
+                yield part
+                part = []
+            if not part:
+                lines.seek(0)
+                lines.truncate()
             part.append(one)
-            lines.append(line)
-            size += len(line)
+            lines.write(line)
         if part:
-            yield part, b"".join(lines)
+            yield part
 
-    async def _submit(self, wanted: Sequence[Wanted]) -> dict[str, set[str]]:
-        submitted = {}
-        for part, data in self._parts(wanted):
-            tag = secrets.token_hex(8)
-            self._store.batch_begun(
-                tag,
-                self._model,
-                ((*one.keyed[:2], one.keyed.form, self._most_of(one)[1]) for one in part),
-            )
-            submitted[await self._make(tag, data)] = {one.keyed.key for one in part}
-        return submitted
-
-    async def _make(self, tag: str, data: bytes) -> str:
-        api = self._client.openai
-        file = await self._insist(
-            lambda: api.files.create(file=("seedbed.jsonl", data), purpose="batch")
+    def _line(self, one: Wanted) -> bytes:
+        llm, request = self._endpoint.llm, one.request
+        body = body_for(
+            llm.api,
+            self._endpoint.model,
+            llm.system,
+            [request.prompt],
+            request,
+            request.sampling.max_tokens,
+            1,
+            llm.leave_out,
         )
-        failed = 0
-        while True:
-            try:
-                with self._client.setbacks():
-                    batch = await api.batches.create(
-                        input_file_id=file.id,
-                        endpoint=self._url,  # type: ignore[arg-type] # one of its literals
-                        completion_window="24h",
-                        metadata={"seedbed": tag},
-                    )
-                id_ = str(batch.id)
-                break
-            except Setback as setback:
-                # It may have been made all the same, if only the answer was lost.
-                failed += 1
-                if setback.kind == "bad" or failed > self._endpoint.retries:
-                    said = f"{setback.status_or_kind}: {setback.said}"
-                    raise errors.BatchFailed(self._endpoint.address, said) from None
-                await asyncio.sleep(setback.retry_after or pause_before(failed))
-                if found := await self._find(tag):
-                    id_ = found
-                    break
-        self._store.batch_made(tag, id_)
-        return id_
+        return to_line(one.keyed.key, URLS[llm.api], body)
 
-    async def _wait(self, waiting: dict[str, set[str]]) -> None:
-        """Until one of the batches is over; enter what it brought."""
-        tags = {id_: tag for tag, id_ in self._store.batches(self._model)}
+    @contextmanager
+    def _temporary(self) -> Iterator[IO[bytes]]:
+        """A file that nobody sees and nobody has to remove, where there must be room anyway."""
+        folder = self._store.path.parent
+        try:
+            with TemporaryFile(dir=folder) as file:
+                yield file
+        except OSError as error:
+            raise errors.WriteFailed(folder, error.strerror or str(error)) from None
+
+    async def _wait(self) -> None:
+        """Until one of the batches is over, and what it brought is entered."""
+        over: list[tuple[UnderWay, State]] = []
         while True:
-            done = total = 0
             states = []
-            for id_ in list(waiting):
-                state, counted, of = await self._collect(tags[id_], id_)
-                if state in OVER:
-                    self._give_up(waiting.pop(id_), id_, state)
-                    return
-                done, total = done + counted, total + of
+            for batch in self._under_way:
+                state = await self._api.look(batch.id, sure=batch.ours)
                 states.append(state)
-            self._book.show(f"batch {'/'.join(sorted(set(states)))}: {done} of {total} done")
+                if state.over:
+                    over.append((batch, state))
+            if over:
+                break
+            self._show(states)
             await asyncio.sleep(self._poll)
+        failed = None
+        async with self._alone():
+            for batch, state in over:
+                self._under_way.remove(batch)
+                failed = await self._take_in(batch, state) or failed
+                self.budget.release(*batch.most)
+        if failed:
+            raise errors.BatchFailed(self._endpoint.address, failed)
 
-    async def _collect(self, tag: str, id_: str) -> tuple[str, int, int]:
-        """Look at a batch; if it is over, keep its answers. Gives status, done, total."""
-        api = self._client.openai
-        batch = await self._insist(lambda: api.batches.retrieve(id_))
-        counts = batch.request_counts
-        progress = (counts.completed + counts.failed, counts.total) if counts else (0, 0)
-        if batch.status not in OVER:
-            return batch.status, *progress
-        if batch.status == "failed":
-            data = batch.errors.data if batch.errors and batch.errors.data else []
-            said = "; ".join(str(one.message) for one in data) or "no reason given"
-            self._store.batch_over(tag)
-            raise errors.BatchFailed(self._endpoint.address, f"{id_}: {said}")
-        asked = self._store.batch_requests(tag)
-        for file in (batch.output_file_id, batch.error_file_id):
-            if file:
-                await self._enter(file, asked)
-        self._store.batch_over(tag)
-        return batch.status, *progress
+    def _show(self, states: list[State]) -> None:
+        words = "/".join(sorted({state.status for state in states})).replace("_", " ")
+        what = "batch" if len(states) == 1 else f"{len(states)} batches"
+        done, total = sum(state.done for state in states), sum(state.total for state in states)
+        self._book.show(f"{what} {words}: {done} of {total} done")
 
-    async def _enter(self, file: str, asked: dict[str, tuple[str, str, int]]) -> None:
-        api = self._client.openai
-        content = await self._insist(lambda: api.files.content(file))
-        rows: list[Kept] = []
-        usage = [0, 0]
-        for line in content.text.splitlines():
+    async def _take_in(self, batch: UnderWay, state: State) -> str | None:
+        """Enter what a batch that is over has brought; gives what ends the run, if it does."""
+        self._full = False
+        wanted = batch.keys & self._wanted.keys()
+        if state.status == "failed":
+            self._store.batch_over(batch.tag)
+            self._full = state.full and bool(self._under_way)
+            if not wanted or self._full:
+                return None
+            smaller = " (SEEDBED_BATCH_REQUESTS makes smaller batches)" if state.full else ""
+            return f"{batch.id} failed: {state.said}{smaller}"
+        if state.status == "unknown":
+            self._store.batch_over(batch.tag)
+            return None  # asked for anew
+        self._settle_found(wanted)  # another process may have taken it in meanwhile
+        asked = {
+            key: (one.keyed.base, one.keyed.form, one.request.sampling.max_tokens)
+            for key in wanted
+            if (one := self._wanted.get(key))
+        }
+        if not batch.ours:
+            asked |= self._store.batch_requests(batch.tag)
+        reason = f"batch {batch.id} is {state.status} without an answer to it"
+        for file in state.files if asked else ():
+            with self._temporary() as lines:
+                if await self._api.download(file, lines):
+                    lines.seek(0)
+                    self._enter(lines, asked, batch.id)
+                else:
+                    reason = f"the server no longer has the answers of batch {batch.id}"
+        for key in sorted(wanted & self._wanted.keys(), key=lambda key: self._wanted[key].row):
+            self._fail(key, reason)
+        self._store.batch_over(batch.tag)
+        return None
+
+    def _enter(self, lines: Iterable[bytes], asked: Asked, batch: str) -> None:
+        """Keep and give out what the lines say, many a commit."""
+        results = (one for line in lines if (one := read_line(line)) and one.key in asked)
+        while chunk := list(islice(results, CHUNK)):
+            # What an earlier run, which was killed at this, has kept and counted.
+            kept = self._store.get(one.key for one in chunk)
+            rows: list[Kept] = []
+            failed: dict[str, str] = {}
+            paid = spent = (0, 0)
+            for one in chunk:
+                if one.key in kept:
+                    continue
+                row, usage, reason = self._read(one, asked)
+                if row:
+                    rows.append(errors.without_key(row))
+                    most = self._most_of(self._wanted.get(one.key))
+                    paid, spent = _sum(paid, usage or (0, 0)), _sum(spent, usage or most)
+                else:
+                    failed[one.key] = reason
+                self._note(one, usage, reason, batch)
+            self._commit(rows, spent)
+            self._book.count(paid, self._endpoint.price)
+            for row in kept.values():
+                self._settle(row, sent=False)
+            for row in rows:
+                self._settle(row)
+            for key, reason in failed.items():
+                self._fail(key, reason)
+
+    def _read(self, line: Line, asked: Asked) -> tuple[Kept | None, tuple[int, int] | None, str]:
+        """What a line says: a row for the store and its usage, or why there is none."""
+        base, form, max_tokens = asked[line.key]
+        keyed = Keyed(line.key, base, form)
+        body = written(line.body)
+        if line.status == 200:
             try:
-                result = json.loads(line)
-                key = result["custom_id"]
-                base, form, max_tokens = asked[key]
-                response = result.get("response") or {}
-                status, body = response.get("status_code"), response.get("body")
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue  # not an answer to anything that was asked: what it was for stays open
-            if status != 200:
-                error = result.get("error") or body
-                self._fail(key, f"HTTP {status}: {_message(error)}")
-                continue
-            text = json.dumps(body, ensure_ascii=False)
-            try:
-                data, (choice,) = choices_of(text, 1)
-                problem, finish = problem_of(choice), choice.get("finish_reason")
-                counted = usage_of(data)
-            except MalformedBody:
-                problem, finish, counted = "malformed", None, None
-            if counted:
-                usage = [usage[0] + counted[0], usage[1] + counted[1]]
-            rows.append(
-                Kept(
-                    *(key, base, self._model, form, text, max_tokens),
-                    finish == "stop" and problem in (None, "empty"),
-                    problem,
-                    *(counted or (None, None)),
-                )
-            )
-            self._log.add(
-                seconds=None,
-                status="batch",
-                tries=1,
-                answers=1,
-                prompt_tokens=counted and counted[0],
-                completion_tokens=counted and counted[1],
-                key=key,
-            )
-        spent = Spent(self.budget.spent.run, sum(usage), cost(self._endpoint.price, *usage))
-        for i in range(0, max(len(rows), 1), CHUNK):
-            chunk = [errors.without_key(row) for row in rows[i : i + CHUNK]]
-            total = self._store.put(chunk, spent if i == 0 else Spent(spent.run))
-            self.budget.spent = total or self.budget.spent
+                found = read_of([keyed], self._model, body, max_tokens)
+            except MalformedBody as problem:
+                return None, None, f"not a completion: {problem}"
+            return found.rows[0], found.usage, ""
+        if re.search(AGAINST_THE_RULES, line.said, re.IGNORECASE):
+            return keep(keyed, self._model, body, max_tokens, "refused"), (0, 0), line.said
+        return None, None, line.said
+
+    def _note(self, line: Line, usage: tuple[int, int] | None, said: str, batch: str) -> None:
+        tokens = usage or (None, None)
+        self._log.add(
+            seconds=None,
+            status=str(line.status),
+            tries=1,
+            answers=1,
+            prompt_tokens=tokens[0],
+            completion_tokens=tokens[1],
+            key=line.key,
+            batch=batch,
+            **({"said": errors.redact(said)} if said else {}),
+        )
+
+    def _commit(self, rows: list[Kept], tokens: tuple[int, int]) -> None:
+        run, price = self.budget.spent.run, self._endpoint.price
+        total = self._store.put(rows, Spent(run, sum(tokens), cost(price, *tokens)))
+        self.budget.spent = total or self.budget.spent
         self._log.flush()
-        self._book.count(tuple(usage), self._endpoint.price)  # type: ignore[arg-type]
-        for row in rows:
-            if one := self._over(row.key):
-                self._book.settle(one, row)
 
-    def _over(self, key: str) -> Wanted | None:
-        one = self._wanted.pop(key, None)
-        if one:
-            self.budget.release(*self._most_of(one))
-        return one
+    def _settle_found(self, keys: Iterable[str]) -> None:
+        """Give out what the store has of these, whoever brought it."""
+        for row in self._store.get(keys).values():
+            self._settle(row, sent=False)
+
+    def _settle(self, row: Kept, *, sent: bool = True) -> None:
+        if one := self._wanted.pop(row.key, None):
+            self._book.settle(one, row, sent=sent)
 
     def _fail(self, key: str, reason: str) -> None:
-        if one := self._over(key):
+        if one := self._wanted.pop(key, None):
             self._book.fail(Call([one]), errors.redact(reason))
 
-    def _give_up(self, keys: set[str], id_: str, state: str) -> None:
-        """A batch is over: what it did not answer has failed."""
-        for key in keys & self._wanted.keys():
-            self._fail(key, f"batch {id_} is {state} without an answer to it")
+
+def tell_of_batches(store: Store, model: str, wanted: Collection[str]) -> None:
+    """Say on stderr if some of what is about to be sent is in a batch that is under way."""
+    times = sum(
+        len(store.batch_requests(tag).keys() & set(wanted)) for tag, _ in store.batches(model)
+    )
+    if times:
+        # Not through a progress line in its midst.
+        tqdm.write(
+            f"seedbed: {times} of the requests are in a batch under way and will be paid for "
+            "twice; SEEDBED_MODE=batch waits for their answers instead",
+            file=sys.stderr,
+        )
 
 
-def _message(error: Any) -> str:
-    if isinstance(error, dict):
-        error = error.get("error", error)
-    if isinstance(error, dict):
-        error = error.get("message", error)
-    return " ".join(str(error).split())[:500]
+def _sum(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    return a[0] + b[0], a[1] + b[1]

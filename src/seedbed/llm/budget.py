@@ -78,9 +78,13 @@ class Budget:
             or self.spent.dollars + self._in_flight.dollars + dollars <= self._dollars
         )
         if fits:
-            self._in_flight.tokens += tokens
-            self._in_flight.dollars += dollars
+            self.set_aside(prompt_tokens, completion_tokens)
         return fits
+
+    def set_aside(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """The same for what is under way already, whether it fits or not."""
+        self._in_flight.tokens += prompt_tokens + completion_tokens
+        self._in_flight.dollars += cost(self._price, prompt_tokens, completion_tokens)
 
     def release(self, prompt_tokens: int, completion_tokens: int) -> None:
         """A request that was reserved is over; what it came to is in `spent` by now."""

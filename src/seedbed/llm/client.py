@@ -65,10 +65,14 @@ class Setback(Exception):
 
 
 class Client:
-    """Speaks to one endpoint; connects at the first request."""
+    """Speaks to one endpoint; connects at the first request.
+
+    reached: whether something that was insisted on has succeeded.
+    """
 
     def __init__(self, endpoint: Endpoint):
         self._endpoint = endpoint
+        self.reached = False
         base_url, key = endpoint.connect()
         base_url, login = _without_login(base_url)
         self._root = base_url.rstrip("/").removesuffix("/v1")
@@ -120,20 +124,32 @@ class Client:
                     self._endpoint.address, self._endpoint.model, _said(error), known
                 ) from None
 
-    async def insist(self, action: Callable[[], Awaitable[Result]], retries: int) -> Result:
+    async def insist(
+        self, action: Callable[[], Awaitable[Result]], retries: int, patience: float = 0.0
+    ) -> Result:
         """Do what may be done again until it succeeds, at most `retries` times more.
+
+        patience: seconds that it is given at least, unless nobody has ever been there; a server
+            that asks to wait for longer is not waited for.
 
         Raises:
             Setback: the last one, or one that another try would not change.
         """
+        clock = asyncio.get_running_loop().time
+        end = clock() + patience
         failed = 0
         while True:
             try:
                 with self.setbacks():
-                    return await action()
+                    done = await action()
+                self.reached = True
+                return done
             except Setback as setback:
                 failed += 1
-                if setback.kind not in ("busy", "absent", "broke") or failed > retries:
+                never_there = setback.kind == "absent" and not self.reached
+                given_up = failed > retries and (never_there or clock() >= end)
+                too_long = patience and (setback.retry_after or 0.0) > patience
+                if setback.kind not in ("busy", "absent", "broke") or given_up or too_long:
                     raise
                 await asyncio.sleep(setback.retry_after or pause_before(failed))
 

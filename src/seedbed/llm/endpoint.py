@@ -117,7 +117,12 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
     url = os.environ.get("OPENAI_BASE_URL", "")
     key = os.environ.get("OPENAI_API_KEY", "")
     local = llm.model == embedded.PACKAGED or llm.model.endswith(".gguf")
+    mode = os.environ.get("SEEDBED_MODE") or "live"
+    if mode not in ("live", "batch"):
+        raise BadEnvironment("SEEDBED_MODE", mode, "live or batch")
     if not url and local:
+        if mode == "batch":
+            raise BadEnvironment("SEEDBED_MODE", mode, "live with the embedded server")
         model = embedded.find_model(llm)
         with ExitStack() as running:
             yield Endpoint(
@@ -146,9 +151,6 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
         shown = redact(url.rpartition("@")[2].partition("?")[0])
         raise BadEnvironment("OPENAI_BASE_URL", shown, "http(s)://host[:port]/v1")
     address = without_secrets(url)
-    mode = os.environ.get("SEEDBED_MODE") or "live"
-    if mode not in ("live", "batch"):
-        raise BadEnvironment("SEEDBED_MODE", mode, "live or batch")
     number = partial(number_from_env, least=1)
     yield Endpoint(
         address=address,

@@ -12,7 +12,7 @@ from itertools import islice
 
 from seedbed import errors
 from seedbed.llm.api import Answer, MalformedBody
-from seedbed.llm.batch import BatchSender
+from seedbed.llm.batch import BatchSender, tell_of_batches
 from seedbed.llm.budget import run_of_this_process
 from seedbed.llm.endpoint import Endpoint, open_endpoint
 from seedbed.llm.request import Canon, Keyed, Request, Tally
@@ -56,8 +56,6 @@ class Engine:
         self._row = 0
         # What the windows under way wait for.
         self._asked: dict[str, Wanted] = {}
-        # What has failed for all retries, and is not asked again for its equals.
-        self._given_up: set[str] = set()
 
     @property
     def tally(self) -> Tally:
@@ -98,11 +96,11 @@ class Engine:
         """
         source = iter(requests)
         self._asked.clear()
-        self._given_up.clear()
+        self._book.given_up.clear()
         windows: deque[Window] = deque()
         failed: list[errors.RowFailed] = []
         while True:
-            while not windows or self._may_open(len(windows)):
+            while not windows or (windows[0].open and self._may_open(len(windows))):
                 window = self._open(source)
                 if not window.keys:
                     break
@@ -117,7 +115,6 @@ class Engine:
             for key in window.keys:
                 self._asked.pop(key, None)
             failed += window.failed
-            self._given_up.update(one.key for one in window.failed)
             if not failed:
                 yield from (window.answers[key] for key in window.keys)
         if failed:
@@ -148,7 +145,7 @@ class Engine:
         window.answers = self._look_up(requests)
         wanted = []
         for key, (keyed, request) in requests.items():
-            if key in window.answers or key in self._given_up:
+            if key in window.answers or key in self._book.given_up:
                 continue
             window.open += 1
             if key in self._asked:
@@ -159,6 +156,8 @@ class Engine:
         self._book.reused(len(window.keys) - len(wanted))
         if wanted:
             self._refuse_in_replay(wanted[0].row, wanted[0].keyed)
+            if self._made is None and not self._endpoint.batch:
+                tell_of_batches(self._store, self._canon.model, requests.keys())
             self._sender.add(wanted)
         return window
 
@@ -170,6 +169,7 @@ class Engine:
             SeedbedError: as `ask`.
         """
         source = iter(texts)
+        row = 0
         while window := list(islice(source, WINDOW)):
             wanted = [
                 ToScore(self._canon.score(prompt, text), prompt, text) for prompt, text in window
@@ -178,9 +178,10 @@ class Engine:
             missing = {one.keyed.key: one for one in wanted if one.keyed.key not in kept}
             self._book.reused(len(wanted) - len(missing))
             if missing:
-                first = next(iter(missing.values())).keyed
-                self._refuse_in_replay(wanted.index(next(iter(missing.values()))) + 1, first)
+                first = next(iter(missing.values()))
+                self._refuse_in_replay(row + wanted.index(first) + 1, first.keyed)
                 kept |= self._runner.run(self._scorer.score_all(list(missing.values())))
+            row += len(wanted)
             for one in wanted:
                 try:
                     yield read_score(kept[one.keyed.key])
@@ -210,7 +211,7 @@ class Engine:
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""
         keyed = [(self._canon.of(request), request) for request in requests]
-        found = self._look_up({one.key: (one, request) for one, request in keyed})
+        found = self._look_up({one.key: (one, request) for one, request in keyed}, enter=False)
         return [found.get(one.key) for one, _ in keyed]
 
     @property
@@ -218,12 +219,15 @@ class Engine:
         """The endpoint's identity, as the store has it."""
         return self._canon.model
 
-    def form_of(self, request: Request) -> str:
-        return self._canon.of(request).form
+    def key_of(self, request: Request) -> str:
+        return self._canon.of(request).key
 
-    def _look_up(self, requests: dict[str, tuple[Keyed, Request]]) -> dict[str, Answer]:
+    def _look_up(
+        self, requests: dict[str, tuple[Keyed, Request]], *, enter: bool = True
+    ) -> dict[str, Answer]:
         kept = self._store.get(requests)
-        kept |= self._ended_before([one for one in requests.values() if one[0].key not in kept])
+        missing = [one for one in requests.values() if one[0].key not in kept]
+        kept |= self._ended_before(missing, enter)
         answers = {}
         for key, row in kept.items():
             try:
@@ -232,11 +236,11 @@ class Engine:
                 raise self._damaged(key, problem) from None
         return answers
 
-    def _ended_before(self, missing: list[tuple[Keyed, Request]]) -> dict[str, Kept]:
+    def _ended_before(self, missing: list[tuple[Keyed, Request]], enter: bool) -> dict[str, Kept]:
         """Answers that ended by themselves within fewer tokens than are allowed now.
 
-        They are entered under the new key too: rows name the key of what was asked, whichever
-        way the answer came.
+        They are entered under the new key too (with `enter`): rows name the key of what was
+        asked, whichever way the answer came.
         """
         if not missing:
             return {}
@@ -250,7 +254,7 @@ class Engine:
                         key=keyed.key, request=keyed.form, max_tokens=asked
                     )
                     break
-        if found:
+        if found and enter:
             self._store.put(list(found.values()))
         return found
 

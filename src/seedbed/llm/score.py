@@ -47,6 +47,12 @@ class Score:
         return sum(self.logprobs)
 
 
+# The tokens of a text, their log-probabilities, and the usage, if it is known.
+Scored = tuple[list[str], list[float], tuple[int, int] | None]
+# The choice that comes back, and the usage.
+Posted = tuple[dict[str, Any], tuple[int, int] | None]
+
+
 @dataclass(frozen=True)
 class ToScore:
     keyed: Keyed
@@ -72,33 +78,44 @@ class Scorer:
         self._budget = budget
         self._model = model
         self._client = client
+        self._paid = asyncio.Event()
 
     async def score_all(self, wanted: Sequence[ToScore]) -> dict[str, Kept]:
         """Score the texts; gives the store's rows by key.
 
         Raises:
-            SeedbedError: the server cannot score, or failed; what was scored is kept.
+            SeedbedError: the server cannot score, or failed; what was scored is kept, and what
+                was in flight then is scored too.
         """
         queue = iter(wanted)
         rows: dict[str, Kept] = {}
+        failures: list[errors.SeedbedError] = []
 
         async def work() -> None:
-            for one in queue:
-                rows[one.keyed.key] = await self._score(one)
+            while not failures and (one := next(queue, None)):
+                try:
+                    rows[one.keyed.key] = await self._score(one)
+                except errors.SeedbedError as failure:
+                    failures.append(failure)
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(self._endpoint.concurrency, len(wanted))):
                 workers.create_task(work())
+        if failures:
+            raise failures[0]
         return rows
 
     async def _score(self, one: ToScore) -> Kept:
         most = most_tokens(one.prompt + one.text), 1
-        if not self._budget.reserve(*most):
-            raise self._budget.exceeded(*most)
+        while not self._budget.reserve(*most):
+            if self._budget.idle:
+                raise self._budget.exceeded(*most)
+            # What is in flight may turn out cheaper than was set aside for it.
+            self._paid.clear()
+            await self._paid.wait()
         try:
             try:
-                way = self._forced if self._endpoint.embedded else self._echoed
-                tokens, logprobs, usage = await way(one.prompt, one.text)
+                tokens, logprobs, usage = await self._tokens_of(one.prompt, one.text)
             except Setback as setback:
                 said = f"{setback.status_or_kind}: {setback.said}"
                 if setback.kind in ("bad", "too_long"):
@@ -113,54 +130,63 @@ class Scorer:
                 max_tokens=0,
                 ended=True,
                 problem=None,
-                prompt_tokens=usage[0],
-                completion_tokens=usage[1],
+                prompt_tokens=usage and usage[0],
+                completion_tokens=usage and usage[1],
             )
-            price = self._endpoint.price
-            spent = Spent(self._budget.spent.run, sum(usage), cost(price, *usage))
+            price, paid = self._endpoint.price, usage or most
+            spent = Spent(self._budget.spent.run, sum(paid), cost(price, *paid))
             self._budget.spent = self._store.put([row], spent) or self._budget.spent
         finally:
             self._budget.release(*most)
-        self._book.count(usage, price)
+            self._paid.set()
+        self._book.count(usage or (0, 0), price)
         self._book.tally.sent += 1
         self._book.show(None)
         return row
 
-    def _not_offered(self, why: str) -> errors.ScoringNotOffered:
-        return errors.ScoringNotOffered(self._endpoint.address, why)
+    def _not_offered(self, why: str, remedy: str | None = None) -> errors.ScoringNotOffered:
+        return errors.ScoringNotOffered(self._endpoint.address, why, remedy)
 
-    async def _post(self, body: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, int]]:
-        """The choice that comes back, and the tokens that it took."""
+    async def _tokens_of(self, prompt: str, text: str) -> Scored:
+        if not text:
+            return [], [], (0, 0)
+        if self._endpoint.embedded:
+            return await self._forced(prompt, text)
+        return await self._echoed(prompt, text)
+
+    async def _post(self, body: dict[str, Any], *, again: bool = True) -> Posted:
+        """Send a request (`again`: once more if it fails)."""
         body = {"model": self._endpoint.model, "temperature": 0, **body}
-        answer = await self._client.insist(
-            lambda: self._client.post(PATHS["completions"], body), self._endpoint.retries
-        )
-        try:
-            data, (choice,) = choices_of(answer, 1)
-        except MalformedBody as problem:
-            raise Setback("broke", f"not a completion: {problem}") from None
-        return choice, usage_of(data) or (0, 0)
+
+        async def send() -> Posted:
+            answer = await self._client.post(PATHS["completions"], body)
+            try:
+                data, (choice,) = choices_of(answer, 1)
+            except MalformedBody as problem:
+                raise Setback("broke", f"not a completion: {problem}") from None
+            return choice, usage_of(data)
+
+        return await self._client.insist(send, self._endpoint.retries if again else 0)
 
     # --- the embedded server
 
     async def _tokenize(self, text: str, *, whole: bool) -> list[dict[str, Any]]:
         """The tokens of a prompt (`whole`: with what begins one), or of a text as it stands."""
-        # In a prompt "<eos>" is the token, as when it is completed; in a text it is five characters.
+        # In a prompt "<eos>" is the token, as when it is completed; in a text it is five letters.
         body = {"content": text, "add_special": whole, "parse_special": whole, "with_pieces": True}
         answer = await self._client.post("/tokenize", body, at_root=True)
         tokens: list[dict[str, Any]] = json.loads(answer)["tokens"]
         return tokens
 
-    async def _forced(
-        self, prompt: str, text: str
-    ) -> tuple[list[str], list[float], tuple[int, int]]:
+    async def _forced(self, prompt: str, text: str) -> Scored:
         before = [token["id"] for token in await self._tokenize(prompt, whole=True)]
         tokens = await self._tokenize(text, whole=False)
         room = self._endpoint.llm.embedded.context
         if len(before) + len(tokens) > room:
             raise self._not_offered(
                 f"prompt and text have {len(before)} and {len(tokens)} tokens, "
-                f"llm.embedded.context is {room}"
+                f"llm.embedded.context is {room}",
+                "Shorten them, or raise llm.embedded.context.",
             )
         ids = [token["id"] for token in tokens]
         # A piece of a character comes as bytes.
@@ -188,7 +214,8 @@ class Scorer:
                     "max_tokens": len(ids),
                     # What the cache holds changes the rounding.
                     "cache_prompt": False,
-                }
+                },
+                again=False,
             )
         except Setback as setback:
             if setback.status == 500:
@@ -205,8 +232,11 @@ class Scorer:
         content = (choice.get("logprobs") or {}).get("content")
         if content:
             return float(content[0]["logprob"])
+        # Nor would the model's own choice have any, if that were a lead byte.
+        whole = (await self._tokenize(".", whole=False))[0]["id"]
+        body |= {"cache_prompt": True, "logit_bias": [[whole, FORCE]]}
         for among in (WIDE, ALL):
-            choice, _ = await self._post({**body, "cache_prompt": True, "logprobs": among})
+            choice, _ = await self._post({**body, "logprobs": among})
             for one in (choice.get("logprobs") or {}).get("content") or []:
                 for other in one["top_logprobs"]:
                     if other["id"] == id_:
@@ -215,30 +245,43 @@ class Scorer:
 
     # --- servers with echo
 
-    async def _echoed(
-        self, prompt: str, text: str
-    ) -> tuple[list[str], list[float], tuple[int, int]]:
+    async def _echoed(self, prompt: str, text: str) -> Scored:
         body = {"prompt": prompt + text, "max_tokens": 1, "logprobs": 1, "echo": True}
         choice, usage = await self._post(body)
         found = choice.get("logprobs")
         tokens = found.get("tokens") if isinstance(found, dict) else None
         logprobs = found.get("token_logprobs") if isinstance(found, dict) else None
-        if not isinstance(tokens, list) or not isinstance(logprobs, list) or len(tokens) < 2:
+        if (
+            not isinstance(tokens, list)
+            or not isinstance(logprobs, list)
+            or not all(isinstance(token, str) for token in tokens)
+            or not len(tokens) == len(logprobs) > 1
+        ):
             raise self._not_offered("it does not echo the prompt with log-probabilities")
         # The last one was generated. Counted from the end, because what a server puts before the
         # prompt is its own affair.
-        end = len(tokens) - 1
+        end = len(tokens) - (usage[1] if usage else 1)
         begin = end
         while begin > 0 and len("".join(tokens[begin:end])) < len(text):
             begin -= 1
-        if "".join(tokens[begin:end]) != text:
+        spelt = "".join(tokens[begin:end])
+        if spelt != text:
+            if "\ufffd" in spelt or "bytes:" in spelt:
+                raise self._not_offered(
+                    "a character of the text is several tokens, which it does not spell",
+                    "Leave such a character out, or use the embedded server.",
+                )
             raise self._not_offered(
-                "no token begins where the text does: let the prompt end and the text begin "
-                "where a word does, with the space in the text"
+                "no token begins where the text does",
+                "Let the prompt end and the text begin where a word does, with the space before "
+                "it in the text.",
             )
         scores = logprobs[begin:end]
         if not all(isinstance(score, int | float) for score in scores):
-            raise self._not_offered("the text's first token has no log-probability: give a prompt")
+            raise self._not_offered(
+                "a token of the text has no log-probability",
+                "The first of all has none: give a prompt.",
+            )
         return tokens[begin:end], [float(score) for score in scores], usage
 
 

@@ -355,7 +355,9 @@ class Sender:
     async def _keep_problem(self, call: Call, problem: Problem, setback: Setback) -> None:
         (one,) = call.wanted
         asked = one.request.sampling.max_tokens
-        await self._settle(call, [keep(one, self._model, setback.body, asked, problem)], (0, 0))
+        await self._settle(
+            call, [keep(one.keyed, self._model, setback.body, asked, problem)], (0, 0)
+        )
 
     async def _settle(self, call: Call, rows: list[Kept], cost_tokens: tuple[int, int]) -> None:
         rows = [errors.without_key(row) for row in rows]

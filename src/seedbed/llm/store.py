@@ -177,14 +177,15 @@ class Store:
         end = None if seconds is None else time.monotonic() + seconds
         if end is not None:
             self._db.set_progress_handler(lambda: time.monotonic() > end, 100_000)
-        try:
-            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if "interrupted" not in str(error):
-                raise
-            return False
-        finally:
-            self._db.set_progress_handler(None, 0)
+        with self._failures_named():
+            try:
+                found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                if "interrupted" not in str(error):
+                    raise
+                return False
+            finally:
+                self._db.set_progress_handler(None, 0)
         if found != "ok":
             raise StoreFailed(
                 self.path,
@@ -286,16 +287,26 @@ class Store:
                 "sum(problem = 'over_context') AS over_context, "
                 "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
                 "sum(length(request) + length(response)) AS size, "
-                "min(created_at) AS first, max(created_at) AS last, "
-                # Of those whose tokens were counted: characters asked, and how many they are.
-                "sum(iif(prompt_tokens IS NULL, 0, length(request))) AS counted_characters, "
-                "count(prompt_tokens) AS counted "
+                "min(created_at) AS first, max(created_at) AS last "
                 "FROM responses GROUP BY model ORDER BY model"
             )
             names = [column[0] for column in found.description]
             return [
                 {name: value or 0 for name, value in zip(names, row, strict=True)} for row in found
             ]
+
+    def tokens_a_character(self, model: str) -> float | None:
+        """Prompt tokens for each character sent, as that model counted them so far."""
+        with self._failures_named():
+            tokens, characters = self._db.execute(
+                "SELECT sum(prompt_tokens), sum(length(json_extract(request, '$.prompt')) + "
+                "ifnull(length(json_extract(request, '$.system')), 0)) FROM responses "
+                # Whether a text that was scored is counted as prompt depends on the server.
+                "WHERE model = ? AND prompt_tokens > 0 "
+                "AND json_extract(request, '$.kind') != 'score'",
+                (model,),
+            ).fetchone()
+        return tokens / characters if characters else None
 
     def prune(
         self, model: str | None, problem: str | None, before: str | None, delete: bool

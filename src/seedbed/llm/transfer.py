@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from seedbed.errors import BadRow
 from seedbed.files import read_rows, to_line
 from seedbed.llm.api import PROBLEMS, MalformedBody, choices_of
@@ -29,11 +31,11 @@ class Transferred(Record):
     key: str
     request: dict[str, Any]
     response: str
-    max_tokens: int
+    max_tokens: int = Field(ge=0)
     problem: str | None
-    prompt_tokens: float | None
-    completion_tokens: float | None
-    created_at: str
+    prompt_tokens: float | None = Field(ge=0, allow_inf_nan=False)
+    completion_tokens: float | None = Field(ge=0, allow_inf_nan=False)
+    created_at: str = Field(pattern=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")
 
 
 def export(store: Store, model: str | None = None) -> Iterator[str]:
@@ -106,7 +108,10 @@ def _rows(path: Path) -> Iterable[Kept]:
 def statistics(store: Store) -> Iterator[str]:
     """The store's contents in lines to read."""
     yield f"{store.path}: {store.path.stat().st_size / 1e6:,.1f} MB"
-    for one in store.statistics():
+    found = store.statistics()
+    if not found:
+        yield "  no answers"
+    for one in found:
         yield ""
         yield str(one["model"])
         yield f"  answers        {one['answers']:,} ({one['cut']:,} cut at length)"

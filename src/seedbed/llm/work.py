@@ -1,6 +1,6 @@
 """What is to be asked, and what became of it: between the engine and those who send."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from seedbed.errors import RowFailed
@@ -129,19 +129,28 @@ def read(call: Call, model: str, body: str, max_tokens: int, shared: bool) -> Re
     Raises:
         MalformedBody: it does not hold an answer to each request of the call.
     """
-    data, choices = choices_of(body, call.size)
-    bodies = split(data, choices) if shared or call.was_shared or call.size > 1 else [body]
+    shared = shared or call.was_shared
+    return read_of([one.keyed for one in call.wanted], model, body, max_tokens, shared)
+
+
+def read_of(
+    asked: Sequence[Keyed], model: str, body: str, max_tokens: int, shared: bool = False
+) -> Read:
+    """The same for requests that nobody may be waiting for any more."""
+    size = len(asked)
+    data, choices = choices_of(body, size)
+    bodies = split(data, choices) if shared or size > 1 else [body]
     usage = usage_of(data)
-    share = (None, None) if usage is None else (usage[0] / call.size, usage[1] / call.size)
+    share = (None, None) if usage is None else (usage[0] / size, usage[1] / size)
     rows = [
-        keep(one, model, text, max_tokens, problem_of(choice), choice.get("finish_reason"), share)
-        for one, text, choice in zip(call.wanted, bodies, choices, strict=True)
+        keep(keyed, model, text, max_tokens, problem_of(choice), choice.get("finish_reason"), share)
+        for keyed, text, choice in zip(asked, bodies, choices, strict=True)
     ]
     return Read(rows, usage)
 
 
 def keep(
-    one: Wanted,
+    keyed: Keyed,
     model: str,
     body: str,
     max_tokens: int,
@@ -151,10 +160,10 @@ def keep(
 ) -> Kept:
     """The store's row for an answer."""
     return Kept(
-        key=one.keyed.key,
-        base=one.keyed.base,
+        key=keyed.key,
+        base=keyed.base,
         model=model,
-        request=one.keyed.form,
+        request=keyed.form,
         response=body,
         max_tokens=max_tokens,
         ended=finish_reason == "stop" and problem in (None, "empty"),
@@ -173,6 +182,8 @@ class Book:
 
     def __init__(self, on_answer: Callable[[Tally], None], stop_here: bool):
         self.tally = Tally()
+        # The keys of the requests that failed: who asks the same further on fails with them.
+        self.given_up: set[str] = set()
         self._on_answer = on_answer
         self._stop_here = stop_here
 
@@ -202,6 +213,7 @@ class Book:
     def fail(self, call: Call, reason: str) -> None:
         """The requests were not answered, for all the trying."""
         for one in call.wanted:
+            self.given_up.add(one.keyed.key)
             one.windows[0].failed.append(RowFailed(one.row, one.keyed.key, reason))
             for window in one.windows:
                 window.open -= 1

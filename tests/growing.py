@@ -1,0 +1,87 @@
+"""A server that answers what each stage asks, as a model might, and counts what reaches it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from random import Random
+
+from conftest import Project, Reply, completion, serving
+
+
+def tokens(text: str) -> int:
+    """As many as a tokenizer of words would make of it."""
+    return len(re.findall(r"\w+|[^\w\s]|\n", text))
+
+
+@dataclass
+class Growing:
+    """The same request has the same answer.
+
+    alike: every prompt of bootstrap is answered with the same instructions.
+    counts: whether the usage is said.
+    fails_from: the request from which on all are refused with a status of 500.
+    """
+
+    alike: bool = False
+    counts: bool = True
+    fails_from: int | None = None
+    url: str = ""
+    connections: int = 0
+    bodies: list[dict] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def connected(self) -> None:
+        self.connections += 1
+
+    def __call__(self, body: dict, headers: Message) -> dict:
+        if self.fails_from is not None and len(self.bodies) >= self.fails_from:
+            raise Reply(500, '{"error": {"message": "not today"}}')
+        self.bodies.append(body)
+        prompt = body["prompt"]
+        answer = completion(self.text_for(prompt))
+        usage = {
+            "prompt_tokens": 1 + tokens(prompt),
+            "completion_tokens": 1 + tokens(answer["choices"][0]["text"]),
+        }
+        self.prompt_tokens += usage["prompt_tokens"]
+        self.completion_tokens += usage["completion_tokens"]
+        del answer["usage"]
+        return {**answer, "usage": usage} if self.counts else answer
+
+    def text_for(self, prompt: str) -> str:
+        draw = Random("" if self.alike else prompt)
+        if prompt.endswith("Is it classification?"):
+            return draw.choice([" Yes", " No", " No"])
+        if prompt.endswith("\n"):
+            return f"Input: {words(draw, 5)}\nOutput: {words(draw, 9)}\n"
+        return " " + "\n9. ".join(words(draw, 7) for _ in range(3))
+
+    def start_over(self) -> None:
+        """Forget what reached it."""
+        self.connections = self.prompt_tokens = self.completion_tokens = 0
+        self.bodies.clear()
+
+
+def words(draw: Random, number: int) -> str:
+    syllables = ("ka", "lo", "mi", "su", "te", "bra", "fen", "gol", "rix", "vun")
+    return " ".join("".join(draw.choices(syllables, k=3)) for _ in range(number))
+
+
+@contextmanager
+def growing(**how: object) -> Iterator[Growing]:
+    server = Growing(**how)  # type: ignore[arg-type]
+    with serving(server, server.connected) as url:
+        server.url = url
+        yield server
+
+
+def small(project: Project) -> None:
+    """An experiment of a few rounds of two prompts, on that server; committed."""
+    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: served-model")
+    project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 2")
+    project.shrink(12)
+    (project.folder / "dvc.lock").unlink(missing_ok=True)
+    project.commit("Make it small")

@@ -1,0 +1,233 @@
+"""The doctor's questions: to servers that refuse this and that, and to the embedded one."""
+
+import json
+import re
+from email.message import Message
+
+import pytest
+from conftest import Project, Reply, completion, serving
+
+from seedbed import errors
+from seedbed.doctor import LONG, examine
+from seedbed.llm import embedded, limits
+from seedbed.params import Embedded, Llm
+
+SETTINGS = Embedded(context=4096, slots=1, threads=2)
+SERVED = Llm(model="served-model", embedded=SETTINGS)
+TAKEN = ["temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "stop"]
+TAKEN += ["seed", "stop of more than four", "several samples", "lists of prompts"]
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-123456")
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "4")
+    monkeypatch.setattr(limits, "FIRST_PAUSE", 0.01)
+
+
+class Server:
+    """Answers what it is asked, but for what `refuses` names.
+
+    refuses: a parameter (in whatever value), "five stops", "n" or "lists".
+    """
+
+    def __init__(self, *refuses: str, status: int = 400, ignores: tuple[str, ...] = ()):
+        self.refuses, self.status, self.ignores = refuses, status, ignores
+        self.bodies: list[dict] = []
+
+    def __call__(self, body: dict, headers: Message) -> dict:
+        self.bodies.append(body)
+        found = {*body}
+        found |= {"five stops"} if len(body.get("stop", ())) > 4 else set()
+        found |= {"lists"} if isinstance(body.get("prompt"), list) else set()
+        for name in self.refuses:
+            if name in found:
+                said = f"I take no {name}, and my key is {headers['Authorization']}"
+                raise Reply(self.status, json.dumps({"error": {"message": said}}))
+        asked = len(body["prompt"]) if isinstance(body.get("prompt"), list) else 1
+        if "n" not in self.ignores:
+            asked *= body.get("n", 1)
+        choices = []
+        for i in range(asked):
+            choice = {"index": i, "text": " a", "finish_reason": "length", "logprobs": None}
+            if "messages" in body:
+                choice["message"] = {"role": "assistant", "content": " a"}
+            if "logprobs" in body and "logprobs" not in self.ignores:
+                choice["logprobs"] = {"tokens": [" a"], "token_logprobs": [-0.5]}
+            choices.append(choice)
+        usage = {"prompt_tokens": 5, "completion_tokens": asked * body["max_tokens"]}
+        return {"choices": choices, "usage": usage}
+
+
+def examined(
+    monkeypatch: pytest.MonkeyPatch, server: Server, llm: Llm = SERVED
+) -> tuple[list[str], str]:
+    """The doctor's lines, and the address."""
+    with serving(server) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        return list(examine(llm)), url
+
+
+def test_a_server_that_takes_all_gets_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    lines, url = examined(monkeypatch, server)
+    assert lines[:2] == [f"server    {url}", "models    served-model"]
+    assert re.fullmatch(r"request   one token of served-model: \d+ ms", lines[2])
+    assert lines[3:13] == [f"takes     {name}" for name in TAKEN]
+    assert re.fullmatch(r"speed     \d+ tokens/s, 1 at once", lines[13])
+    assert re.fullmatch(r"speed     \d+ tokens/s, 4 at once", lines[14])
+    assert lines[15:] == ["advice    none: it takes all that the stages send"]
+    # A handful of requests, most of them for one token.
+    lengths = [body["max_tokens"] for body in server.bodies]
+    assert lengths == [1] * 13 + [LONG] * 5
+
+
+def test_each_parameter_is_tried_by_itself_and_none_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Server()
+    examined(monkeypatch, server)
+    optional = set(TAKEN[:7])
+    sent = [optional & body.keys() for body in server.bodies]
+    assert sent == [set()] * 3 + [{name} for name in TAKEN[:7]] + [{"stop"}] + [set()] * 7
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [*((name, 400) for name in TAKEN[:7]), ("seed", 422), ("seed", 500)]
+)
+def test_a_parameter_that_is_refused_is_named_with_the_line_for_the_parameters(
+    monkeypatch: pytest.MonkeyPatch, name: str, status: int
+) -> None:
+    lines, _ = examined(monkeypatch, Server(name, status=status))
+    (refused,) = [line for line in lines if line.startswith("REFUSES")]
+    assert refused == f"REFUSES   {name}: I take no {name}, and my key is Bearer [key]"
+    taken = [line.removeprefix("takes     ") for line in lines if line.startswith("takes")]
+    without = {name, "stop of more than four"} if name == "stop" else {name}
+    assert taken == [other for other in TAKEN if other not in without]
+    assert lines[-1] == f"advice    set llm.leave_out in params.yaml to [{name}]"
+    # That line, as it stands, is what the parameters take.
+    Llm(model="m", embedded=SETTINGS, leave_out=[name])
+
+
+def test_all_that_is_refused_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = ("presence_penalty", "logprobs", "seed")
+    lines, _ = examined(monkeypatch, Server(*refused, "n"))
+    assert lines[-1] == "advice    set llm.leave_out in params.yaml to [" + ", ".join(refused) + "]"
+
+
+def test_what_is_left_out_already_needs_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    llm = SERVED.model_copy(update={"leave_out": ["seed", "logprobs"]})
+    lines, _ = examined(monkeypatch, Server("seed"), llm)
+    assert lines[-1] == "advice    none: what it refuses is in llm.leave_out"
+    lines, _ = examined(monkeypatch, Server("seed", "temperature"), llm)
+    assert lines[-1] == "advice    set llm.leave_out in params.yaml to [temperature, seed]"
+
+
+def test_log_probabilities_that_do_not_come_count_as_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines, _ = examined(monkeypatch, Server(ignores=("logprobs",)))
+    assert "REFUSES   logprobs: it answers without them" in lines
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "remedy"),
+    [
+        (Server("five stops"), "stop of more than four", "give four at most"),
+        (Server("n"), "several samples", "each is asked by itself"),
+        (Server(ignores=("n",)), "several samples", "each is asked by itself"),
+        (Server("lists"), "lists of prompts", "leave SEEDBED_PROMPTS_PER_REQUEST at 1"),
+    ],
+)
+def test_what_else_is_refused_comes_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, server: Server, name: str, remedy: str
+) -> None:
+    lines, _ = examined(monkeypatch, server)
+    (at,) = [i for i, line in enumerate(lines) if line.startswith("REFUSES")]
+    assert lines[at].startswith(f"REFUSES   {name}: ")
+    assert remedy in lines[at + 1]
+    assert lines[-1] == "advice    none: it takes all that the stages send"
+
+
+def test_a_chat_is_asked_as_a_chat_and_has_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    llm = SERVED.model_copy(update={"api": "chat", "system": "Be brief."})
+    server = Server("seed")
+    lines, _ = examined(monkeypatch, server, llm)
+    assert not any("lists" in line for line in lines)
+    assert lines[-1] == "advice    set llm.leave_out in params.yaml to [seed]"
+    first = {"role": "system", "content": "Be brief."}
+    assert all(body["messages"][0] == first for body in server.bodies)
+
+
+def test_a_server_that_is_busy_for_a_moment_is_not_said_to_refuse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, turn = Server(), 0
+
+    def every_other_time(body: dict, headers: Message) -> dict:
+        nonlocal turn
+        turn += 1
+        if turn % 2:
+            raise Reply(429, '{"error": {"message": "slow down"}}')
+        return server(body, headers)
+
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "1")
+    lines, _ = examined(monkeypatch, every_other_time)  # type: ignore[arg-type]
+    assert lines[-1] == "advice    none: it takes all that the stages send"
+
+
+def always(status: int) -> Server:
+    return Server("max_tokens", status=status)
+
+
+@pytest.mark.parametrize(
+    ("server", "error", "says"),
+    [
+        (always(401), errors.KeyRefused, "Set OPENAI_API_KEY"),
+        (always(404), errors.ModelUnknown, "one that it serves: served-model"),
+        (always(429), errors.ServerFailed, "HTTP 429"),
+        (always(500), errors.ServerFailed, "HTTP 500"),
+        (always(400), errors.ParameterRefused, "max_tokens"),
+        # Busy for good, and only then: nobody knows whether it takes the parameter.
+        (Server("seed", status=429), errors.ServerFailed, "HTTP 429"),
+    ],
+)
+def test_a_server_that_answers_nothing_is_named_as_by_a_stage(
+    monkeypatch: pytest.MonkeyPatch, server: Server, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says) as failure:
+        examined(monkeypatch, server)
+    assert "sk-very-secret" not in str(failure.value)
+
+
+def test_an_answer_that_is_no_completion_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def page(body: dict, headers: Message) -> dict:
+        raise Reply(200, "<html>Welcome</html>")
+
+    with pytest.raises(errors.BadAnswer, match=r"not JSON.*Welcome"):
+        examined(monkeypatch, page)  # type: ignore[arg-type]
+
+
+def test_a_server_that_is_not_there_is_told_in_one_message(project: Project) -> None:
+    with serving(lambda body, headers: completion("x")) as url:
+        pass
+    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: served-model")
+    done = project.stage("doctor", OPENAI_BASE_URL=url)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [f"server    {url}", "models    it does not say"]
+    assert lines[2].startswith(f"seedbed doctor: no answer from {url}: ")
+    assert "OPENAI_BASE_URL" in lines[3]
+    assert len(lines) == 4
+    assert not (project.folder / ".seedbed").exists()
+
+
+def test_the_embedded_server_takes_all_that_the_stages_send(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    lines = list(examine(Llm(model=embedded.PACKAGED, embedded=SETTINGS)))
+    assert lines[0] == f"server    the embedded server ({embedded.PACKAGED})"
+    assert {f"takes     {name}" for name in TAKEN} - {*lines} == {"takes     several samples"}
+    assert sum(line.startswith("speed") for line in lines) == 1
+    assert lines[-1] == "advice    none: it takes all that the stages send"

@@ -1,0 +1,294 @@
+"""What a run would send, said before, beside what it then sends."""
+
+import sqlite3
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from conftest import Project
+from growing import Growing, growing, small
+
+from seedbed import params
+from seedbed.errors import RowsFailed
+from seedbed.estimate import Foreseen, foresee, table
+from seedbed.params import Price
+from seedbed.paths import METRICS
+
+STAGES = ("bootstrap", "clf", "instances")
+STORE = Path(".seedbed/responses.sqlite")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_small_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(project)
+    monkeypatch.chdir(project.folder)
+    monkeypatch.delenv("SEEDBED_STORE", raising=False)
+    monkeypatch.setenv("SEEDBED_MAX_RETRIES", "0")
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "1")
+
+
+def run(server: Growing, monkeypatch: pytest.MonkeyPatch, *stages: str) -> None:
+    """Run stages on that server; it counts from nothing."""
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    server.start_over()
+    for name in stages:
+        stage = import_module(f"seedbed.stages.{name}")
+        stage.run(params.load(name, stage.Params))
+
+
+def estimate() -> dict[str, Foreseen]:
+    return {one.stage: one for one in foresee(params.everything())[0]}
+
+
+def set_params(**changes: tuple[str, str]) -> None:
+    path = Path("params.yaml")
+    text = path.read_text()
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with growing() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        seen = estimate()
+        assert (server.connections, server.bodies) == (0, [])
+    # 40 of 15 in metrics/bootstrap.json: 12 take five prompts, which is three rounds of two.
+    assert [(one.requests, one.kept) for one in seen.values()] == [(6, 0), (12, 0), (12, 0)]
+    assert [one.completion_tokens for one in seen.values()] == [6 * 1024, 12 * 3, 12 * 80]
+    assert seen["bootstrap"].guessed == [
+        "prompt tokens: 4 characters each",
+        "completion tokens: at most, all max_tokens",
+        "requests: 2.7 instructions accepted each, as in metrics/bootstrap.json",
+    ]
+    assert "prompts: 12 instructions are yet to be written" in seen["clf"].guessed
+    assert any("not classified yet" in note for note in seen["instances"].guessed)
+
+
+def test_after_a_run_all_is_in_the_store_and_nothing_to_be_paid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with growing() as server:
+        run(server, monkeypatch, *STAGES)
+        sent = len(server.bodies)
+        server.start_over()
+        seen = estimate()
+        assert server.connections == 0
+    assert sum(one.requests for one in seen.values()) == sent == sum(o.kept for o in seen.values())
+    for one in seen.values():
+        assert (one.missing, one.prompt_tokens, one.completion_tokens) == (0, 0, 0)
+        assert one.guessed == []
+    lines = list(table(list(seen.values()), Price(model="m", input=1e6, output=1e6)))
+    assert lines[-1].split() == ["total", str(sent), str(sent), "0", "0", "0", "$0.0000"]
+
+
+def test_half_way_the_answers_of_the_rounds_so_far_are_found_and_the_rest_is_like_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with growing(fails_from=3) as server:  # in the second round of two
+        with pytest.raises(RowsFailed):
+            run(server, monkeypatch, "bootstrap")
+        (prompt_tokens, completion_tokens) = (server.prompt_tokens, server.completion_tokens)
+        seen = estimate()
+    # Six accepted in the first round: twelve in two.
+    assert (seen["bootstrap"].requests, seen["bootstrap"].kept) == (4, 3)
+    assert seen["bootstrap"].guessed == ["requests: 3 instructions accepted each, as so far"]
+    assert seen["bootstrap"].prompt_tokens == pytest.approx(prompt_tokens / 3, rel=0.2)
+    assert seen["bootstrap"].completion_tokens == pytest.approx(completion_tokens / 3, abs=1)
+    assert (seen["clf"].requests, seen["clf"].kept) == (12, 0)
+    assert "prompts: 6 instructions are yet to be written" in seen["clf"].guessed
+
+
+@pytest.mark.parametrize("change", ["", "generation", "classification", "first five"])
+def test_what_is_known_is_sent_to_the_request_and_to_a_few_hundredths_of_the_tokens(
+    monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    if change == "first five":
+        set_params(number=("num_instructions: null\n  # The", "num_instructions: 5\n  # The"))
+    elif change:
+        set_params(tasks=("tasks: all", f"tasks: {change}"))
+    with growing() as server:
+        run(server, monkeypatch, "bootstrap")
+        for stage in ("clf", "instances"):
+            foreseen = estimate()[stage]
+            run(server, monkeypatch, stage)
+            assert foreseen.missing == len(server.bodies) > 0
+            assert foreseen.kept == 0
+            assert foreseen.prompt_tokens == pytest.approx(server.prompt_tokens, rel=0.05)
+            # The length of an answer is not known before the first one of the stage.
+            assert foreseen.guessed == ["completion tokens: at most, all max_tokens"]
+            assert foreseen.completion_tokens >= server.completion_tokens
+            assert estimate()[stage].missing == 0
+
+
+def test_tasks_of_one_kind_are_a_guess_until_all_are_classified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_params(tasks=("tasks: all", "tasks: classification"))
+    with growing() as server:
+        run(server, monkeypatch, "bootstrap")
+        seen = estimate()["instances"]
+    assert seen.requests == 12
+    note = "requests: as if 12 that are not classified yet were classification tasks"
+    assert note in seen.guessed
+
+
+def test_within_a_stage_its_own_answers_say_how_long_the_others_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with growing() as server:
+        run(server, monkeypatch, "bootstrap")
+        server.fails_from = 6
+        with pytest.raises(RowsFailed):
+            run(server, monkeypatch, "clf")
+        server.fails_from = None
+        foreseen = estimate()["clf"]
+        assert (foreseen.requests, foreseen.kept, foreseen.guessed) == (12, 6, [])
+        run(server, monkeypatch, "clf")
+        assert len(server.bodies) == 6
+        assert foreseen.prompt_tokens == pytest.approx(server.prompt_tokens, rel=0.01)
+        assert foreseen.completion_tokens == server.completion_tokens
+
+
+def test_equal_requests_are_foreseen_once_as_they_are_sent_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_params(same=("rouge_threshold: 0.7", "rouge_threshold: 1.0"))
+    with growing(alike=True) as server:
+        run(server, monkeypatch, "bootstrap")
+        foreseen = estimate()["clf"]
+        run(server, monkeypatch, "clf")
+    assert foreseen.requests == 12
+    assert foreseen.missing == len(server.bodies) == 3
+
+
+def test_an_estimate_changes_nothing_in_the_store_and_counts_what_needs_no_sending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def rows() -> list:
+        with sqlite3.connect(STORE) as db:
+            return db.execute("SELECT * FROM responses ORDER BY key").fetchall()
+
+    with growing() as server:
+        run(server, monkeypatch, "bootstrap", "clf")
+        before = rows()
+        # All answers ended by themselves within three tokens: five would have been the same.
+        set_params(more=("max_tokens: 3", "max_tokens: 5"))
+        foreseen = estimate()["clf"]
+        assert rows() == before
+        assert (foreseen.requests, foreseen.missing) == (12, 0)
+        run(server, monkeypatch, "clf")
+        assert server.bodies == []
+
+
+def test_a_server_that_counts_no_tokens_is_not_taken_for_one_that_needs_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with growing(counts=False) as server:
+        run(server, monkeypatch, "bootstrap")
+        server.fails_from = 6
+        with pytest.raises(RowsFailed):
+            run(server, monkeypatch, "clf")
+        server.fails_from = None
+        foreseen = estimate()["clf"]
+        run(server, monkeypatch, "clf")
+    assert foreseen.missing == len(server.bodies) == 6
+    characters = sum(len(body["prompt"]) for body in server.bodies)
+    assert foreseen.prompt_tokens == pytest.approx(characters / 4, abs=1)
+    assert "prompt tokens: 4 characters each" in foreseen.guessed
+    assert foreseen.completion_tokens == 6 * 3
+
+
+def test_without_figures_of_an_earlier_run_those_of_the_packaged_model_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    note = "requests: 2.7 instructions accepted each, as with the packaged model"
+    path = METRICS / "bootstrap.json"
+    assert note not in estimate()["bootstrap"].guessed
+    for text in ("{", "[]", '{"accepted": 0, "completions": 5}', '{"accepted": 1}', '"no"'):
+        path.write_text(text)
+        assert note in estimate()["bootstrap"].guessed
+    path.unlink()
+    assert note in estimate()["bootstrap"].guessed
+
+
+def test_the_system_message_of_a_chat_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    set_params(api=("api: completions", "api: chat"))
+    before = estimate()["clf"]
+    set_params(system=("system: null", f"system: {'x' * 400}"))
+    assert estimate()["clf"].prompt_tokens - before.prompt_tokens == 12 * 100
+
+
+def test_the_price_is_that_of_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    set_params(
+        price=("prices:\n", "prices:\n    - {model: served-model, input: 2, output: 40.0}\n")
+    )
+    seen, price = foresee(params.everything())
+    assert price == Price(model="served-model", input=2, output=40)
+    rows = [line.split() for line in table(seen, price)][1:5]
+    dollars = [(one.prompt_tokens * 2 + one.completion_tokens * 40) / 1e6 for one in seen]
+    assert [row[-1] for row in rows] == [f"${cost:.4f}" for cost in (*dollars, sum(dollars))]
+    assert sum(dollars) > 0.1
+
+
+def test_a_server_far_away_has_no_price_unless_it_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The address has no server, and no name server knows it: nothing is sent.
+    done = project.stage("estimate", OPENAI_BASE_URL="http://model.example.invalid/v1")
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["stage", *STAGES, "total"]
+    assert all(line.endswith(" ?") for line in lines[1:5])
+    assert lines[-1] == "  no price: add the model to llm.prices in params.yaml"
+
+
+def test_the_embedded_server_costs_nothing_and_is_not_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def serve(model: object) -> None:
+        raise AssertionError("it needs no server")
+
+    monkeypatch.setattr("seedbed.llm.embedded.serve", serve)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    set_params(model=("model: served-model", "model: gemma-3-270m-q4_k_m"))
+    seen, price = foresee(params.everything())
+    assert price == Price(model="gemma-3-270m-q4_k_m", input=0, output=0)
+    assert [one.missing > 0 for one in seen] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "says"),
+    [
+        ("data/seed_tasks.jsonl", '"instruction"', '"instructoin"', "data/seed_tasks.jsonl:1: "),
+        ("params.yaml", "tasks: all", "tasks: some", "instances.tasks: found 'some'"),
+        ("data/prompts/clf.txt", "{instruction}", "", "data/prompts/clf.txt: {instruction}"),
+    ],
+)
+def test_bad_input_is_one_message(
+    project: Project, path: str, old: str, new: str, says: str
+) -> None:
+    project.replace(path, old, new)
+    done = project.stage("estimate", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    assert done.returncode == 1
+    assert done.stdout.startswith("seedbed estimate: ")
+    assert says in done.stdout
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_each_column_of_the_table_adds_up() -> None:
+    seen = [
+        Foreseen("one", 10, 4, 1000, 20, ["prompt tokens: 4 characters each"]),
+        Foreseen("two", 1_000_000, 1, 2, 3),
+    ]
+    lines = list(table(seen, None))
+    assert lines[1].split() == ["one", "10", "4", "6", "1,000", "20", "?"]
+    assert lines[3].split() == ["total", "1,000,010", "5", "1,000,005", "1,002", "23", "?"]
+    assert lines[4] == "  guessed for one: prompt tokens: 4 characters each"
+    assert len({len(line) for line in lines[:4]}) == 1

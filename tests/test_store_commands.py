@@ -1,0 +1,278 @@
+"""What looks at the response store, and what deletes from it."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from conftest import completion
+from typer.testing import CliRunner
+
+from seedbed.cli import app
+from seedbed.errors import StoreFailed
+from seedbed.llm.request import Canon, Request, Sampling
+from seedbed.llm.store import Kept, Store
+
+SAMPLING = Sampling(
+    max_tokens=8,
+    temperature=0.0,
+    top_p=1.0,
+    frequency_penalty=0.0,
+    presence_penalty=0.0,
+    logprobs=None,
+)
+OURS = Canon({"server": "http://host/v1", "name": "ours"})
+THEIRS = Canon({"server": "http://host/v1", "name": "theirs"})
+
+
+def kept(canon: Canon, prompt: str, day: str, problem: str | None = None, **change: object) -> Kept:
+    keyed = canon.of(Request(prompt, SAMPLING))
+    body = json.dumps(completion("x"))
+    row = Kept(
+        keyed.key,
+        keyed.base,
+        canon.model,
+        keyed.form,
+        body,
+        8,
+        not problem,
+        problem,
+        1000.5,
+        3.0,
+        f"{day} 12:00:00",
+    )
+    return row._replace(**change)
+
+
+ROWS = [
+    kept(OURS, "a", "2026-01-01"),
+    kept(OURS, "b", "2026-01-02", ended=False),
+    kept(OURS, "c", "2026-01-03", "refused"),
+    kept(OURS, "d", "2026-01-03", "empty"),
+    kept(OURS, "e", "2026-01-04", "empty", prompt_tokens=None, completion_tokens=None),
+    kept(THEIRS, "a", "2026-01-05", "over_context"),
+    kept(THEIRS, "b", "2026-01-06"),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "responses.sqlite"
+    monkeypatch.setenv("SEEDBED_STORE", str(path))
+    monkeypatch.setenv("COLUMNS", "200")
+    store = Store(path)
+    store.put(ROWS)
+    store.close()
+    return path
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, ["store", *words])
+
+
+def prompts(path: Path) -> list[str]:
+    """What is in the store: the model's initial and the prompt."""
+    store = Store(path)
+    try:
+        forms = [json.loads(row.request) for row in store.rows()]
+    finally:
+        store.close()
+    return sorted(form["model"]["name"][0] + form["prompt"] for form in forms)
+
+
+def test_stats_has_a_paragraph_a_model(path: Path) -> None:
+    done = call("stats")
+    assert done.exit_code == 0
+    first, *rest = done.output.splitlines()
+    assert first.startswith(f"{path}: ")
+    assert first.endswith(" MB")
+    assert rest == [
+        "",
+        '{"name":"ours","server":"http://host/v1"}',
+        "  answers        5 (1 cut at length)",
+        "  problems       1 refused, 2 empty",
+        "  tokens         4,002 in, 12 out",
+        "  text           0.0 MB",
+        "  kept           2026-01-01 12:00:00 to 2026-01-04 12:00:00 UTC",
+        "",
+        '{"name":"theirs","server":"http://host/v1"}',
+        "  answers        2 (0 cut at length)",
+        "  problems       1 over_context",
+        "  tokens         2,001 in, 6 out",
+        "  text           0.0 MB",
+        "  kept           2026-01-05 12:00:00 to 2026-01-06 12:00:00 UTC",
+    ]
+
+
+def test_stats_of_a_store_without_answers_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new.sqlite"
+    monkeypatch.setenv("SEEDBED_STORE", str(path))
+    Store(path).close()
+    assert call("stats").output.splitlines()[1:] == ["  no answers"]
+
+
+@pytest.mark.parametrize(
+    "words", [["stats"], ["check"], ["export", "a.jsonl"], ["prune", "--model", "x"]]
+)
+def test_a_store_that_is_not_there_is_not_made_by_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEEDBED_STORE", str(tmp_path / "elsewhere/s.sqlite"))
+    done = call(*words)
+    assert done.exit_code == 1
+    assert done.output.startswith(f"seedbed store {words[0]}: {tmp_path}/elsewhere/s.sqlite: there")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sound_store_is_sound(path: Path) -> None:
+    done = call("check")
+    assert (done.exit_code, done.output) == (0, f"{path}: sound\n")
+
+
+def overwritten(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4096 * 5 : 4096 * 6] = b"\xff" * 4096
+    path.write_bytes(data)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: 4096 * 4])
+
+
+def illegible(path: Path) -> None:
+    data = path.read_bytes()
+    assert b"CREATE TABLE responses" in data
+    path.write_bytes(data.replace(b"CREATE TABLE responses", b"CREATE TABLX responses"))
+
+
+@pytest.mark.parametrize("damage", [overwritten, cut_short, illegible])
+@pytest.mark.parametrize("at_opening", [True, False])
+def test_damage_is_found_and_told_in_one_message(
+    path: Path, monkeypatch: pytest.MonkeyPatch, damage, at_opening: bool
+) -> None:
+    damage(path)
+    if not at_opening:
+        # As when the file is so large that there is no time for all of it.
+        check = Store.check
+        monkeypatch.setattr(
+            Store, "check", lambda self, seconds=None: True if seconds else check(self)
+        )
+    done = call("check")
+    assert done.exit_code == 1
+    assert done.output.startswith(f"seedbed store check: response store {path}: ")
+    assert "damaged" in done.output or "malformed" in done.output
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_damage_that_stops_the_check_itself_is_told_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping:
+        def execute(self, statement: str) -> None:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+        def set_progress_handler(self, *_: object) -> None:
+            pass
+
+    store = Store(path)
+    monkeypatch.setattr(store, "_db", Stopping())
+    with pytest.raises(StoreFailed, match="malformed"):
+        store.check()
+
+
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        (["--problem", "empty"], {"od", "oe"}),
+        (["--problem", "malformed"], set()),
+        (["--model", '"ours"'], {"oa", "ob", "oc", "od", "oe"}),
+        (["--model", "host"], {"oa", "ob", "oc", "od", "oe", "ta", "tb"}),
+        (["--model", "nobody's"], set()),
+        (["--before", "2026-01-03"], {"oa", "ob"}),
+        (["--before", "2026-1-3"], {"oa", "ob"}),
+        (["--before", "2027-01-01"], {"oa", "ob", "oc", "od", "oe", "ta", "tb"}),
+        (["--model", "ours", "--problem", "empty", "--before", "2026-01-04"], {"od"}),
+    ],
+)
+def test_prune_counts_first_and_deletes_what_all_conditions_hold_for(
+    path: Path, words: list[str], gone: set[str]
+) -> None:
+    before = prompts(path)
+    done = call("prune", *words)
+    assert (done.exit_code, done.output) == (
+        0,
+        f"{len(gone)} answers would be deleted: add --yes\n",
+    )
+    assert prompts(path) == before
+    done = call("prune", *words, "--yes")
+    assert (done.exit_code, done.output) == (0, f"{len(gone)} answers deleted\n")
+    assert prompts(path) == sorted(set(before) - gone)
+    assert call("check").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["prune"], "--model, --problem or --before"),
+        (["prune", "--yes"], "--model, --problem or --before"),
+        (["prune", "--model", "", "--yes"], "--model, --problem or --before"),
+        # As a text, every day is before "yesterday".
+        (["prune", "--before", "yesterday", "--yes"], "--before"),
+        (["prune", "--before", "2026-13-01", "--yes"], "--before"),
+        (["prune", "--problem", "odd", "--yes"], "--problem"),
+        (["prune", "--day", "2026-01-01"], "--day"),
+        (["export"], "FILE"),
+        (["import"], "FILE"),
+        (["stats", "more"], "more"),
+        (["burn"], "burn"),
+    ],
+)
+def test_a_wrong_call_is_told_with_status_2_and_deletes_nothing(
+    path: Path, words: list[str], says: str
+) -> None:
+    before = prompts(path)
+    done = call(*words)
+    assert done.exit_code == 2
+    assert says in done.output
+    assert prompts(path) == before
+
+
+def test_pruning_gives_the_room_back_also_while_another_reads(path: Path) -> None:
+    store = Store(path)
+    store.put([kept(OURS, f"{i}" * 10_000, "2026-01-07") for i in range(100)])
+    rows = store.rows()
+    next(rows)
+    assert call("prune", "--model", "ours", "--yes").output == "105 answers deleted\n"
+    assert len(list(rows)) == 106  # as it was when the other began
+    store.close()
+    assert path.stat().st_size < 100_000
+    assert prompts(path) == ["ta", "tb"]
+
+
+def test_what_was_pruned_is_asked_anew_and_the_rest_is_not(path: Path) -> None:
+    assert call("prune", "--problem", "empty", "--yes").exit_code == 0
+    store = Store(path)
+    found = store.get(row.key for row in ROWS)
+    store.close()
+    assert found.keys() == {row.key for row in ROWS if row.problem != "empty"}
+
+
+def test_an_export_to_a_place_that_cannot_be_written_leaves_nothing(path: Path) -> None:
+    (path.parent / "file").write_text("x")
+    done = call("export", str(path.parent / "file" / "a.jsonl"))
+    assert done.exit_code == 1
+    assert "cannot be written" in done.output
+
+
+def test_an_export_can_be_of_one_model_and_replaces_what_was_there(path: Path) -> None:
+    file = path.parent / "a.jsonl"
+    file.write_text("old\n")
+    assert call("export", str(file), "--model", "theirs").exit_code == 0
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {line["request"]["model"]["name"] for line in lines} == {"theirs"}
+    assert len(lines) == 2
+    assert [entry.name for entry in path.parent.glob("*.partial")] == []
