@@ -84,6 +84,13 @@ class Counting:
     def total(self) -> int:
         return self.asked.total()
 
+    def settle(self) -> None:
+        """Until what a killed process had on its way has reached the server."""
+        before = -1
+        while before != self.total:
+            before = self.total
+            time.sleep(0.2)
+
     def wait_for(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         with self.changed:
             while not condition():
@@ -106,7 +113,7 @@ def test_a_run_killed_at_twenty_points_sends_again_only_what_was_in_flight(tmp_p
             server.wait_for(lambda: len(server.asked) >= max(point, len(before) + 1), process)  # noqa: B023
             time.sleep(draw.uniform(0, 0.02))
             kill(process)
-            time.sleep(0.05)  # what was on its way has reached the server
+            server.settle()
             again.append(sum((server.asked - before)[prompt] for prompt in before))
             assert not killed.out.exists()
         before = server.asked.copy()

@@ -226,9 +226,8 @@ def _failure(endpoint: Endpoint, tmp_path: Path) -> Exception:
     return failure.value
 
 
-@pytest.mark.parametrize("text", [" Stretch, then write", " Draw 𓀀"])
 def test_what_was_asked_before_changes_neither_a_score_nor_an_answer(
-    local: Endpoint, tmp_path: Path, text: str
+    local: Endpoint, tmp_path: Path
 ) -> None:
     # Long enough for the rounding to show how much of it came from the prompt cache.
     prefix = (ROOT / "data/prompts/clf.txt").read_text()[:300]
@@ -240,9 +239,10 @@ def test_what_was_asked_before_changes_neither_a_score_nor_an_answer(
         presence_penalty=0.0,
         logprobs=1,
     )
-    first = [Request(prefix + text + more, sampling, prefix=prefix) for more in ("", " it", " 1")]
+    first = [Request(prefix + more, sampling, prefix=prefix) for more in (" Write a", " Draw 𓀀")]
     later = [Request(prefix + more, sampling, prefix=prefix) for more in (" Task", " It")]
-    pair = (prefix, text + " a line.")
+    # By grammar, and token by token.
+    pair, odd_pair = (prefix, " Write a line."), (prefix, " Draw 𓀀.")
 
     def bits(path: Path, *steps: list[Request] | Pair) -> dict[str, list[float]]:
         """What one engine does in a fresh store; the log-probabilities of all, by prompt."""
@@ -254,12 +254,13 @@ def test_what_was_asked_before_changes_neither_a_score_nor_an_answer(
         store.close()
         return {form: choice["logprobs"] for form, choice in rows.items()}
 
-    alone = bits(tmp_path / "1.sqlite", pair) | bits(tmp_path / "2.sqlite", later)
     other = ("A text that begins otherwise", " is scored too.")
-    together = bits(tmp_path / "3.sqlite", first, pair, other, later)
-    assert len(alone) == 3
+    alone = bits(tmp_path / "1.sqlite", pair)
+    alone |= bits(tmp_path / "2.sqlite", odd_pair) | bits(tmp_path / "3.sqlite", later)
+    together = bits(tmp_path / "4.sqlite", first, pair, odd_pair, other, later)
+    assert len(alone) == 4
     assert {form: together[form] for form in alone} == alone
-    assert bits(tmp_path / "4.sqlite", pair, later, other, first) == together
+    assert bits(tmp_path / "5.sqlite", odd_pair, pair, later, other, first) == together
 
 
 # --- servers that echo
