@@ -15,7 +15,7 @@ from seedbed.llm.api import Answer
 from seedbed.llm.endpoint import open_endpoint
 from seedbed.llm.engine import Engine
 from seedbed.llm.request import Request, Sampling
-from seedbed.llm.store import Kept, Store, default_path
+from seedbed.llm.store import Store, default_path
 from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(
@@ -104,67 +104,6 @@ def test_what_was_answered_is_not_sent_again(ask: Ask) -> None:
     assert sorted(echo.prompts) == ["a", "b", "c"]
     assert again[0] == first[1]
     assert again[2] == first[0]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"max_tokens": 7},
-        {"temperature": 0.5},
-        {"top_p": 0.9},
-        {"frequency_penalty": 0.1},
-        {"presence_penalty": 0.1},
-        {"logprobs": 1},
-        {"stop": ["\n", "Task"]},
-    ],
-)
-def test_whatever_can_change_an_answer_asks_anew(ask: Ask, change: dict[str, object]) -> None:
-    echo = Echo()
-    with serving(echo) as url:
-        ask(url, ["a"])
-        ask(url, ["a"], **change)
-    assert echo.prompts == ["a", "a"]
-
-
-def test_another_server_is_asked_anew_and_another_key_is_not(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, other = Echo(), Echo()
-    with serving(one) as url, serving(other) as other_url:
-        ask(url, ["a"])
-        monkeypatch.setenv("OPENAI_API_KEY", "another-key")
-        ask(url, ["a"])
-        ask(other_url, ["a"])
-    assert (len(one.prompts), len(other.prompts)) == (1, 1)
-
-
-def test_user_and_password_of_the_address_are_neither_in_the_store_nor_in_the_error(
-    ask: Ask, store: Store
-) -> None:
-    with serving(Echo()) as url:
-        ask(url.replace("http://", "http://ann:hush-hush@"), ["a"])
-    with pytest.raises(errors.ServerNotThere) as failure:
-        ask(url.replace("http://", "http://ann:hush-hush@"), ["b"])
-    assert "hush-hush" not in str(failure.value)
-    assert b"hush-hush" not in _bytes_of(store)
-
-
-def test_the_key_is_nowhere_in_the_store(ask: Ask, store: Store) -> None:
-    seen: list[str] = []
-
-    def remember(body: dict, headers: Message) -> dict:
-        seen.append(headers["Authorization"])
-        return completion("x")
-
-    with serving(remember) as url:
-        ask(url, ["a"])
-    assert seen == [f"Bearer {SECRET}"]
-    assert SECRET.encode() not in _bytes_of(store)
-
-
-def _bytes_of(store: Store) -> bytes:
-    folder = store.path.parent
-    return b"".join(path.read_bytes() for path in folder.glob(store.path.name + "*"))
 
 
 def fail(status: int, message: str, **headers: str) -> Reply:
@@ -349,17 +288,3 @@ def test_a_damaged_answer_in_the_store_is_named(ask: Ask, store: Store) -> None:
             db.execute("UPDATE responses SET response = '{'")
         with pytest.raises(errors.StoreFailed, match="damaged"):
             ask(url, ["a"])
-
-
-def kept(key: str, response: str) -> Kept:
-    return Kept(key, f"base of {key}", "{}", "{}", response, 8, True, None, 3, 4)
-
-
-def test_two_processes_may_use_one_store(tmp_path: Path) -> None:
-    one, other = Store(tmp_path / "s.sqlite"), Store(tmp_path / "s.sqlite")
-    one.put([kept("k", "first")])
-    other.put([kept("k", "second"), kept("l", "third")])
-    found = one.get(["k", "l", "m"])
-    assert {key: row.response for key, row in found.items()} == {"k": "first", "l": "third"}
-    one.close()
-    other.close()

@@ -135,7 +135,9 @@ class Scorer:
             )
             price, paid = self._endpoint.price, usage or most
             spent = Spent(self._budget.spent.run, sum(paid), cost(price, *paid))
-            self._budget.spent = self._store.put([row], spent) or self._budget.spent
+            self._budget.spent = (
+                self._store.put([errors.without_key(row)], spent) or self._budget.spent
+            )
         finally:
             self._budget.release(*most)
             self._paid.set()
