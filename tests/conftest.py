@@ -112,6 +112,9 @@ def project(new_project: Callable[[str], Project]) -> Project:
     return new_project("project")
 
 
+MODELS = json.dumps({"object": "list", "data": [{"id": "served-model", "object": "model"}]})
+
+
 class Reply(Exception):
     """Raised by a handler of `serving`: answer with this status and body."""
 
@@ -170,8 +173,7 @@ def serving(
                 self.close_connection = True  # the client has gone
 
         def do_GET(self) -> None:
-            models = {"object": "list", "data": [{"id": "served-model", "object": "model"}]}
-            self._send(200 if self.path == "/v1/models" else 404, json.dumps(models), {})
+            self._send(200 if self.path == "/v1/models" else 404, MODELS, {})
 
         def _send(self, status: int, text: str, headers: dict[str, str], missing: int = 0) -> None:
             data = text.encode(errors="surrogateescape")

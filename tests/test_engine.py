@@ -7,6 +7,7 @@ from email.message import Message
 from pathlib import Path
 from threading import Event, Lock
 
+import conftest
 import pytest
 from conftest import Cut, Reply, completion, serving
 
@@ -14,7 +15,7 @@ from seedbed import errors
 from seedbed.llm.api import Answer
 from seedbed.llm.endpoint import open_endpoint
 from seedbed.llm.engine import Engine
-from seedbed.llm.request import Request, Sampling
+from seedbed.llm.request import Request, Sampling, key_of
 from seedbed.llm.store import Store, default_path
 from seedbed.params import Embedded, Llm
 
@@ -288,3 +289,85 @@ def test_a_damaged_answer_in_the_store_is_named(ask: Ask, store: Store) -> None:
             db.execute("UPDATE responses SET response = '{'")
         with pytest.raises(errors.StoreFailed, match="damaged"):
             ask(url, ["a"])
+
+
+@pytest.mark.parametrize("key", ["anything", "password", "classification"])
+def test_a_key_that_is_a_word_changes_no_answer(
+    ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    prompt = "Tell me anything about password and classification"
+    with serving(lambda body, headers: completion(body["prompt"])) as url:
+        assert ask(url, [prompt])[0].text == prompt
+    with serving(lambda body, headers: completion(prompt)) as url:
+        assert ask(url, ["b"])[0].text == prompt
+    for row in store.rows():
+        assert key_of(row.request) == row.key
+
+
+@pytest.mark.parametrize(
+    "models", ["<html>hello</html>", '{"data": null}', '{"data": [{}]}', '{"data": [', "[]"]
+)
+def test_an_odd_list_of_models_is_no_list(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, models: str
+) -> None:
+    def nothing_here(body: dict, headers: Message) -> dict:
+        raise fail(404, "Not Found")
+
+    monkeypatch.setattr(conftest, "MODELS", models)
+    with serving(nothing_here) as url, pytest.raises(errors.ModelUnknown, match="end in /v1"):
+        ask(url, ["a"])
+
+
+def test_a_prompt_that_is_flagged_is_kept_as_refused(ask: Ask) -> None:
+    def answer(body: dict, headers: Message) -> dict:
+        if body["prompt"] == "b":
+            raise fail(403, "Your input was flagged by moderation")
+        return completion("x")
+
+    with serving(answer) as url:
+        assert [one.problem for one in ask(url, ["a", "b", "c"])] == [None, "refused", None]
+
+
+def test_an_account_without_money_ends_the_run(ask: Ask) -> None:
+    asked = []
+
+    def answer(body: dict, headers: Message) -> dict:
+        asked.append(body["prompt"])
+        raise fail(402, "no credit left")
+
+    with serving(answer) as url, pytest.raises(errors.KeyRefused, match=r"402.*no credit left"):
+        ask(url, [f"p{n:02}" for n in range(60)])
+    assert len(asked) <= 8  # those that were in flight
+
+
+def test_a_run_in_which_all_fails_from_some_point_on_ends(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "1")
+    asked = []
+
+    def good_once(body: dict, headers: Message) -> dict:
+        asked.append(body["prompt"])
+        if len(asked) > 1:
+            raise fail(400, "the moon is full")
+        return completion("x")
+
+    with serving(good_once) as url, pytest.raises(errors.RequestRefused, match="the moon is full"):
+        ask(url, [f"p{n:03}" for n in range(300)])
+    assert len(asked) == 1 + 100
+
+
+def test_a_model_that_wants_max_completion_tokens_gets_them(ask: Ask) -> None:
+    seen: list[dict] = []
+
+    def newer(body: dict, headers: Message) -> dict:
+        seen.append(body)
+        if "max_tokens" in body:
+            raise fail(400, "'max_tokens' is not supported, use 'max_completion_tokens' instead.")
+        return completion("x")
+
+    with serving(newer) as url:
+        assert len(ask(url, [f"p{n:02}" for n in range(20)])) == 20
+    assert sum("max_completion_tokens" in body for body in seen) == 20
+    assert sum("max_tokens" in body for body in seen) <= 8  # those that were in flight

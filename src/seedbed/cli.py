@@ -167,7 +167,16 @@ def store_export(
         from seedbed.files import write_files
         from seedbed.llm.transfer import export
 
-        write_files({file: export(store, model)})
+        count = 0
+
+        def counted() -> Iterator[str]:
+            nonlocal count
+            for line in export(store, model):
+                count += 1
+                yield line
+
+        write_files({file: counted()})
+        print(f"{count} answers written (`seedbed store stats` shows the models that there are)")
 
 
 @store_app.command("import")

@@ -58,7 +58,7 @@ def examine(llm: Llm) -> Iterator[str]:
         client = Client(endpoint)
         try:
             models = runner.run(client.models())
-            yield f"models    {', '.join(models) or 'it does not say'}"
+            yield f"models    {errors.redact(', '.join(models)) or 'it does not say'}"
             took = []
             for _ in range(3):
                 began = time.monotonic()

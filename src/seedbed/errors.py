@@ -34,13 +34,17 @@ def _secrets(least: int) -> list[str]:
 
 
 def without_key(row: Row) -> Row:
-    """Take the API key out of a row, in case a server sent it back."""
-    cleaned: dict[str, Any] = {}
+    """Take the API key out of a row's response, in case a server sent it back.
+
+    A key that is a word ("password", for a server that wants any) is not looked for: taking it
+    out would change what models say. Nor is one that stands in the request: we sent it ourselves.
+    """
+    fields = row._asdict()
+    response = fields["response"]
     for secret in _secrets(8):
-        for name, value in row._asdict().items():
-            if isinstance(value, str) and secret in value:
-                cleaned[name] = cleaned.get(name, value).replace(secret, "[key]")
-    return row._replace(**cleaned) if cleaned else row
+        if secret in response and not secret.isalpha() and secret not in fields["request"]:
+            response = response.replace(secret, "[key]")
+    return row if response is fields["response"] else row._replace(response=response)
 
 
 def redact(text: str) -> str:
@@ -143,10 +147,13 @@ class ServerNotThere(SeedbedError):
 
 
 class KeyRefused(SeedbedError):
-    def __init__(self, address: str, status: int):
+    """The key, or the account that it belongs to."""
+
+    def __init__(self, address: str, status: int, answer: str):
         super().__init__(
-            f"{address} refused the key (HTTP {status})\n"
-            "  Set OPENAI_API_KEY to a key that this server accepts."
+            f"{address} refused the key (HTTP {status}): {redact(answer)}\n"
+            "  Set OPENAI_API_KEY to a key that this server accepts, and see to its account. What "
+            "was answered is kept: run the same command again to go on from there."
         )
 
 

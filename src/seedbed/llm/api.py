@@ -132,8 +132,12 @@ def _read_choice(choice: dict[str, Any]) -> tuple[str, str | None, bool]:
         text = choice.get("text")
     if not isinstance(text, str) or not isinstance(finish_reason, str | None):
         raise MalformedBody("the choice should have a text and a finish_reason")
-    # JSON may hold half of a surrogate pair, which no file and no request can.
-    return text.encode("utf-8", "replace").decode(), finish_reason, refused
+    return whole(text), None if finish_reason is None else whole(finish_reason), refused
+
+
+def whole(text: str) -> str:
+    """JSON may hold half of a surrogate pair, which no file and no request can: it becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def usage_of(data: dict[str, Any]) -> tuple[int, int] | None:
@@ -218,7 +222,7 @@ def read_body(
         finish_reason=finish_reason,
         response={
             "object": "chat.completion" if "message" in choice else "text_completion",
-            "model": str(data.get("model", "")),
+            "model": whole(str(data.get("model", ""))),
             "choices": [_plain_choice(choice, text, finish_reason)],
             "usage": usage,
             **extra,

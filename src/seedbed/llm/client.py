@@ -148,7 +148,7 @@ class Client:
                 failed += 1
                 never_there = setback.kind == "absent" and not self.reached
                 given_up = failed > retries and (never_there or clock() >= end)
-                too_long = patience and (setback.retry_after or 0.0) > patience
+                too_long = (setback.retry_after or 0.0) > (patience or self._endpoint.patience)
                 if setback.kind not in ("busy", "absent", "broke") or given_up or too_long:
                     raise
                 await asyncio.sleep(setback.retry_after or pause_before(failed))
@@ -175,8 +175,8 @@ class Client:
         """The models that the server says it has; none if it does not say."""
         try:
             models = await self._openai.with_options(timeout=10).models.list()
-            return [model.id for model in models.data][:20]
-        except openai.OpenAIError:
+            return [model.id for model in models.data if isinstance(model.id, str)][:20]
+        except UNEXPECTED:
             return []
 
 
@@ -202,16 +202,20 @@ class _Setbacks:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, openai.APIConnectionError):
             raise _connection(error) from None
-        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            raise errors.KeyRefused(self._address, error.status_code) from None
         if isinstance(error, openai.APIStatusError):
-            raise _status(error) from None
+            setback = _status(error)
+            # 402: the account has no money left. None of the other requests will fare better.
+            if setback.status in (401, 402, 403) and setback.kind == "bad":
+                raise errors.KeyRefused(self._address, setback.status, setback.said) from None
+            raise setback from None
         if isinstance(error, TimeoutError):
             raise Setback("broke", TIMED_OUT, slow=True) from None
-        if isinstance(error, openai.OpenAIError | httpx2.HTTPError | UnicodeError):
+        if isinstance(error, UNEXPECTED):
             raise Setback("broke", str(error) or type(error).__name__) from None
 
 
+# What the typed calls raise at a body that is not what the API promises is no OpenAIError.
+UNEXPECTED = (openai.OpenAIError, httpx2.HTTPError, ValueError, TypeError, AttributeError)
 TIMED_OUT = "it does not answer in time (SEEDBED_TIMEOUT)"
 
 
@@ -227,7 +231,7 @@ def _connection(error: openai.APIConnectionError) -> Setback:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, aiohttp.ClientConnectorError | httpx2.ConnectError):
-            return Setback("absent", str(cause), slow=True)
+            return Setback("absent", str(cause).replace(" ssl:default", ""), slow=True)
     for cause in causes:
         if isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
             return Setback("broke", f"the connection was cut: {cause}")
@@ -259,7 +263,7 @@ TOO_LONG = (
     r"context.?length|maximum context|context (size|window)|(maximum|max).?(model|input).?len"
     r"|too many tokens|(prompt|input) is too long|reduce the length"
 )
-AGAINST_THE_RULES = r"content_filter|content_policy|content management policy|moderation"
+AGAINST_THE_RULES = r"content_filter|content_policy|content management policy|moderation|flagged"
 
 
 def refused_parameter(said: str, named: str = "") -> str | None:

@@ -195,6 +195,7 @@ class Engine:
             self._endpoint,
             self._store,
             self._book,
+            self._log,
             sender.budget,
             self._canon.model,
             sender.lend_client(),

@@ -61,7 +61,8 @@ class Sampling(BaseModel):
 class Request:
     """One prompt to be completed once.
 
-    seed: sample i of a prompt is asked with `seed` + i.
+    seed: sample i of a prompt is asked with `seed` + i; samples that share a request have its first
+        one's, and what the server makes of it.
     sample: which of several samples of the same prompt; samples 0, 1, 2… of one prompt are asked
         in one HTTP request where the server can do so, and its prompt is paid for once.
     prefix: what the prompt shares with others of its stage, its beginning. It is no part of the

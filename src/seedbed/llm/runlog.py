@@ -23,11 +23,14 @@ class RunLog:
     def __init__(self, store: Path):
         self.path = store.with_suffix(".log.jsonl")
         self._file: int | None = None
+        self._size = 0
         self._lines: list[str] = []
 
     def add(self, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._lines.append(json.dumps({"at": now, **fields}) + "\n")
+        if len(self._lines) == 100:  # nothing has been answered for a while
+            self.flush()
 
     def flush(self) -> None:
         """Write what was added.
@@ -40,12 +43,18 @@ class RunLog:
         data = "".join(self._lines).encode()
         self._lines.clear()
         try:
+            if self._file is not None and self._size > MOST_BYTES:
+                os.close(self._file)
+                self._file = None
             if self._file is None:
                 if self.path.exists() and self.path.stat().st_size > MOST_BYTES:
                     self.path.replace(self.path.with_name(self.path.name + ".1"))
                 # Appending whole lines at once keeps those of several processes apart.
                 self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            os.write(self._file, data)
+                self._size = os.fstat(self._file).st_size
+            self._size += len(data)
+            while data:
+                data = data[os.write(self._file, data) :]
         except OSError as error:
             raise WriteFailed(self.path, error.strerror or str(error)) from None
 

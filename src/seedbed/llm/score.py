@@ -25,6 +25,7 @@ from seedbed.llm.budget import Budget, cost, most_tokens
 from seedbed.llm.client import PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint
 from seedbed.llm.request import Keyed
+from seedbed.llm.runlog import RunLog
 from seedbed.llm.store import Kept, Spent, Store
 from seedbed.llm.work import Book
 
@@ -68,6 +69,7 @@ class Scorer:
         endpoint: Endpoint,
         store: Store,
         book: Book,
+        log: RunLog,
         budget: Budget,
         model: str,
         client: Client,
@@ -75,6 +77,7 @@ class Scorer:
         self._endpoint = endpoint
         self._store = store
         self._book = book
+        self._log = log
         self._budget = budget
         self._model = model
         self._client = client
@@ -106,6 +109,8 @@ class Scorer:
         return rows
 
     async def _score(self, one: ToScore) -> Kept:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         most = most_tokens(one.prompt + one.text), 1
         while not self._budget.reserve(*most):
             if self._budget.idle:
@@ -141,6 +146,16 @@ class Scorer:
         finally:
             self._budget.release(*most)
             self._paid.set()
+        self._log.add(
+            seconds=round(clock() - began, 3),
+            status="200",
+            tries=1,
+            answers=1,
+            prompt_tokens=usage and usage[0],
+            completion_tokens=usage and usage[1],
+            key=one.keyed.key,
+        )
+        self._log.flush()
         self._book.count(usage or (0, 0), price)
         self._book.tally.sent += 1
         self._book.show(None)

@@ -25,6 +25,8 @@ from seedbed.llm.work import Book, Call, Wanted, Window, group, keep, read
 LOWER, TIMES = 0.8, 10
 # So many requests may fail before the first answer: then it is the server, not the request.
 HOPELESS = 3
+# So many requests in a row may fail while others are under way.
+MANY = 100
 # Seconds between two looks at what other processes have put into the store.
 LOOK_EVERY = 1.0
 
@@ -36,6 +38,7 @@ class Attempts:
     sent: int = 0
     failed: int = 0
     lowered: int = 0
+    renamed: bool = False
     max_tokens: int = 0
 
 
@@ -71,6 +74,9 @@ class Sender:
         self._fatal: BaseException | None = None
         self._answered = False
         self._failed = 0
+        self._failed_in_a_row = 0
+        # Whether the server calls max_tokens max_completion_tokens, as OpenAI's newer models do.
+        self._renamed = False
         self._failing_since: float | None = None
         self._left_at = 0.0
         self._looked = 0.0
@@ -199,6 +205,7 @@ class Sender:
             except MalformedBody as problem:
                 raise Setback("broke", f"{MALFORMED}{problem}", 200, body=body) from None
             self._failing_since = None
+            self._failed_in_a_row = 0
             self._answered = True
             self._together_worked |= call.size > 1
             self._limits.went_well()
@@ -239,6 +246,8 @@ class Sender:
             call.samples,
             llm.leave_out,
         )
+        if self._renamed:
+            body["max_completion_tokens"] = body.pop("max_tokens")
         if self._endpoint.one_slot:
             # A chat's beginning is the template's affair: asked with the cache switched off.
             prefix = request.prefix if llm.api == "completions" else ""
@@ -270,7 +279,12 @@ class Sender:
         if setback.slow or setback.retry_after is not None:
             self._limits.slow_down(turn, setback.retry_after)
             self._show_pace()
-        self._note(call, attempts, turn, setback.status_or_kind, None, setback.said)
+        # A storm of refusals repeats itself; its beginning is enough.
+        said = setback.said[:80] if setback.kind == "busy" else setback.said
+        self._note(call, attempts, turn, setback.status_or_kind, None, said)
+        if "max_completion_tokens" in setback.said and not attempts.renamed:
+            attempts.renamed = self._renamed = True
+            return 0.0
         malformed = setback.said.startswith(MALFORMED)
         waits = setback.kind == "busy" or (setback.kind == "absent" and self._answered)
         if setback.kind == "broke" or (setback.kind == "absent" and not waits):
@@ -338,8 +352,11 @@ class Sender:
     def _fail(self, call: Call, reason: str, error: errors.SeedbedError) -> None:
         """Give a call up. Raises `error` if there is no sign that others will fare better."""
         self._failed += call.size
+        self._failed_in_a_row += call.size
         others = len(self._workers) > 1 or bool(self._todo)
         if not self._answered and (self._failed >= HOPELESS or not others):
+            raise error
+        if self._failed_in_a_row >= MANY:
             raise error
         self._book.fail(call, errors.redact(reason))
         self._wake.set()
