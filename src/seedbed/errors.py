@@ -59,7 +59,7 @@ def without_prompt(text: str, prompts: Iterable[str]) -> str:
     """Take out of a text what it repeats of the prompts.
 
     >>> without_prompt("bad input: 'Sort the list of words.'", ["Sort the list of words.", "Hi"])
-    "bad input: '[prompt]'"
+    'bad input: [prompt]'
     """
     repeated = [False] * len(text)
     for prompt in prompts:
