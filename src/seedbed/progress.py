@@ -85,16 +85,30 @@ class Progress:
             "reused": tally.reused,
             "tokens": f"{tally.prompt_tokens} in {tally.completion_tokens} out",
         }
+        growth = self._growth(self._bar.n + steps)
+        tokens = tally.prompt_tokens + tally.completion_tokens
+        if growth and tokens:
+            shown["tokens"] = f"{shown['tokens']} (of ~{round(tokens * growth)})"
         if tally.cost:
-            cost = f"${tally.cost:.4f}"
-            if self._bar.total and self._bar.n:
-                # What was reused cost nothing, and what is to come may be reused too: a guess.
-                cost += f" of ~${tally.cost * self._bar.total / self._bar.n:.4f}"
-            shown["cost"] = cost
+            shown["cost"] = f"${tally.cost:.4f}"
+            if growth:
+                shown["cost"] = f"{shown['cost']} (of ~${tally.cost * growth:.4f})"
         if tally.note:
             shown["note"] = tally.note
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update(steps)
+
+    def _growth(self, rows: float) -> float | None:
+        """By what factor tokens and cost will have grown at the end, if the rest is like so far.
+
+        What was reused took none of either; that what is to come may be reused too is left out.
+        """
+        # Where rows are not answers (bootstrap), reused ones cannot be told from sent ones.
+        reused = self._tally.reused if self._rows else 0
+        sent_for = rows - reused
+        if not self._bar.total or sent_for <= 0:
+            return None
+        return 1 + (self._bar.total - rows) / sent_for
 
     def finish(self, rows: int) -> None:
         """Print the stage's last line, such as `clf · 40 rows · 40 sent · 0 reused · 12 s`."""
