@@ -54,7 +54,8 @@ def test_an_imported_store_replays_the_run_to_the_byte_without_a_connection(
         assert done.returncode == 0, done.stdout
         sent = len(server.bodies)
         assert server.connections > 0
-        assert seedbed(first, "store", "export", "answers.jsonl") == (0, "")
+        code, told = seedbed(first, "store", "export", "answers.jsonl")
+        assert (code, told.partition(" ")[0]) == (0, str(sent))
         assert b"sk-the-one-and-only" not in first.read("answers.jsonl")
 
         # The server stays, so that whoever connects is counted.
