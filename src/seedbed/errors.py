@@ -315,11 +315,23 @@ class BadAnswer(SeedbedError):
 
 
 class StoreFailed(SeedbedError):
-    def __init__(self, path: Path, why: str):
+    def __init__(
+        self,
+        path: Path,
+        why: str,
+        remedy: str = "Make room or make it writable, or let SEEDBED_STORE name another place. "
+        "What was kept before is not harmed.",
+    ):
+        super().__init__(f"response store {path}: {why}\n  {remedy}")
+
+
+class StoreDamaged(StoreFailed):
+    def __init__(self, path: Path, found: str):
         super().__init__(
-            f"response store {path}: {why}\n"
-            "  Make room or make it writable, or let SEEDBED_STORE name another place. "
-            "What was kept before is not harmed."
+            path,
+            f"damaged: {found}",
+            "What is legible can be saved with `sqlite3 FILE .recover | sqlite3 NEW`, or let "
+            "SEEDBED_STORE name another place.",
         )
 
 

@@ -220,8 +220,8 @@ def _instances(
     return seen
 
 
-# As long as the accepted instructions are on average.
-STAND_IN = "Explain in a few sentences what this is about and why."
+# Sixteen words, as the instructions accepted with the packaged model have on average.
+STAND_IN = "Explain in a few sentences what this is about, why it matters, and who would care."
 
 
 def table(seen: Sequence[Foreseen], price: Price | None) -> Iterable[str]:

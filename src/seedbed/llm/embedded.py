@@ -43,7 +43,7 @@ class Model:
         """All that can change an answer: see `seedbed.llm.request`."""
         return {
             "engine": f"xllamacpp {version('xllamacpp')}",
-            # How the engine asks it (see `Engine._prime`): another way gives other bytes.
+            # How the engine asks it (see `Sender._prime`): another way gives other bytes.
             "asked": 1,
             "sha256": self.sha256,
             **self.settings.model_dump(),

@@ -206,8 +206,8 @@ class Engine:
             models = [str(one["model"]) for one in self._store.statistics()]
             raise errors.NotInStore(self._store.path, row, keyed.key, keyed.form, models)
 
-    def _damaged(self, key: str, problem: MalformedBody) -> errors.StoreFailed:
-        return errors.StoreFailed(self._store.path, f"the answer {key[:12]}… is damaged: {problem}")
+    def _damaged(self, key: str, problem: MalformedBody) -> errors.StoreDamaged:
+        return errors.StoreDamaged(self._store.path, f"the answer {key[:12]}…: {problem}")
 
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""
