@@ -122,6 +122,30 @@ def trace(
         show(account(row, full))
 
 
+@app.command()
+def tasks(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="Instead of niv2.folder of params.yaml."),
+    ] = None,
+) -> None:
+    """Natural Instructions tasks: which are there, how large, and what is wrong with them."""
+    with told("tasks"):
+        from seedbed.survey import survey
+
+        names = None
+        if folder is None:
+            niv2 = params.everything().niv2
+            folder, names = Path(niv2.folder), niv2.tasks
+        broken = False
+        for line, sound in survey(folder, names):
+            broken |= not sound
+            show([printable(line)])
+            sys.stdout.flush()  # a large folder takes its time
+        if broken:
+            raise typer.Exit(1)
+
+
 @contextmanager
 def opened_store() -> Iterator["Store"]:
     """The store, if there is one: looking at it does not make it."""

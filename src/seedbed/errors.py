@@ -4,6 +4,7 @@ A message says where (file, line, parameter or address), what was found, what wa
 what to do. None of them ever holds a key: text that comes from a server passes through `redact`.
 """
 
+import difflib
 import itertools
 import json
 import os
@@ -101,6 +102,28 @@ class TooFewSeedTasks(SeedbedError):
         super().__init__(
             f"{path}: {found} {kind} for prompts that show {needed} of them\n"
             "  Add tasks to the file, or lower bootstrap.num_prompt_instructions."
+        )
+
+
+class BadTaskName(SeedbedError):
+    def __init__(self, path: Path, why: str):
+        super().__init__(f"{path}: {why}\n  Rename it, there and in niv2.tasks.")
+
+
+class SameTaskName(SeedbedError):
+    def __init__(self, path: Path, other: Path):
+        super().__init__(
+            f"{path}: {other} has the same task name\n  Rename or remove one of the two."
+        )
+
+
+class NoSuchTask(SeedbedError):
+    def __init__(self, folder: Path, name: str, known: list[str]):
+        close = difflib.get_close_matches(name, known, n=1)
+        remedy = f"Did you mean {close[0]}?" if close else f"`seedbed tasks {folder}` lists them."
+        super().__init__(
+            f"niv2.tasks: there is no task {name} in {folder}\n"
+            f"  {remedy} If it is imported, `dvc pull` fetches it."
         )
 
 

@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from seedbed.errors import BadFile, BadParam, NoRepository
 from seedbed.llm.request import Api, Parameter, Sampling
 from seedbed.paths import PARAMS
+from seedbed.tasks import check_name
 
 
 class Section(BaseModel):
@@ -115,6 +124,30 @@ class Prepare(Section):
     seed: int
 
 
+def _no_repeat(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name stands there twice")
+    return names
+
+
+class Niv2(Section):
+    """The tasks in Natural Instructions form that instructions are found for.
+
+    folder: where they are; see `seedbed tasks`.
+    tasks: their names; null for all that are there.
+    """
+
+    folder: str = Field(min_length=1)
+    tasks: (
+        Annotated[
+            list[Annotated[str, AfterValidator(check_name)]],
+            Field(min_length=1),
+            AfterValidator(_no_repeat),
+        ]
+        | None
+    )
+
+
 class Everything(Section):
     """The sections of params.yaml."""
 
@@ -123,6 +156,7 @@ class Everything(Section):
     clf: Clf
     instances: Instances
     prepare: Prepare
+    niv2: Niv2
 
 
 Declared = TypeVar("Declared", bound=Section)
