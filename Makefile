@@ -22,6 +22,8 @@ bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/novelty.py
 	PYTHONPATH=src python benchmarks/prepare.py
 	PYTHONPATH=src python benchmarks/engine.py
+	PYTHONPATH=src python benchmarks/scoring.py
+	PYTHONPATH=src python benchmarks/label.py
 
 plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
 	python tools/draw_plots.py

@@ -94,6 +94,14 @@ class Project:
         self.replace(
             "params.yaml", "classification_max_tokens: 300", "classification_max_tokens: 80"
         )
+        for task in (
+            "seedbed003_headline_topic_text_categorization",
+            "seedbed005_short_passage_question_answering",
+        ):
+            self.replace("params.yaml", f"    - {task}\n", "")
+        self.replace("params.yaml", "samples: 3", "samples: 1")
+        self.replace("params.yaml", "max_tokens: 60", "max_tokens: 12")
+        self.replace("params.yaml", "max_examples: 10", "max_examples: 2")
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -25,8 +25,13 @@ OUTPUTS = (
 
 
 def repro(project: Project, *arguments: str, **environment: str) -> dict[str, tuple[int, int, int]]:
-    """`dvc repro`; gives for each stage that ran its rows, requests sent and answers reused."""
-    done = project.run("dvc", "repro", *arguments, **environment)
+    """`dvc repro`; gives for each stage that ran its rows, requests sent and answers reused.
+
+    Without a stage among the arguments those of Self-Instruct are meant.
+    """
+    options = arguments and all(argument.startswith("-") for argument in arguments)
+    stages = ("prepare",) if options or not arguments else ()
+    done = project.run("dvc", "repro", *arguments, *stages, **environment)
     assert done.returncode == 0, done.stdout
     return stages_run(done.stdout)
 
@@ -205,7 +210,9 @@ def test_only_classification_tasks_are_grown_if_asked(
     assert set(row["most_similar"]) <= seeds
 
 
-@pytest.mark.parametrize("stage", ["bootstrap", "clf", "instances", "prepare"])
+@pytest.mark.parametrize(
+    "stage", ["bootstrap", "clf", "instances", "prepare", "candidates", "label"]
+)
 def test_a_stage_depends_on_every_module_that_shapes_its_result(stage: str) -> None:
     root = Path(__file__).parents[1]
     declared = yaml.safe_load((root / "dvc.yaml").read_text())["stages"][stage]["deps"]
@@ -249,7 +256,7 @@ def test_stage_module_section_and_files_share_one_name() -> None:
         assert module in stage["params"]
         assert f"metrics/{module}.json" in stage["metrics"][0]
         assert all(
-            out.startswith(f"data/{module}/") for out in stage["outs"] if isinstance(out, str)
+            f"{out}/".startswith(f"data/{module}/") for out in stage["outs"] if isinstance(out, str)
         )
 
 

@@ -86,6 +86,18 @@ def prepare() -> None:
     run_stage("prepare")
 
 
+@app.command(rich_help_panel=STAGES)
+def candidates() -> None:
+    """Tasks → candidate instructions."""
+    run_stage("candidates")
+
+
+@app.command(rich_help_panel=STAGES)
+def label() -> None:
+    """Candidates × examples → how well each does."""
+    run_stage("label")
+
+
 @app.command()
 def estimate() -> None:
     """What a run would send: requests, tokens and cost, a line a stage."""

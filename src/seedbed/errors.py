@@ -135,6 +135,14 @@ class TooFewInstructions(SeedbedError):
         )
 
 
+class TooFewToDrawFrom(SeedbedError):
+    def __init__(self, task: str, wanted: int, found: int, of: str):
+        super().__init__(
+            f"label.sample_instructions is {wanted}, but {task} has only {found} {of}\n"
+            "  Lower it, or set it to null to take them all."
+        )
+
+
 class RowsDoNotMatch(SeedbedError):
     def __init__(self, path: Path, line: int, instruction: str, other: Path):
         super().__init__(

@@ -24,6 +24,7 @@ from seedbed.errors import BadFile, BadParam, NoRepository
 from seedbed.llm.request import Api, Parameter, Sampling
 from seedbed.paths import PARAMS
 from seedbed.tasks import check_name
+from seedbed.text.matching import Metric
 
 
 class Section(BaseModel):
@@ -148,6 +149,52 @@ class Niv2(Section):
     )
 
 
+class Candidates(Section):
+    """Instructions for the tasks of niv2.
+
+    shots: whether the meta-prompts show a task's demos.
+    samples: of each meta-prompt. max_resamples: times that each is sampled again if it says
+        what is there already, or nothing.
+    """
+
+    shots: Literal["few", "zero"]
+    samples: PositiveInt
+    max_resamples: int = Field(ge=0)
+    sampling: Sampling
+    seed: int
+
+
+class Label(Section):
+    """How candidates are tried.
+
+    max_examples: the first so many of each task; null for all.
+    sample_instructions: so many of the candidates for each example, at random; null for all.
+    one_from_each_group: of the candidates of one meta-prompt at most one for each example.
+    metric: what makes an output right (the 0/1 label); ROUGE-L is always recorded.
+    The others are the fields of `Sampling`.
+    """
+
+    shots: Literal["few", "zero"]
+    max_examples: PositiveInt | None
+    sample_instructions: PositiveInt | None
+    one_from_each_group: bool
+    metric: Metric
+    max_tokens: PositiveInt
+    temperature: float = Field(ge=0)
+    top_p: float = Field(ge=0, le=1)
+    frequency_penalty: float = Field(ge=-2, le=2)
+    presence_penalty: float = Field(ge=-2, le=2)
+    logprobs: int | None = Field(ge=0, le=5)
+    stop: list[str]
+    seed: int
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling.model_validate(
+            {name: getattr(self, name) for name in Sampling.model_fields}
+        )
+
+
 class Everything(Section):
     """The sections of params.yaml."""
 
@@ -157,6 +204,8 @@ class Everything(Section):
     instances: Instances
     prepare: Prepare
     niv2: Niv2
+    candidates: Candidates
+    label: Label
 
 
 Declared = TypeVar("Declared", bound=Section)

@@ -11,6 +11,8 @@ REJECTED_INSTRUCTIONS = Path("data/bootstrap/rejected.jsonl")
 CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
 RAW_INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
 PREPARED = Path("data/prepare")
+CANDIDATES = Path("data/candidates")
+LABELLED = Path("data/label")
 
 METRICS = Path("metrics")
 PLOTS = Path("plots")

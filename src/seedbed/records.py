@@ -159,3 +159,40 @@ class MessagesRow(Record):
 
     messages: list[Message]
     key: str | None
+
+
+class Candidate(Record):
+    """Where one of a task's candidate instructions came from (candidates).
+
+    index: its place among the task's candidates; the seed instruction has 0.
+    meta_prompt, sample, key: what it was asked with and the answer's key; null for the seed
+        instruction, and where it stands in for a text that never came.
+    """
+
+    task: str
+    index: int
+    meta_prompt: str | None
+    sample: int | None
+    key: str | None
+    instruction: str
+
+
+class LabelledExample(Record):
+    """An example, and how each candidate did on it (label).
+
+    target: its first reference; targets: all of them, if there are several.
+    The lists belong together: instruction_idx are places among the task's candidates,
+    instruction_rouge is ROUGE-L F1 (0 to 1), instruction_keys are those of the answers,
+    instruction_problems is there only if one of the answers is of no use, or has none otherwise.
+    """
+
+    id: str
+    input: str
+    target: str
+    targets: list[str] | None = None
+    instruction_idx: list[int]
+    instruction_labels: list[int]
+    instruction_outputs: list[str]
+    instruction_rouge: list[float]
+    instruction_keys: list[str]
+    instruction_problems: list[str | None] | None = None

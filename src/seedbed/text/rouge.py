@@ -124,7 +124,7 @@ def _f1_of_one(common: np.ndarray, candidates: np.ndarray, target: int) -> np.nd
     return np.asarray(table.ravel()[common * wide + candidates])
 
 
-def f1(common: np.ndarray, candidate: np.ndarray, target: int) -> np.ndarray:
+def f1(common: np.ndarray, candidate: np.ndarray, target: int | np.ndarray) -> np.ndarray:
     """F1 from lengths in tokens: of the common subsequence, the candidate and the target.
 
     rouge-score's `2 * p * r / (p + r)`, in that order; 0 where nothing is in common.
