@@ -21,6 +21,7 @@ check-scores: .venv/.check-ready  ## compare scores with transformers (installs 
 bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/novelty.py
 	PYTHONPATH=src python benchmarks/prepare.py
+	PYTHONPATH=src:tests python benchmarks/relabel.py
 	PYTHONPATH=src python benchmarks/engine.py
 	PYTHONPATH=src python benchmarks/scoring.py
 	PYTHONPATH=src python benchmarks/label.py

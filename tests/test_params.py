@@ -44,6 +44,18 @@ def change(project: Project, old: str, new: str) -> int:
         ("  seed: 42", "  seed: ", "bootstrap.seed", "integer"),
         ("max_tokens: 1024", "max_tokens: 0", "bootstrap.sampling.max_tokens", "greater than 0"),
         ("    slots: 1", "    slots: 0", "llm.embedded.slots", "greater than 0"),
+        (
+            "sample_instructions: 8",
+            "sample_instructions: 1",
+            "relabel_and_pick.sample_instructions",
+            "greater than or equal to 2",
+        ),
+        (
+            "rank_criteria: norm_score_max",
+            "rank_criteria: best",
+            "relabel_and_pick.rank_criteria",
+            "relative_score_range",
+        ),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_line(
@@ -53,9 +65,23 @@ def test_a_value_that_does_not_fit_is_named_with_its_line(
     assert_refused(project, f"params.yaml:{line}: ", name, said)
 
 
-def test_bounds_that_contradict_each_other_are_named(project: Project) -> None:
-    change(project, "min_words: 4", "min_words: 151")
-    assert_refused(project, "params.yaml:", "bootstrap", "min_words exceeds max_words")
+@pytest.mark.parametrize(
+    ("old", "new", "section", "said"),
+    [
+        ("min_words: 4", "min_words: 151", "bootstrap", "min_words exceeds max_words"),
+        (
+            "min_task_examples: null\n  max_task_examples: null",
+            "min_task_examples: 9\n  max_task_examples: 8",
+            "relabel_and_pick",
+            "min_task_examples exceeds max_task_examples",
+        ),
+    ],
+)
+def test_bounds_that_contradict_each_other_are_named(
+    project: Project, old: str, new: str, section: str, said: str
+) -> None:
+    change(project, old, new)
+    assert_refused(project, "params.yaml:", section, said)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +134,12 @@ def test_a_file_that_holds_no_parameters_is_refused(
     assert_refused(project, "params.yaml: ")
 
 
-@pytest.mark.parametrize("stage", ["bootstrap", "clf", "instances", "prepare"])
+@pytest.mark.parametrize("stage", ["bootstrap", "clf", "instances", "prepare", "relabel-and-pick"])
 def test_the_parameters_as_they_are_fit_every_stage(
     project: Project, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)
-    sections = import_module(f"seedbed.stages.{stage}").Params
+    sections = import_module(f"seedbed.stages.{stage.replace('-', '_')}").Params
     assert params.load(stage, sections) is not None
 
 

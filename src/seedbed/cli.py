@@ -50,7 +50,7 @@ def told(name: str) -> Iterator[None]:
 def run_stage(name: str) -> None:
     """Run one stage on its declared parameters."""
     with told(name):
-        stage = import_module(f"seedbed.stages.{name}")
+        stage = import_module(f"seedbed.stages.{name.replace('-', '_')}")
         stage.run(params.load(name, stage.Params))
 
 
@@ -96,6 +96,11 @@ def candidates() -> None:
 def label() -> None:
     """Candidates × examples → how well each does."""
     run_stage("label")
+
+
+def relabel_and_pick() -> None:
+    """Labels → a balanced, normalised training set for a ranker."""
+    run_stage("relabel-and-pick")
 
 
 @app.command()

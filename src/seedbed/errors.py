@@ -143,6 +143,35 @@ class TooFewToDrawFrom(SeedbedError):
         )
 
 
+class TooFewCandidates(SeedbedError):
+    def __init__(self, path: Path, found: int, wanted: int):
+        super().__init__(
+            f"{path}:2: task {path.stem} has {found} candidates, "
+            f"but relabel_and_pick.sample_instructions is {wanted}\n"
+            "  Lower it in params.yaml, or make more candidates."
+        )
+
+
+class UnknownTask(SeedbedError):
+    def __init__(self, param: str, name: str, known: list[str]):
+        listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+        super().__init__(
+            f"{param}: there is no task {name!r}\n  There are: {listed}. Change it in params.yaml."
+        )
+
+
+class NothingToTrainOn(SeedbedError):
+    """relabel-and-pick would write an empty training file."""
+
+    def __init__(self, examples: int, reasons: dict[str, int]):
+        fell = ", ".join(f"{n} {name}" for name, n in reasons.items() if n)
+        super().__init__(
+            f"none of the {examples} labelled examples is left to train on: {fell}\n"
+            "  Lower relabel_and_pick.min_qualify_range or min_best_norm_score, hold out fewer "
+            "tasks, or label more examples."
+        )
+
+
 class RowsDoNotMatch(SeedbedError):
     def __init__(self, path: Path, line: int, instruction: str, other: Path):
         super().__init__(

@@ -195,6 +195,40 @@ class Label(Section):
         )
 
 
+class RelabelAndPick(Section):
+    """The names of the authors' options, and what their merging of the tasks takes.
+
+    sample_instructions: candidates drawn for each example.
+    min_qualify_range: hundredths of ROUGE that the drawn scores must span; 0 for no limit.
+    max_examples: a task's, at most; null for all.
+    pick_example_criteria: how these are drawn where there are more.
+    max_instruction_tokens: longer candidates are left out; null for no limit.
+    unseen_dev_tasks: all of their examples are for development, none for training.
+    seen_dev_examples: of each other task so many, and never more than half, likewise.
+    min_task_examples, max_task_examples: of a task's training examples in train.jsonl.
+    """
+
+    sample_instructions: int = Field(ge=2)
+    min_qualify_range: float = Field(ge=0, le=100)
+    max_examples: PositiveInt | None
+    rank_criteria: Literal["norm_score_max", "relative_score_range"]
+    pick_example_criteria: Literal["instruction_popularity", "random"]
+    min_best_norm_score: float | None = Field(ge=0, le=1)
+    max_instruction_tokens: PositiveInt | None
+    unseen_dev_tasks: list[Annotated[str, Field(min_length=1)]]
+    seen_dev_examples: int = Field(ge=0)
+    min_task_examples: PositiveInt | None
+    max_task_examples: PositiveInt | None
+    seed: int
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> "RelabelAndPick":
+        least, most = self.min_task_examples, self.max_task_examples
+        if least is not None and most is not None and least > most:
+            raise ValueError("min_task_examples exceeds max_task_examples")
+        return self
+
+
 class Everything(Section):
     """The sections of params.yaml."""
 
@@ -206,6 +240,7 @@ class Everything(Section):
     niv2: Niv2
     candidates: Candidates
     label: Label
+    relabel_and_pick: RelabelAndPick
 
 
 Declared = TypeVar("Declared", bound=Section)

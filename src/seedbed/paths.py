@@ -13,6 +13,7 @@ RAW_INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
 PREPARED = Path("data/prepare")
 CANDIDATES = Path("data/candidates")
 LABELLED = Path("data/label")
+RELABELLED = Path("data/relabel_and_pick")
 
 METRICS = Path("metrics")
 PLOTS = Path("plots")
