@@ -98,6 +98,7 @@ def label() -> None:
     run_stage("label")
 
 
+@app.command(rich_help_panel=STAGES)
 def relabel_and_pick() -> None:
     """Labels → a balanced, normalised training set for a ranker."""
     run_stage("relabel-and-pick")
