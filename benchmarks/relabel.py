@@ -47,6 +47,7 @@ PARAMS = RelabelAndPick(
     pick_example_criteria="instruction_popularity",
     min_best_norm_score=None,
     max_instruction_tokens=None,
+    tokenizer="words",
     unseen_dev_tasks=[],
     seen_dev_examples=2,
     min_task_examples=None,

@@ -59,10 +59,15 @@ def relabel_and_pick(
         sound = [sound[n] for n in sorted(sorted(run, key=run.get)[: params.max_examples])]
 
     if params.rank_criteria == "norm_score_max":
-        sound.sort(key=lambda one: -round(max(one[3]), 12))
+        sound.sort(key=lambda one: -digits(max(one[3])))
     else:
-        sound.sort(key=lambda one: -round(max(one[2]) - min(one[2]), 12))
+        sound.sort(key=lambda one: -digits(max(one[2]) - min(one[2])))
     return [Kept(name, idx, labels) for name, idx, _, labels, _ in sound], dropped
+
+
+def digits(value: float) -> int:
+    """Twelve of them. Python's `round(value, 12)` and numpy's differ where a half is rounded."""
+    return round(value * 1e12)
 
 
 def judge(rouge: list[float], params) -> tuple[str | None, list[float]]:

@@ -38,7 +38,7 @@ def repro(project: Project, *arguments: str, **environment: str) -> dict[str, tu
 
 
 def stages_run(output: str) -> dict[str, tuple[int, int, int]]:
-    lines = re.findall(r"(\w+) · (\d+) rows · (\d+) sent · (\d+) reused · \d+ s", output)
+    lines = re.findall(r"([\w-]+) · (\d+) rows · (\d+) sent · (\d+) reused · \d+ s", output)
     return {stage: (int(rows), int(sent), int(reused)) for stage, rows, sent, reused in lines}
 
 
@@ -162,6 +162,49 @@ def test_a_temporary_experiment_runs_its_own_code_and_shares_the_store(
     assert counted_model.bodies == []
 
 
+def test_relabelling_asks_nothing_and_a_new_task_is_asked_about_alone(
+    project: Project, counted_model: CountedModel
+) -> None:
+    """What Auto-Instruct's stages cost when something changes."""
+    project.shrink(2)
+    environment = counted_model.environment
+    niv2 = project.folder / "data/niv2"
+    new = json.loads((niv2 / "seedbed004_present_to_past_sentence_perturbation.json").read_text())
+    for path in niv2.glob("*.json"):
+        if not path.name.startswith("seedbed005"):
+            path.unlink()
+    tasks = re.search(r"  tasks:\n(    - \w+\n)+", project.read("params.yaml").decode())
+    assert tasks
+    project.replace("params.yaml", tasks[0], "  tasks: null\n")
+    first = repro(project, "relabel-and-pick", **environment)
+    assert list(first) == ["candidates", "label", "relabel-and-pick"]
+    project.commit("Run")
+
+    counted_model.bodies.clear()
+    arguments = ["-S", "relabel_and_pick.sample_instructions=4", "relabel-and-pick"]
+    done = project.run("dvc", "exp", "run", *arguments, **environment)
+    assert done.returncode == 0, done.stdout
+    assert list(stages_run(done.stdout)) == ["relabel-and-pick"]
+    picked = project.rows("data/relabel_and_pick/train.jsonl")
+    assert {len(row["instruction_idx"]) for row in picked} == {4}
+    assert counted_model.bodies == []
+
+    before = {
+        path: path.read_bytes()
+        for folder in ("candidates", "label", "relabel_and_pick")
+        for path in (project.folder / "data" / folder).glob("seedbed005*")
+    }
+    assert len(before) == 3
+    (niv2 / "task9_new.json").write_text(json.dumps(new))
+    added = repro(project, "relabel-and-pick", **environment)
+    assert list(added) == ["candidates", "label", "relabel-and-pick"]
+    sent = sum(sent for _, sent, _ in added.values())
+    assert len(counted_model.bodies) == sent >= 7 + 2 * 8
+    demo = new["Positive Examples"][0]["input"]
+    assert all(demo in body["prompt"] for body in counted_model.bodies)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_a_gguf_file_takes_the_models_place_and_is_known_by_its_content(project: Project) -> None:
     project.shrink(2)
     assert project.stage("bootstrap").returncode == 0
@@ -213,14 +256,15 @@ def test_only_classification_tasks_are_grown_if_asked(
 
 
 @pytest.mark.parametrize(
-    "stage", ["bootstrap", "clf", "instances", "prepare", "candidates", "label"]
+    "stage",
+    ["bootstrap", "clf", "instances", "prepare", "candidates", "label", "relabel-and-pick"],
 )
 def test_a_stage_depends_on_every_module_that_shapes_its_result(stage: str) -> None:
     root = Path(__file__).parents[1]
     declared = yaml.safe_load((root / "dvc.yaml").read_text())["stages"][stage]["deps"]
     # What these hold changes how a stage runs, not what it computes.
     free = {"errors", "params", "progress", "llm/engine"}
-    needed, queue = set(), [f"stages/{stage}"]
+    needed, queue = set(), [f"stages/{stage.replace('-', '_')}"]
     while queue:
         module = queue.pop()
         if module in needed or module in free:

@@ -18,14 +18,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_relabel import Example
 
-from seedbed.errors import BadFile, BadRow, NothingToTrainOn, TooFewCandidates, UnknownTask
+from seedbed.errors import (
+    BadFile,
+    BadRow,
+    NothingToTrainOn,
+    OtherCandidates,
+    TooFewCandidates,
+    UnknownTask,
+)
 from seedbed.files import read_rows
-from seedbed.llm.tokens import by_words
 from seedbed.params import Embedded, Llm, RelabelAndPick
 from seedbed.ranking import race
 from seedbed.ranking.label_file import Labelled
 from seedbed.ranking.pick import ABSENT, REASONS, Picked, evenness, pick
 from seedbed.stages import relabel_and_pick
+from seedbed.text.tokens import by_words
 
 TASK = "task1_colours"
 
@@ -39,6 +46,7 @@ def settings_of(**changes: object) -> RelabelAndPick:
         "pick_example_criteria": "instruction_popularity",
         "min_best_norm_score": None,
         "max_instruction_tokens": None,
+        "tokenizer": "words",
         "unseen_dev_tasks": [],
         "seen_dev_examples": 2,
         "min_task_examples": None,
@@ -91,9 +99,10 @@ def full(*rouge: list[float]) -> list[Example]:
 
 # --- against the plain version
 
-# Few values, so that ties are many; some a hair apart, on either side of what counts as equal.
+# Few values, so that ties are many; some a hair apart, on either side of what counts as equal. (A
+# hair is no half of the last digit that counts: arithmetic's own error would decide there.)
 SCORES = st.one_of(
-    st.sampled_from([0.0, 0.25, 0.5, 0.5 * (1 + 1e-12), 0.5 * (1 + 1e-8), 1.0, math.nan]),
+    st.sampled_from([0.0, 0.25, 0.5, 0.5 * (1 + 1e-13), 0.5 * (1 + 1e-8), 1.0, math.nan]),
     st.integers(0, 1000).map(lambda n: n / 1000),
     st.floats(0, 1, allow_subnormal=False),
 )
@@ -611,6 +620,38 @@ def test_it_asks_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- bad input
 
 
+def write_candidates(name: str, instructions: list[str]) -> Path:
+    path = Path(f"data/candidates/{name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(instructions))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda texts: texts[:-1], ["6 of them", "has 5", "number 5"]),
+        (lambda texts: [*texts, "One more."], ["6 of them", "has 7", "number 6"]),
+        (lambda texts: [texts[1], texts[0], *texts[2:]], ["number 0"]),
+    ],
+    ids=["fewer", "more", "others"],
+)
+def test_labels_made_with_other_candidates_are_refused(
+    folder: Path, change: Callable[[list[str]], list[str]], said: list[str]
+) -> None:
+    texts = [f"Name a colour, way {i}." for i in range(6)]
+    path = write_candidates("task2_b", texts)
+    run()
+    before = written()
+    write_candidates("task2_b", change(texts))
+    with pytest.raises(OtherCandidates) as raised:
+        run()
+    assert str(raised.value).startswith("data/label/task2_b.jsonl:2: field instructions")
+    for part in [str(path), "dvc repro label", *said]:
+        assert part in str(raised.value)
+    assert written() == before
+
+
 def one(**changes: object) -> dict[str, Any]:
     return row_of(Example("x", [0, 1, 2, 3], [0.1, 0.2, 0.3, 0.9]), **changes)
 
@@ -756,6 +797,7 @@ def test_dvc_runs_it_and_a_changed_parameter_runs_it_again(
     monkeypatch.chdir(project.folder)
     for number, name in enumerate(["task1_a", "task2_b"]):
         write_task(name, rows_of(number, candidates=22), candidates=22)
+        write_candidates(name, [f"Name a colour, way {i}." for i in range(22)])
     first = project.run("dvc", "repro", "--single-item", "relabel-and-pick")
     assert first.returncode == 0, first.stdout
     assert "relabel-and-pick · " in first.stdout

@@ -8,7 +8,7 @@ from typing import Any
 
 from seedbed import errors
 from seedbed.llm.api import MalformedBody, body_for, choices_of, usage_of
-from seedbed.llm.client import PATHS, Client, Setback
+from seedbed.llm.client import PATHS, Client, Setback, failure
 from seedbed.llm.endpoint import Endpoint, open_endpoint
 from seedbed.llm.request import Parameter, Request, Sampling
 from seedbed.params import Llm
@@ -97,7 +97,7 @@ async def _ask(client: Client, endpoint: Endpoint, **how: Any) -> int:
     try:
         return await _send(client, endpoint, **how)
     except Setback as setback:
-        raise _named(endpoint, setback) from None
+        raise failure(endpoint.address, setback) from None
 
 
 async def _refusal(client: Client, endpoint: Endpoint, **how: Any) -> str | None:
@@ -106,7 +106,7 @@ async def _refusal(client: Client, endpoint: Endpoint, **how: Any) -> str | None
         await _send(client, endpoint, **how)
     except Setback as setback:
         if setback.kind in ("busy", "absent"):
-            raise _named(endpoint, setback) from None
+            raise failure(endpoint.address, setback) from None
         return errors.redact(setback.said)
     return None
 
@@ -154,16 +154,3 @@ async def _speed(client: Client, endpoint: Endpoint, at_once: int) -> tuple[floa
         )
     )
     return time.monotonic() - began, sum(tokens)
-
-
-def _named(endpoint: Endpoint, setback: Setback) -> errors.SeedbedError:
-    where = endpoint.address
-    if setback.kind == "absent":
-        return errors.ServerNotThere(where, setback.said)
-    if setback.parameter:
-        return errors.ParameterRefused(where, setback.parameter, setback.said)
-    if setback.kind in ("busy", "broke"):
-        return errors.ServerFailed(where, f"{setback.status_or_kind}: {setback.said}")
-    if setback.status is None:
-        return errors.BadAnswer(where, setback.said, setback.body)
-    return errors.RequestRefused(where, setback.status, setback.said)

@@ -152,6 +152,19 @@ class TooFewCandidates(SeedbedError):
         )
 
 
+class OtherCandidates(SeedbedError):
+    """Labels belong to candidates by number: with other ones they would be another's labels."""
+
+    def __init__(self, labels: Path, given: Path, labelled: list[str], now: list[str]):
+        pairs = enumerate(itertools.zip_longest(labelled, now))
+        place = next(i for i, (one, other) in pairs if one != other)
+        super().__init__(
+            f"{labels}:2: field instructions: {len(labelled)} of them, but {given} has {len(now)}; "
+            f"number {place} is the first that is another\n"
+            "  The labels were made with other candidates: run `dvc repro label`."
+        )
+
+
 class UnknownTask(SeedbedError):
     def __init__(self, param: str, name: str, known: list[str]):
         listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")

@@ -203,6 +203,7 @@ class RelabelAndPick(Section):
     max_examples: a task's, at most; null for all.
     pick_example_criteria: how these are drawn where there are more.
     max_instruction_tokens: longer candidates are left out; null for no limit.
+    tokenizer: what counts them: the model's own, if its server offers it, or their words.
     unseen_dev_tasks: all of their examples are for development, none for training.
     seen_dev_examples: of each other task so many, and never more than half, likewise.
     min_task_examples, max_task_examples: of a task's training examples in train.jsonl.
@@ -215,6 +216,7 @@ class RelabelAndPick(Section):
     pick_example_criteria: Literal["instruction_popularity", "random"]
     min_best_norm_score: float | None = Field(ge=0, le=1)
     max_instruction_tokens: PositiveInt | None
+    tokenizer: Literal["model", "words"]
     unseen_dev_tasks: list[Annotated[str, Field(min_length=1)]]
     seen_dev_examples: int = Field(ge=0)
     min_task_examples: PositiveInt | None

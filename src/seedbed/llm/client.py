@@ -180,6 +180,19 @@ class Client:
             return []
 
 
+def failure(address: str, setback: Setback) -> errors.SeedbedError:
+    """The error that ends a run for a setback; `address` as `Endpoint` has it."""
+    if setback.kind == "absent":
+        return errors.ServerNotThere(address, setback.said)
+    if setback.parameter:
+        return errors.ParameterRefused(address, setback.parameter, setback.said)
+    if setback.kind in ("busy", "broke"):
+        return errors.ServerFailed(address, f"{setback.status_or_kind}: {setback.said}")
+    if setback.status is None:
+        return errors.BadAnswer(address, setback.said, setback.body)
+    return errors.RequestRefused(address, setback.status, setback.said)
+
+
 def _without_login(url: str) -> tuple[str, dict[str, str]]:
     """A URL without user and password, and the header that says the same."""
     parts = urlsplit(url)

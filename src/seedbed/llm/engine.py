@@ -20,6 +20,7 @@ from seedbed.llm.runlog import RunLog
 from seedbed.llm.score import Score, Scorer, ToScore, read_score
 from seedbed.llm.sender import Sender
 from seedbed.llm.store import Kept, Store, default_path
+from seedbed.llm.tokens import count_tokens, read_count
 from seedbed.llm.work import Book, Wanted, Window
 from seedbed.params import Llm
 
@@ -187,6 +188,28 @@ class Engine:
                     yield read_score(kept[one.keyed.key])
                 except MalformedBody as problem:
                     raise self._damaged(one.keyed.key, problem) from None
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """The number of tokens of each text; None if the server does not tell.
+
+        Raises:
+            SeedbedError: as `ask`.
+        """
+        wanted = {text: self._canon.tokens(text) for text in texts}
+        kept = self._store.get(keyed.key for keyed in wanted.values())
+        missing = {text: keyed for text, keyed in wanted.items() if keyed.key not in kept}
+        if missing:
+            first = next(iter(missing))
+            self._refuse_in_replay(texts.index(first) + 1, missing[first])
+            client = self._sender.lend_client()
+            rows = self._runner.run(
+                count_tokens(client, self._endpoint, self._canon.model, missing)
+            )
+            if rows is None:
+                return None
+            self._store.put(rows)
+            kept |= {row.key: row for row in rows}
+        return [read_count(kept[wanted[text].key]) for text in texts]
 
     @property
     def _scorer(self) -> Scorer:

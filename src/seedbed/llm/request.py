@@ -3,7 +3,7 @@
 The canonical form, version 1: a JSON object with sorted keys, no spaces, UTF-8, of
 
     form         1
-    kind         "completion", "chat" or "score"
+    kind         "completion", "chat", "score" or "tokens"
     model        the endpoint's `identity`: everything about server and model that can change an
                  answer. For a server: its address without user, password and query, and the
                  model's name. For the embedded server: the engine and its version, the settings
@@ -11,6 +11,7 @@ The canonical form, version 1: a JSON object with sorted keys, no spaces, UTF-8,
     prompt       the prompt; in a chat, the user's message
     system       the system message (null: none); in a chat only
     text         the text to be scored; with "score" only, which has none of what follows
+                 ("tokens", the number of a prompt's tokens, has not even that)
     …            every field of `Sampling` (null: left to the server)
     seed         the sampling seed (null: none sent)
     sample       which of several samples of the same prompt, from 1 on; absent for the first, 0
@@ -145,6 +146,11 @@ class Canon:
                 "text": text,
             }
         )
+        return Keyed(key_of(form), key_of(form), form)
+
+    def tokens(self, text: str) -> Keyed:
+        """The form of a text whose tokens are to be counted."""
+        form = canonical({"form": FORM, "kind": "tokens", "model": self._identity, "prompt": text})
         return Keyed(key_of(form), key_of(form), form)
 
 

@@ -1,26 +1,71 @@
-"""How many tokens a text has for the model."""
+"""How many tokens a text has for the model: its server's `/tokenize` is asked.
 
-from collections.abc import Callable, Sequence
+llama.cpp and vLLM have it, next to the OpenAI API; each reads its own fields of the one body.
+"""
 
-from seedbed.params import Llm
+import asyncio
+import json
+from collections.abc import Mapping
 
-# The number of tokens of each text.
-CountTokens = Callable[[Sequence[str]], list[int]]
+from seedbed import errors
+from seedbed.llm.client import Client, Setback, failure
+from seedbed.llm.endpoint import Endpoint
+from seedbed.llm.request import Keyed
+from seedbed.llm.store import Kept
+
+PATH = "/tokenize"
 
 
-def tokens_of(llm: Llm) -> CountTokens:
-    """What counts the tokens of `llm`'s model.
+async def count_tokens(
+    client: Client, endpoint: Endpoint, model: str, wanted: Mapping[str, Keyed]
+) -> list[Kept] | None:
+    """Count the tokens of texts, without those that begin or end a prompt.
 
-    The model's own tokenizer where its server offers `/tokenize`; until the engine asks there,
-    and where it is not offered, `by_words`. Counting sends nothing to the completions API.
+    Args:
+        model: the endpoint's identity, as the store has it.
+
+    Returns:
+        a row for the store for each text, in order; None if the server has no `/tokenize`.
+
+    Raises:
+        SeedbedError: it cannot be reached, or fails.
     """
-    return by_words
+    at_once = asyncio.Semaphore(endpoint.concurrency)
+
+    async def count(text: str, keyed: Keyed) -> Kept | None:
+        llama_cpp = {"content": text, "add_special": False}
+        vllm = {"model": endpoint.model, "prompt": text, "add_special_tokens": False}
+        async with at_once:
+            try:
+                answer = await client.insist(
+                    lambda: client.post(PATH, llama_cpp | vllm, at_root=True), endpoint.retries
+                )
+                number = len(json.loads(answer)["tokens"])
+            except (errors.ModelUnknown, LookupError, TypeError, ValueError):
+                return None  # no such path, or something else is there
+            except Setback as setback:
+                if setback.kind == "bad":
+                    return None
+                raise failure(endpoint.address, setback) from None
+        return Kept(
+            key=keyed.key,
+            base=keyed.base,
+            model=model,
+            request=keyed.form,
+            response=json.dumps({"tokens": number}),
+            max_tokens=0,
+            ended=True,
+            problem=None,
+            prompt_tokens=None,
+            completion_tokens=None,
+        )
+
+    rows = await asyncio.gather(*(count(text, keyed) for text, keyed in wanted.items()))
+    found = [row for row in rows if row is not None]
+    return found if len(found) == len(rows) else None
 
 
-def by_words(texts: Sequence[str]) -> list[int]:
-    """Four tokens for three words, rounded up: English, with the tokenizers of today.
-
-    >>> by_words(["Translate this into French, please.", "Go.", ""])
-    [7, 2, 0]
-    """
-    return [-(len(text.split()) * -4 // 3) for text in texts]
+def read_count(row: Kept) -> int:
+    """The number that `count_tokens` kept."""
+    number: int = json.loads(row.response)["tokens"]
+    return number

@@ -188,10 +188,12 @@ class Figures:
 
     candidates: a mean for each; NaN for one that was never tried.
     oracle: the mean of each example's best.
+    shown: examples whose prompts had their answer in them: the task's own demos.
     right: share of outputs that are right by the metric.
     """
 
     rows: int
+    shown: int
     candidates: np.ndarray
     oracle: float
     right: float
@@ -213,8 +215,10 @@ class Figures:
         }
 
 
-def figures_of(rows: list[LabelledExample], candidates: int, cut: int) -> Figures:
+def figures_of(trial: Trial, rows: list[LabelledExample], cut: int) -> Figures:
     """Of one task."""
+    candidates = len(trial.candidates)
+    in_prompts = {demo.input for demo in trial.task.demos[:DEMOS]} if trial.demos else set()
     sums, times = np.zeros(candidates), np.zeros(candidates)
     for row in rows:
         sums[row.instruction_idx] += row.instruction_rouge
@@ -224,6 +228,7 @@ def figures_of(rows: list[LabelledExample], candidates: int, cut: int) -> Figure
         means = sums / times
     return Figures(
         rows=len(rows),
+        shown=sum(row.input in in_prompts for row in rows),
         candidates=means,
         oracle=mean([max(row.instruction_rouge) for row in rows]),
         right=mean(labels),
@@ -243,6 +248,7 @@ def metrics(figures: dict[str, Figures]) -> dict[str, Any]:
     return {
         "tasks": len(figures),
         "rows": sum(one.rows for one in figures.values()),
+        "rows_shown_as_demos": sum(one.shown for one in figures.values()),
         "answers": sum(one.answers for one in figures.values()),
         "cut_at_length": sum(one.cut for one in figures.values()),
         "problems": counts(PROBLEMS, problems),
@@ -308,7 +314,7 @@ def run(params: Params) -> None:
         for trial, rows, cut in label(trials, own, engine.ask):
             name = trial.task.name
             files[LABELLED / f"{name}.jsonl"] = list(lines_of(trial, rows, template))
-            figures[name] = figures_of(rows, len(trial.candidates), cut)
+            figures[name] = figures_of(trial, rows, cut)
     write_files(
         {
             **files,

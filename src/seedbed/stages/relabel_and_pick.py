@@ -9,6 +9,7 @@ random draw belongs to its task and its example, so one task more changes nothin
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from typing import Any
 import numpy as np
 
 from seedbed import draws
-from seedbed.errors import BadFile, BadRow, NothingToTrainOn, UnknownTask
+from seedbed.candidate_files import file_of, read_instructions
+from seedbed.errors import BadFile, BadRow, NothingToTrainOn, OtherCandidates, UnknownTask
 from seedbed.figures import counts, mean, share
 from seedbed.files import to_json, to_line, write_files
-from seedbed.llm.tokens import CountTokens, tokens_of
+from seedbed.llm.engine import Engine, open_engine
 from seedbed.params import Llm, RelabelAndPick, Section
 from seedbed.paths import LABELLED, METRICS, PLOTS, RELABELLED
 from seedbed.progress import Progress
 from seedbed.ranking.label_file import LabelFile, Labelled, Scores, read_labels
 from seedbed.ranking.pick import REASONS, Ints, Picked, evenness, pick
+from seedbed.text.tokens import by_words
 
 MERGED = ("train", "seen_dev", "unseen_dev")
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
@@ -41,6 +44,8 @@ class Params(Section):
 class Task:
     """What became of one task.
 
+    too_long: how many of its candidates are. by_words: whether their tokens were not counted, but
+        taken from their words.
     places: for each of MERGED the places, in picked.rows, of the examples that go there.
     left_out: picked examples that go nowhere, by reason.
     """
@@ -48,6 +53,7 @@ class Task:
     file: LabelFile
     picked: Picked
     too_long: int
+    by_words: bool
     places: dict[str, list[int]]
     left_out: Counter[str]
 
@@ -66,22 +72,38 @@ class Task:
 
 
 def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[LabelFile, Scores]:
-    """One task's labels, checked. Raises as `read_labels`; BadFile for a name that is taken."""
+    """One task's labels, checked.
+
+    Raises:
+        BadFile, BadRow, TooFewCandidates: as `read_labels`; or the task has the name of a merged
+            file, or data/candidates has other candidates than the labels were made with.
+    """
     if path.stem in MERGED:
         raise BadFile(
             path, "a task of this name", f"{path.name} is that of a merged file: rename the task."
         )
-    return read_labels(path, params.seed, params.sample_instructions, progress.advance)
+    file, numbers = read_labels(path, params.seed, params.sample_instructions, progress.advance)
+    # Labels of one's own may come without it.
+    if file_of(file.task).exists():
+        given = read_instructions(file.task)
+        if given != file.instructions:
+            raise OtherCandidates(path, file_of(file.task), file.instructions, given)
+    return file, numbers
 
 
 def pick_task(
-    file: LabelFile, numbers: Scores, params: RelabelAndPick, count_tokens: CountTokens
+    file: LabelFile, numbers: Scores, params: RelabelAndPick, engine: Engine | None
 ) -> Task:
-    """Leave out long candidates, pick, and say which examples go into which merged file."""
+    """Leave out long candidates, pick, and say which examples go into which merged file.
+
+    engine: what counts tokens; None if it is not to be asked.
+    """
     allowed = np.ones(len(file.instructions), dtype=np.bool_)
+    counted = None
     if params.max_instruction_tokens is not None:
-        tokens = np.array(count_tokens(file.instructions), dtype=np.int64)
-        allowed = tokens <= params.max_instruction_tokens
+        counted = engine.count_tokens(file.instructions) if engine else None
+        tokens = by_words(file.instructions) if counted is None else counted
+        allowed = np.array(tokens, dtype=np.int64) <= params.max_instruction_tokens
     too_long = int(np.count_nonzero(~allowed))
     if 2 * too_long > len(allowed):
         picked = skip(file.examples, len(allowed))
@@ -89,7 +111,8 @@ def pick_task(
         picked = pick(numbers.scores, numbers.keys, allowed, params)
     ids = [row.id for row in file.rows(picked.rows.tolist())]
     places, left_out = split(file.task, ids, params)
-    task = Task(file, picked, too_long, places, left_out)
+    estimated = params.max_instruction_tokens is not None and counted is None
+    task = Task(file, picked, too_long, estimated, places, left_out)
     assert file.examples == task.kept + picked.dropped.total()
     assert task.kept == sum(map(len, places.values())) + left_out.total()
     return task
@@ -215,6 +238,7 @@ def metrics(tasks: list[Task]) -> dict[str, Any]:
         "tasks": len(tasks),
         "tasks_skipped": counts(SKIPPED, Counter(str(task.skipped) for task in tasks)),
         "candidates_too_long": sum(task.too_long for task in tasks),
+        "tasks_measured_by_words": sum(task.by_words for task in tasks),
         "examples": sum(task.file.examples for task in tasks),
         "kept": sum(task.kept for task in tasks),
         "dropped": counts(REASONS, sum((task.picked.dropped for task in tasks), Counter[str]())),
@@ -252,12 +276,15 @@ def run(params: Params) -> None:
     for name in own.unseen_dev_tasks:
         if name not in known:
             raise UnknownTask("relabel_and_pick.unseen_dev_tasks", name, known)
-    count_tokens = tokens_of(params.llm)
-    with Progress("relabel-and-pick", None, "examples") as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress("relabel-and-pick", None, "examples"))
+        engine = None
+        if own.max_instruction_tokens is not None and own.tokenizer == "model":
+            engine = stack.enter_context(open_engine(params.llm, progress.answered))
         tasks = []
         for path in paths:
             file, numbers = read_task(path, own, progress)
-            tasks.append(pick_task(file, numbers, own, count_tokens))
+            tasks.append(pick_task(file, numbers, own, engine))
             del numbers
         figures = metrics(tasks)
         if not figures["merged"]["train"]:

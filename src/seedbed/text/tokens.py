@@ -1,0 +1,12 @@
+"""How many tokens a text has, where no tokenizer can be asked."""
+
+from collections.abc import Sequence
+
+
+def by_words(texts: Sequence[str]) -> list[int]:
+    """Four tokens for three words, rounded up: English, with the tokenizers of today.
+
+    >>> by_words(["Translate this into French, please.", "Go.", ""])
+    [7, 2, 0]
+    """
+    return [-(len(text.split()) * -4 // 3) for text in texts]
