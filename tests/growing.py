@@ -55,6 +55,8 @@ class Growing:
         draw = Random("" if self.alike else prompt)
         if prompt.endswith("Is it classification?"):
             return draw.choice([" Yes", " No", " No"])
+        if prompt.endswith("\nOutput:"):  # label's, on the task that `small` leaves
+            return draw.choice([" positive", " negative"])
         if prompt.endswith("\n"):
             return f"Input: {words(draw, 5)}\nOutput: {words(draw, 9)}\n"
         return " " + "\n9. ".join(words(draw, 7) for _ in range(3))

@@ -34,6 +34,11 @@ OUTPUTS = (
     "metrics/clf.json",
     "metrics/instances.json",
     "metrics/prepare.json",
+    "metrics/candidates.json",
+    "metrics/label.json",
+    "metrics/relabel_and_pick.json",
+    "data/candidates/origins.jsonl",
+    "data/relabel_and_pick/train.jsonl",
 )
 
 
