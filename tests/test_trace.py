@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from seedbed import trace
+from seedbed.candidate_files import ORIGINS
 from seedbed.cli import app
 from seedbed.errors import (
     BadFile,
@@ -52,8 +52,11 @@ from seedbed.records import (
     RejectedInstruction,
     SeedTask,
 )
+from seedbed.stages.relabel_and_pick import MERGED
 from seedbed.text.instructions import numbered
-from seedbed.trace import account
+from seedbed.trace import telling
+from seedbed.trace.account import account
+from seedbed.trace.auto_instruct import FOLDERS
 
 EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eend"
 
@@ -108,7 +111,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
         keep(f"boot {ROUNDS[n]}", bootstrap_prompt(n), f" {text}\n10. and more")
         keep(f"clf {n}", clf_prompt(text), " No")
         keep(f"inst {n}", instances_prompt(text), f"Output: raw answer {n}")
-    monkeypatch.setattr(trace, "read_only", lambda path, key: kept.get(key))
+    monkeypatch.setattr(telling, "read_only", lambda path, key: kept.get(key))
     monkeypatch.setenv("SEEDBED_STORE", "/nowhere/store.sqlite")
     return kept
 
@@ -654,9 +657,7 @@ def test_files_of_different_runs_are_told_apart() -> None:
 def test_the_files_whose_rows_can_be_traced_are_all_that_stages_write() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     written = {out for stage in stages.values() for out in stage["outs"] if isinstance(out, str)}
-    # The stages of Natural Instructions tasks write folders, a file a task: not traced yet.
-    written -= {"data/candidates", "data/label"}
-    assert set(map(str, ROWS_OF)) == written
+    assert {str(path) for path in (*ROWS_OF, *FOLDERS)} == written
 
 
 @pytest.mark.usefixtures("store")
@@ -690,6 +691,20 @@ def test_the_store_is_read_and_never_made(tmp_path: Path, monkeypatch: pytest.Mo
 # --- a real run
 
 
+def assert_nothing_differs(text: str) -> None:
+    """From what was run; and nothing is unknown."""
+    assert "lacks it" not in text
+    assert f"not found in {SEED_TASKS}" not in text
+    assert "the example is not among" not in text
+    assert "of unknown origin" not in text
+    assert "CHANGED: now" not in text
+    assert "the file is NOT" not in text
+    assert "is not known" not in text
+    assert "with uncommitted changes" not in text
+    assert "not in dvc.lock's record" not in text
+    assert "dvc.lock does not say" not in text
+
+
 def test_every_output_of_a_real_run_is_traced(
     project: Project, counted_model: CountedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -715,15 +730,19 @@ def test_every_output_of_a_real_run_is_traced(
                 assert "a seed task's own instance: seed_task_" in text
             else:
                 assert len(ids) >= 6, text
-                assert "lacks it" not in text
-            # Nothing differs from what was run, and nothing is unknown.
-            assert f"not found in {SEED_TASKS}" not in text
-            assert "CHANGED: now" not in text
-            assert "the file is NOT" not in text
-            assert "with uncommitted changes" not in text
-            assert "not in dvc.lock's record" not in text
-            assert "dvc.lock does not say" not in text
+            assert_nothing_differs(text)
     assert own, "no seed task's own instance was met"
+
+    of_examples = [path for folder in FOLDERS for path in folder.glob("*.jsonl")]
+    assert len(of_examples) == 6
+    for path in of_examples:
+        lines = len(project.rows(str(path)))
+        first = 1 if path == ORIGINS or path.stem in MERGED else 4
+        for line in {first, lines} if lines else ():
+            for full in (False, True):
+                text = told(f"{path}:{line}", full)
+                assert "\nits task: data/niv2/seedbed001_" in text
+                assert_nothing_differs(text)
 
     # An instruction that came late was grown from one that came before.
     instructions = project.rows(str(INSTRUCTIONS))

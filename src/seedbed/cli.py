@@ -135,7 +135,7 @@ def trace(
 ) -> None:
     """A row of any output → what it came from, back to the seed tasks."""
     with told("trace"):
-        from seedbed.trace import account
+        from seedbed.trace.account import account
 
         show(account(row, full))
 

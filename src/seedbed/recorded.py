@@ -4,10 +4,12 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedbed.errors import BadFile
+from seedbed.paths import PARAMS
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
@@ -56,10 +58,12 @@ class Pipeline:
             for name, stage in self._stages.items()
             for out in stage.get("outs", [])
         }
+        self._read: dict[Path, dict[str, Any]] = {}
+        self._folders: dict[tuple[str, Path], _Folder | str] = {}
 
     def stage_of(self, path: Path) -> str:
         """The stage that writes a file; one that dvc.yaml does not name has its folder's name."""
-        return str(self.writers.get(path, path.parent.name))
+        return str(self.writers.get(path) or self.writers.get(path.parent, path.parent.name))
 
     def prompt_files(self, stage: str) -> list[Path]:
         """The text files among the stage's dependencies."""
@@ -67,16 +71,40 @@ class Pipeline:
         return [path for path in paths if path.suffix == ".txt"]
 
     def compared(self, stage: str, path: Path) -> str:
-        """How a dependency or output compares with what dvc.lock recorded when the stage ran."""
+        """How a dependency or output, or what lies in one, compares with what dvc.lock recorded."""
         entries = self._locked.get(stage, {})
-        for kind in ("deps", "outs"):
+        for kind, role in (("deps", f"what {stage} ran with"), ("outs", f"what {stage} wrote")):
             for entry in entries.get(kind, []):
-                if entry["path"] == path.as_posix():
-                    role = f"what {stage} {'ran with' if kind == 'deps' else 'wrote'}"
-                    if entry.get("md5") == md5_of(path):
-                        return f"the file is {role} (dvc.lock)"
-                    return f"the file is NOT {role}: it has changed since (dvc.lock)"
+                recorded = Path(entry["path"])
+                if recorded == path:
+                    same = entry.get("md5") == md5_of(path)
+                elif recorded in path.parents:
+                    known = self._compared_within(stage, recorded, path)
+                    if isinstance(known, str):
+                        return f"whether the file is {role} is not known: {known}"
+                    same = known
+                else:
+                    continue
+                if same:
+                    return f"the file is {role} (dvc.lock)"
+                return f"the file is NOT {role}: it has changed since (dvc.lock)"
         return f"the file is not in dvc.lock's record of {stage}"
+
+    def _compared_within(self, stage: str, folder: Path, path: Path) -> bool | str:
+        """Whether what lies in a dependency or output is the same, or why that is not known.
+
+        dvc.lock has one digest for all of a folder, and DVC's cache, for an output, its list.
+        """
+        if (stage, folder) not in self._folders:
+            self._folders[stage, folder] = _folder_as_recorded(stage, folder)
+        now = self._folders[stage, folder]
+        if isinstance(now, str):
+            return now
+        if now.same:
+            return True
+        if now.files is None:
+            return f"something in {folder} has changed since (dvc.lock)"
+        return now.files.get(path.relative_to(folder).as_posix()) == md5_of(path)
 
     def parameters(self, stage: str) -> Iterator[tuple[str, Any, Any]]:
         """Name, value when the stage ran, value now: of every parameter that dvc.lock records.
@@ -84,12 +112,66 @@ class Pipeline:
         A parameter that came since has the value MISSING when the stage ran, one that went, now.
         """
         for file, then in self._locked.get(stage, {}).get("params", {}).items():
-            path = Path(file)
-            current = read_yaml(path) if path.exists() else {}
+            current = self._current(Path(file))
             now = {name: _at(current, name) for name in then}
             before, after = dict(_leaves(then)), dict(_leaves(now))
             for name in {**before, **after}:
                 yield name, before.get(name, MISSING), after.get(name, MISSING)
+
+    def _current(self, path: Path) -> dict[str, Any]:
+        if path not in self._read:
+            self._read[path] = read_yaml(path) if path.exists() else {}
+        return self._read[path]
+
+    def parameter(self, stage: str, name: str) -> Any:
+        """A parameter as it was when the stage ran; as it is, where dvc.lock does not say.
+
+        Raises:
+            BadFile: params.yaml has no such parameter either, or cannot be read.
+        """
+        for one, then, _ in self.parameters(stage):
+            if one == name and then is not MISSING:
+                return then
+        now = _at(self._current(PARAMS), name)
+        if now is MISSING:
+            raise BadFile(
+                PARAMS, f"has no {name}", f"`dvc repro {stage}` records what it runs with."
+            )
+        return now
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder beside what dvc.lock says of it.
+
+    same: whether all of it is as it was.
+    files: the MD5 that each file had; None if DVC's cache does not have the folder's list.
+    """
+
+    same: bool
+    files: dict[str, str] | None
+
+
+def _folder_as_recorded(stage: str, folder: Path) -> _Folder | str:
+    """What DVC makes of a stage's folder; a text, why it cannot say."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    try:
+        # Not `Repo.status`: that waits for a `dvc repro` that is running.
+        with Repo() as repo:
+            loaded = repo.stage.load_one(name=stage)
+            for one in (*loaded.deps, *loaded.outs):
+                if one.def_path == folder.as_posix():
+                    listed = one.get_obj()
+                    return _Folder(
+                        same=not one.workspace_status(),
+                        files=listed and {"/".join(key): found.value for key, _, found in listed},
+                    )
+    except (DvcException, SCMError) as error:
+        return " ".join(str(error).split())
+    return f"dvc.yaml does not name {folder} any more"
 
 
 class _Missing:

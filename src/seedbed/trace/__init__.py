@@ -1,0 +1,1 @@
+"""`seedbed trace`: a row of any output → what it came from."""
