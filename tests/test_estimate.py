@@ -1,6 +1,7 @@
 """What a run would send, said before, beside what it then sends."""
 
 import sqlite3
+import weakref
 from importlib import import_module
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from conftest import Project
 from growing import Growing, growing, small
 
 from seedbed import params
-from seedbed.errors import RowsFailed
-from seedbed.estimate import Foreseen, foresee, table
+from seedbed.errors import BadFile, NoSuchTask, RowsFailed, TooFewToDrawFrom
+from seedbed.estimate import auto_instruct
+from seedbed.estimate.foresee import foresee, table
+from seedbed.estimate.foresight import Foreseen
 from seedbed.params import Price
-from seedbed.paths import METRICS
+from seedbed.paths import CANDIDATES, METRICS
+from seedbed.tasks import Task, read_task
 
-STAGES = ("bootstrap", "clf", "instances")
+STAGES = ("bootstrap", "clf", "instances", "candidates", "label")
 STORE = Path(".seedbed/responses.sqlite")
 
 
@@ -57,8 +61,12 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
         seen = estimate()
         assert (server.connections, server.bodies) == (0, [])
     # 40 of 15 in metrics/bootstrap.json: 12 take five prompts, which is three rounds of two.
-    assert [(one.requests, one.kept) for one in seen.values()] == [(6, 0), (12, 0), (12, 0)]
-    assert [one.completion_tokens for one in seen.values()] == [6 * 1024, 12 * 3, 12 * 80]
+    # One task, seven meta-prompts, a sample of each, and two examples.
+    assert [one.requests for one in seen.values()] == [6, 12, 12, 7, 2 * 8]
+    assert not any(one.kept for one in seen.values())
+    assert [one.completion_tokens for one in seen.values()] == [
+        6 * 1024, 12 * 3, 12 * 80, 7 * 12, 16 * 32
+    ]  # fmt: skip
     assert seen["bootstrap"].guessed == [
         "prompt tokens: 4 characters each",
         "completion tokens: at most, all max_tokens",
@@ -66,6 +74,12 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
     ]
     assert "prompts: 12 instructions are yet to be written" in seen["clf"].guessed
     assert any("not classified yet" in note for note in seen["instances"].guessed)
+    assert seen["candidates"].guessed[2:] == [
+        "requests: as if nothing more were sampled again, for 1 task"
+    ]
+    assert seen["label"].guessed[2:] == [
+        "prompts: as if all candidates were the seed instruction, for 1 task"
+    ]
 
 
 def test_after_a_run_all_is_in_the_store_and_nothing_to_be_paid(
@@ -165,6 +179,135 @@ def test_equal_requests_are_foreseen_once_as_they_are_sent_once(
     assert foreseen.missing == len(server.bodies) == 3
 
 
+# --- candidates and label
+
+
+ONE_TASK = "    - seedbed001_everyday_review_sentiment_analysis\n"
+TWO_TASKS = (ONE_TASK, ONE_TASK + "    - seedbed003_headline_topic_text_categorization\n")
+SAMPLES = ("samples: 1", "samples: 2")
+
+
+def test_the_candidates_of_the_store_are_those_that_label_will_be_asked_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_params(tasks=TWO_TASKS)
+    with growing() as server:
+        run(server, monkeypatch, "candidates")
+        sent = len(server.bodies)
+        foreseen = estimate()
+        assert (foreseen["candidates"].requests, foreseen["candidates"].missing) == (sent, 0)
+        # What lies in data/candidates is no part of it: a run writes it anew.
+        for path in CANDIDATES.iterdir():
+            path.unlink()
+        assert estimate() == foreseen
+        run(server, monkeypatch, "candidates", "label")
+        assert foreseen["label"].requests == 2 * 2 * 8
+        assert foreseen["label"].missing == len(server.bodies) > 0
+        assert foreseen["label"].guessed == ["completion tokens: at most, all max_tokens"]
+        assert foreseen["label"].prompt_tokens == pytest.approx(server.prompt_tokens, rel=0.2)
+        assert estimate()["label"].missing == 0
+
+
+def test_what_is_sampled_again_is_counted_as_far_as_the_store_reaches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_params(samples=SAMPLES)
+    with growing() as server:  # which answers equal prompts alike: every second one repeats
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        foreseen = estimate()["candidates"]
+        assert (foreseen.requests, foreseen.missing) == (14, 14)
+        # It gives no two answers at once either, so a first request of each prompt was for nothing.
+        server.fails_from = 7 + 14
+        with pytest.raises(RowsFailed):
+            run(server, monkeypatch, "candidates")
+        foreseen = estimate()["candidates"]
+        assert (foreseen.requests, foreseen.kept) == (14 + 7, 14)
+        # Usage that samples may have shared is not counted as an answer's own.
+        assert foreseen.guessed == [
+            "completion tokens: at most, all max_tokens",
+            "requests: as if nothing more were sampled again, for 1 task",
+        ]
+        assert foreseen.completion_tokens == 7 * 12
+        server.fails_from = None
+        run(server, monkeypatch, "candidates")
+        foreseen = estimate()["candidates"]
+        assert (foreseen.requests, foreseen.missing, foreseen.guessed) == (14 + 5 * 7, 0, [])
+
+
+def test_candidates_that_say_the_same_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_params(samples=SAMPLES)
+    with growing() as server:
+        run(server, monkeypatch, "candidates")
+        foreseen = estimate()["label"]
+        run(server, monkeypatch, "label")
+    assert foreseen.requests == 2 * 15
+    assert foreseen.missing == len(server.bodies) == 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("change", "each"),
+    [
+        (("sample_instructions: null", "sample_instructions: 3"), 3),
+        (("one_from_each_group: false", "one_from_each_group: true"), 8),
+    ],
+)
+def test_a_task_without_candidates_yet_is_asked_as_often_as_it_will_be(
+    monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], each: int
+) -> None:
+    set_params(tasks=TWO_TASKS, samples=SAMPLES, change=change)
+    with growing() as server:
+        server.fails_from = 20  # in the second task's first round
+        with pytest.raises(RowsFailed):
+            run(server, monkeypatch, "candidates")
+        foreseen = estimate()
+        assert foreseen["label"].requests == 2 * 2 * each
+        assert "for 2 tasks" in foreseen["candidates"].guessed[-1]
+        server.fails_from = None
+        run(server, monkeypatch, "candidates", "label")
+        assert estimate()["label"].requests == 2 * 2 * each
+
+
+def test_the_seed_instruction_is_known_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    with growing() as server:
+        run(server, monkeypatch, "candidates", "label")
+        set_params(other=("seed: 42\n\nlabel", "seed: 43\n\nlabel"))
+        foreseen = estimate()["label"]
+    assert (foreseen.requests, foreseen.kept) == (2 * 8, 2)
+
+
+def test_what_candidates_and_label_would_refuse_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    set_params(drawn=("sample_instructions: null", "sample_instructions: 9"))
+    with pytest.raises(TooFewToDrawFrom):
+        estimate()
+    Path("data/prompts/label.txt").write_text("no place")
+    with pytest.raises(BadFile, match=r"label\.txt"):
+        estimate()
+    set_params(task=("seedbed001_", "seedbed901_"))
+    Path("data/prompts/label.txt").write_text("{{input}} {{instruction}}")
+    with pytest.raises(NoSuchTask):
+        estimate()
+
+
+def test_no_more_than_one_task_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    set_params(tasks=TWO_TASKS, most=("max_examples: 2", "max_examples: null"))
+    held: list[weakref.ref[Task]] = []
+
+    def read(path: Path) -> Task:
+        assert not any(one() for one in held[:-1])
+        task = read_task(path)
+        held.append(weakref.ref(task))
+        return task
+
+    monkeypatch.setattr(auto_instruct, "read_task", read)
+    assert estimate()["label"].requests > 1000
+    assert len(held) == 2
+
+
+# --- the store, prices, errors
+
+
 def test_an_estimate_changes_nothing_in_the_store_and_counts_what_needs_no_sending(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,7 +374,7 @@ def test_the_price_is_that_of_the_parameters(monkeypatch: pytest.MonkeyPatch) ->
     )
     seen, price = foresee(params.everything())
     assert price == Price(model="served-model", input=2, output=40)
-    rows = [line.split() for line in table(seen, price)][1:5]
+    rows = [line.split() for line in table(seen, price)][1:7]
     dollars = [(one.prompt_tokens * 2 + one.completion_tokens * 40) / 1e6 for one in seen]
     assert [row[-1] for row in rows] == [f"${cost:.4f}" for cost in (*dollars, sum(dollars))]
     assert sum(dollars) > 0.1
@@ -244,8 +387,8 @@ def test_a_server_far_away_has_no_price_unless_it_is_told(
     done = project.stage("estimate", OPENAI_BASE_URL="http://model.example.invalid/v1")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:5]] == ["stage", *STAGES, "total"]
-    assert all(line.endswith(" ?") for line in lines[1:5])
+    assert [line.split()[0] for line in lines[:7]] == ["stage", *STAGES, "total"]
+    assert all(line.endswith(" ?") for line in lines[1:7])
     assert lines[-1] == "  no price: add the model to llm.prices in params.yaml"
 
 
@@ -260,7 +403,7 @@ def test_the_embedded_server_costs_nothing_and_is_not_started(
     set_params(model=("model: served-model", "model: gemma-3-270m-q4_k_m"))
     seen, price = foresee(params.everything())
     assert price == Price(model="gemma-3-270m-q4_k_m", input=0, output=0)
-    assert [one.missing > 0 for one in seen] == [True] * 3
+    assert [one.missing > 0 for one in seen] == [True] * 5
 
 
 @pytest.mark.parametrize(

@@ -738,11 +738,10 @@ def test_every_output_of_a_real_run_is_traced(
     for path in of_examples:
         lines = len(project.rows(str(path)))
         first = 1 if path == ORIGINS or path.stem in MERGED else 4
-        for line in {first, lines} if lines else ():
-            for full in (False, True):
-                text = told(f"{path}:{line}", full)
-                assert "\nits task: data/niv2/seedbed001_" in text
-                assert_nothing_differs(text)
+        if lines >= first:
+            text = told(f"{path}:{lines}", full=True)
+            assert "\nits task: data/niv2/seedbed001_" in text
+            assert_nothing_differs(text)
 
     # An instruction that came late was grown from one that came before.
     instructions = project.rows(str(INSTRUCTIONS))

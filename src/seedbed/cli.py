@@ -108,9 +108,9 @@ def relabel_and_pick() -> None:
 def estimate() -> None:
     """What a run would send: requests, tokens and cost, a line a stage."""
     with told("estimate"):
-        from seedbed import estimate
+        from seedbed.estimate.foresee import foresee, table
 
-        show(list(estimate.table(*estimate.foresee(params.everything()))))
+        show(list(table(*foresee(params.everything()))))
 
 
 @app.command()
@@ -133,7 +133,7 @@ def trace(
         bool, typer.Option("--full", help="Prompts and raw answers whole, not shortened.")
     ] = False,
 ) -> None:
-    """A row of any output → what it came from, back to the seed tasks."""
+    """A row of any output → what it came from, back to the tasks that people wrote."""
     with told("trace"):
         from seedbed.trace.account import account
 

@@ -59,7 +59,7 @@ class Pipeline:
             for out in stage.get("outs", [])
         }
         self._read: dict[Path, dict[str, Any]] = {}
-        self._folders: dict[tuple[str, Path], _Folder | str] = {}
+        self._folders: dict[str, dict[Path, _Folder] | str] = {}
 
     def stage_of(self, path: Path) -> str:
         """The stage that writes a file; one that dvc.yaml does not name has its folder's name."""
@@ -95,11 +95,14 @@ class Pipeline:
 
         dvc.lock has one digest for all of a folder, and DVC's cache, for an output, its list.
         """
-        if (stage, folder) not in self._folders:
-            self._folders[stage, folder] = _folder_as_recorded(stage, folder)
-        now = self._folders[stage, folder]
-        if isinstance(now, str):
-            return now
+        if stage not in self._folders:
+            self._folders[stage] = _folders_as_recorded(stage)
+        folders = self._folders[stage]
+        if isinstance(folders, str):
+            return folders
+        if folder not in folders:
+            return f"dvc.yaml does not name {folder} any more"
+        now = folders[folder]
         if now.same:
             return True
         if now.files is None:
@@ -152,26 +155,26 @@ class _Folder:
     files: dict[str, str] | None
 
 
-def _folder_as_recorded(stage: str, folder: Path) -> _Folder | str:
-    """What DVC makes of a stage's folder; a text, why it cannot say."""
+def _folders_as_recorded(stage: str) -> dict[Path, _Folder] | str:
+    """What DVC makes of a stage's folders; a text, why it cannot say."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
+    found = {}
     try:
         # Not `Repo.status`: that waits for a `dvc repro` that is running.
         with Repo() as repo:
             loaded = repo.stage.load_one(name=stage)
             for one in (*loaded.deps, *loaded.outs):
-                if one.def_path == folder.as_posix():
+                # The value of params.yaml's is a mapping.
+                if str(one.hash_info.value).endswith(".dir"):
                     listed = one.get_obj()
-                    return _Folder(
-                        same=not one.workspace_status(),
-                        files=listed and {"/".join(key): found.value for key, _, found in listed},
-                    )
+                    files = listed and {"/".join(key): md5.value for key, _, md5 in listed}
+                    found[Path(one.def_path)] = _Folder(not one.workspace_status(), files)
     except (DvcException, SCMError) as error:
         return " ".join(str(error).split())
-    return f"dvc.yaml does not name {folder} any more"
+    return found
 
 
 class _Missing:

@@ -1,0 +1,1 @@
+"""`seedbed estimate`: what a run would ask, before it asks."""
