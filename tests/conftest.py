@@ -90,9 +90,9 @@ class Project:
             "num_instructions_to_generate: 40",
             f"num_instructions_to_generate: {instructions}",
         )
-        self.replace("params.yaml", "max_tokens: 350", "max_tokens: 80")
+        self.replace("params.yaml", "max_tokens: 350", "max_tokens: 40")
         self.replace(
-            "params.yaml", "classification_max_tokens: 300", "classification_max_tokens: 80"
+            "params.yaml", "classification_max_tokens: 300", "classification_max_tokens: 40"
         )
         for task in (
             "seedbed003_headline_topic_text_categorization",
