@@ -8,6 +8,7 @@ question. What they do not find is left out, never guessed.
 
 import re
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 # The tags are those of the British National Corpus, C5.
@@ -39,7 +40,7 @@ WORDS = re.compile(
     r"\w+(?=n't)|n't|'(?:s|m|d|re|ve|ll)\b|\w+(?:[-./]\w+)*|[^\w\s\"“”]", re.IGNORECASE
 )
 # Root and object stand near the beginning; to look further only takes time.
-MAX_WORDS = 12
+MAX_WORDS = 10
 
 
 class Root(NamedTuple):
@@ -163,7 +164,7 @@ def _tagger() -> Any:
 
 
 def _tagged(sentence: str) -> list[Word]:
-    words = WORDS.findall(sentence)[:MAX_WORDS]
+    words = [match[0] for match in islice(WORDS.finditer(sentence), MAX_WORDS)]
     return [Word(*pair) for pair in zip(words, _tagger().tag_sent(words, taglevel=0), strict=True)]
 
 
