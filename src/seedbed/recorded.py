@@ -117,7 +117,7 @@ class Pipeline:
         for file, then in self._locked.get(stage, {}).get("params", {}).items():
             current = self._current(Path(file))
             now = {name: _at(current, name) for name in then}
-            before, after = dict(_leaves(then)), dict(_leaves(now))
+            before, after = dict(leaves(then)), dict(leaves(now))
             for name in {**before, **after}:
                 yield name, before.get(name, MISSING), after.get(name, MISSING)
 
@@ -193,26 +193,26 @@ def _at(data: Any, name: str) -> Any:
     return data
 
 
-def _leaves(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(data, dict) and data:
         for part, value in data.items():
-            yield from _leaves(value, f"{name}.{part}" if name else str(part))
+            yield from leaves(value, f"{name}.{part}" if name else str(part))
     elif data is not MISSING:
         yield name, data
 
 
 def revision(path: Path) -> str:
     """The last commit that touched a file, such as `7c67ffd of 2026-11-20`, and what came since."""
-    known, said = _git("log", "-1", "--format=%h of %cs", "--", str(path))
+    known, said = git("log", "-1", "--format=%h of %cs", "--", str(path))
     if not known:
         return f"not in git ({said})" if said else "not in git"
     if not said:
         return "not in git: it was never committed"
-    _, changes = _git("status", "--porcelain", "--", str(path))
+    _, changes = git("status", "--porcelain", "--", str(path))
     return f"{said}, with uncommitted changes" if changes else said
 
 
-def _git(*arguments: str) -> tuple[bool, str]:
+def git(*arguments: str) -> tuple[bool, str]:
     """Whether git knew an answer, and what it said."""
     git = shutil.which("git")
     if git is None:
