@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check-scores bench plots lint lock clean
+.PHONY: help repro test check-scores bench plots report lint lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -27,7 +27,10 @@ bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/label.py
 
 plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
-	python tools/draw_plots.py
+	PYTHONPATH=src python tools/draw_plots.py
+
+report: .venv/.dev-ready   ## write the run as one page, .seedbed/report.html
+	seedbed report
 
 lint: .venv/.dev-ready     ## what the editor should have told you
 	ruff check .

@@ -161,9 +161,7 @@ def _notices(pipeline: Pipeline, missing: Mapping[Path, str], found: rows_.Rows)
 # --- what was run
 
 
-def _provenance(
-    pipeline: Pipeline, commit: provenance.Commit | None, stages: list[str]
-) -> Html:
+def _provenance(pipeline: Pipeline, commit: provenance.Commit | None, stages: list[str]) -> Html:
     entries: list[tuple[str, Html]] = [("Commit", _commit(commit))]
     models, lacking = provenance.models()
     for model in models:
@@ -212,8 +210,11 @@ def _model(model: provenance.Model) -> Html:
     digest = identity.pop("sha256", None)
     engine = identity.pop("engine", None) or identity.pop("server", None)
     own = [
-        tag("p", tag("strong", identity.pop("name", None) or engine), f" answered {model.answers:,}"
-            f" requests behind these rows ({', '.join(model.stages)})")
+        tag(
+            "p",
+            tag("strong", identity.pop("name", None) or engine),
+            f" answered {model.answers:,} requests behind these rows ({', '.join(model.stages)})",
+        )
     ]
     if digest:
         own.append(tag("p", "SHA-256 ", tag("code", digest)))
@@ -376,20 +377,16 @@ def _plots() -> Html:
         if picture is None:
             drawn.append(tag("p", f"{plot.name} is no image that a page can hold."))
             continue
-        image = tag_image(picture.kind, picture.light, picture.title)
+        # As an image an SVG runs no script and fetches nothing.
+        image = tag("img", src=_uri(picture.kind, picture.light), alt=picture.title)
         if picture.dark:
-            source = f'<source media="(prefers-color-scheme: dark)" srcset="{_uri(picture.kind, picture.dark)}">'
-            image = tag("picture", Html(source), image)
+            dark = _uri(picture.kind, picture.dark)
+            source = tag("source", media="(prefers-color-scheme: dark)", srcset=dark)
+            image = tag("picture", source, image)
         drawn.append(tag("figure", tag("figcaption", picture.title), image))
     if not drawn:
         return tag("p", "No plot has been made yet.")
     return tag("div", *drawn, class_="plots")
-
-
-def tag_image(kind: str, content: bytes, alt: str) -> Html:
-    """An image within the page: in this form an SVG runs no script and fetches nothing."""
-    # An empty element, which `tag` would close.
-    return Html(tag("img", src=_uri(kind, content), alt=alt).removesuffix("</img>"))
 
 
 def _uri(kind: str, content: bytes) -> str:
@@ -415,12 +412,8 @@ def _kinds(found: rows_.Rows) -> Html:
     return join(
         tag(
             "label",
-            Html(
-                tag(
-                    "input", type="radio", name="kind", value=value, checked=not value or None
-                ).removesuffix("</input>")
-            ),
-            tag("span", name, " ", tag("b", f"{count:,}", data_kind=value)),
+            tag("input", type="radio", name="kind", value=value, checked=not value or None),
+            tag("span", name, " ", tag("b", f"{count:,}")),
         )
         for value, name, count in choices
     )

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from html import escape
 
+# Elements that have no content, and no end.
+VOID = {"img", "input", "source"}
+
 
 class Html(str):
     """A text that is markup already."""
@@ -10,7 +13,7 @@ class Html(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: object, **attributes: object) -> Html:
+def tag(name: str, /, *children: object, **attributes: object) -> Html:
     """An element. Children that are not `Html` are text; None is left out.
 
     An attribute's name may end in an underscore (`class_`), others stand for hyphens. Its value
@@ -26,7 +29,8 @@ def tag(name: str, *children: object, **attributes: object) -> Html:
             given += f" {key}"
         elif value is not None:
             given += f' {key}="{escape(str(value))}"'
-    return Html(f"<{name}{given}>{join(children)}</{name}>")
+    content = "" if name in VOID else f"{join(children)}</{name}>"
+    return Html(f"<{name}{given}>{content}")
 
 
 def join(children: Iterable[object]) -> Html:
