@@ -25,8 +25,10 @@ PARTS = {
     LABELLED: "label",
     RELABELLED: "relabel-and-pick",
 }
-# Of a task's candidates so many are shown at once.
+# So many of the files that have changed are named.
 CHANGED_SHOWN = 12
+# A picture of more pixels than that gets a line for itself.
+WIDE = 560
 
 
 def build() -> str:
@@ -165,10 +167,10 @@ def _provenance(pipeline: Pipeline, commit: provenance.Commit | None, stages: li
     entries: list[tuple[str, Html]] = [("Commit", _commit(commit))]
     models, lacking = provenance.models()
     for model in models:
-        entries.append(("Model", _model(model)))
+        entries.append(("Model", _model(model, pipeline)))
     if lacking or not models:
-        told = f"{lacking:,} answers are not in the response store, which knows their model."
-        entries.append(("Model" if not models else "", Html(tag("p", told))))
+        told = f"Of {lacking:,} answers it is not known: the response store here lacks them."
+        entries.append(("" if models else "Model", tag("p", told)))
     versions = provenance.packages()
     entries.append(
         (
@@ -205,17 +207,14 @@ def _commit(commit: provenance.Commit | None) -> Html:
     )
 
 
-def _model(model: provenance.Model) -> Html:
+def _model(model: provenance.Model, pipeline: Pipeline) -> Html:
     identity = dict(model.identity)
     digest = identity.pop("sha256", None)
     engine = identity.pop("engine", None) or identity.pop("server", None)
-    own = [
-        tag(
-            "p",
-            tag("strong", identity.pop("name", None) or engine),
-            f" answered {model.answers:,} requests behind these rows ({', '.join(model.stages)})",
-        )
-    ]
+    # An embedded model is known by its digest alone; dvc.lock has the name that it was given.
+    name = identity.pop("name", None) or pipeline.parameter(model.stages[0], "llm.model")
+    by = f", answered by {engine}, asked by {', '.join(model.stages)}"
+    own = [tag("p", tag("strong", name), by)]
     if digest:
         own.append(tag("p", "SHA-256 ", tag("code", digest)))
     if identity:
@@ -279,39 +278,43 @@ def _figures(compared: figures.Compared) -> Html:
 
 
 def _card(file: str, own: list[figures.Figure], compared: figures.Compared) -> Html:
+    """The metrics of a stage; those of each single task are folded away."""
     differs = any(one.differs for one in own) and compared.before is not None
+    groups: dict[str, list[figures.Figure]] = {}
+    for one in own:
+        groups.setdefault(one.name.rpartition(".")[0], []).append(one)
+    whole = {name: group for name, group in groups.items() if "." not in name}
+    single = {name: group for name, group in groups.items() if "." in name}
+    caption = tag("h3", Path(file).stem)
+    more = None
+    if single:
+        count = sum(map(len, single.values()))
+        changed = sum(one.differs for group in single.values() for one in group)
+        told = f"{count} of single tasks" + (f", {changed} differ" if changed and differs else "")
+        more = tag("details", tag("summary", told), _table(single, differs))
+    return tag("article", caption, _table(whole, differs), more, class_="card")
+
+
+def _table(groups: dict[str, list[figures.Figure]], differs: bool) -> Html:
     lines: list[Html] = []
-    width = 4 if differs else 2
-    for prefix, members in groupby(own, key=lambda one: one.name.rpartition(".")[0]):
-        group = list(members)
+    for prefix, group in groups.items():
         if prefix:
-            lines.append(tag("tr", tag("th", prefix, colspan=width, scope="rowgroup", class_="of")))
+            told = prefix.replace(".", " · ")
+            width = 4 if differs else 2
+            lines.append(tag("tr", tag("th", told, colspan=width, scope="rowgroup", class_="of")))
         # Reasons that never occurred are told in one line.
         idle = [one for one in group if one.now == 0 and not one.differs]
         idle = idle if len(idle) > 1 else []
-        for one in group:
-            if one not in idle:
-                lines.append(_figure(one, prefix, differs))
+        lines += [_figure(one, prefix, differs) for one in group if one not in idle]
         if idle:
             names = ", ".join(_leaf(one, prefix) for one in idle)
-            lines.append(
-                tag("tr", tag("th", names, scope="row"), tag("td", "0"), class_="idle")
-                if not differs
-                else tag(
-                    "tr",
-                    tag("th", names, scope="row"),
-                    tag("td", "0"),
-                    tag("td", "0"),
-                    tag("td"),
-                    class_="idle",
-                )
-            )
+            zeros = [tag("td", "0"), *([tag("td", "0"), tag("td")] if differs else [])]
+            lines.append(tag("tr", tag("th", names, scope="row"), *zeros, class_="idle"))
     head = None
     if differs:
-        names_ = (tag("td"), *(tag("th", n, scope="col") for n in ("before", "now", "change")))
-        head = tag("thead", tag("tr", *names_))
-    caption = tag("caption", Path(file).stem)
-    return tag("table", caption, head, tag("tbody", *lines), class_="metrics")
+        names_ = (tag("th", name, scope="col") for name in ("before", "now", "change"))
+        head = tag("thead", tag("tr", tag("td"), *names_))
+    return tag("table", head, tag("tbody", *lines), class_="metrics")
 
 
 def _leaf(one: figures.Figure, prefix: str) -> str:
@@ -383,7 +386,8 @@ def _plots() -> Html:
             dark = _uri(picture.kind, picture.dark)
             source = tag("source", media="(prefers-color-scheme: dark)", srcset=dark)
             image = tag("picture", source, image)
-        drawn.append(tag("figure", tag("figcaption", picture.title), image))
+        wide = "wide" if picture.width > WIDE else None
+        drawn.append(tag("figure", tag("figcaption", picture.title), image, class_=wide))
     if not drawn:
         return tag("p", "No plot has been made yet.")
     return tag("div", *drawn, class_="plots")

@@ -5,6 +5,7 @@ same Vega-Lite specifications with vl-convert, which carries the library with it
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from seedbed.errors import BadFile
 from seedbed.recorded import PIPELINE
 
 KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
+# The blue of Okabe and Ito's colours that the colour-blind can tell apart.
+BLUE = "#0072b2"
 # A picture of more points than that is smaller as a PNG.
 MOST_SVG = 400_000
 
@@ -35,12 +38,17 @@ class Plot:
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot as an image. dark: the same for a dark page, None if it has but one form."""
+    """A plot as an image.
+
+    dark: the same for a dark page, None if it has but one form.
+    width: in pixels; 0 if it is not known.
+    """
 
     title: str
     kind: str
     light: bytes
     dark: bytes | None
+    width: float = 0
 
 
 def plots(revisions: list[str] | None = None) -> Iterator[Plot]:
@@ -83,10 +91,16 @@ def picture(plot: Plot) -> Picture | None:
 
     bare = {**plot.spec, "background": "transparent"}
     bare.pop("title", None)
+    encoding = bare.get("encoding", {})
+    if encoding.get("color", {}).get("field") == "rev":
+        # Of one revision the colours, and their legend, say nothing.
+        bare["encoding"] = {**encoding, "color": {"value": BLUE}}
     light, dark = (
         vl_convert.vegalite_to_svg(bare, theme=theme).encode() for theme in (None, "dark")
     )
+    found = re.search(rb'<svg[^>]* width="([0-9.]+)', light)
+    width = float(found[1]) if found else 0
     if len(light) > MOST_SVG:
         png = vl_convert.vegalite_to_png({**bare, "background": "white"}, scale=1.5)
-        return Picture(plot.title, KINDS[".png"], bytes(png), None)
-    return Picture(plot.title, KINDS[".svg"], light, dark)
+        return Picture(plot.title, KINDS[".png"], bytes(png), None, width)
+    return Picture(plot.title, KINDS[".svg"], light, dark, width)

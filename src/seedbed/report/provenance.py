@@ -2,7 +2,6 @@
 
 import json
 import platform
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -91,7 +90,6 @@ class Model:
     """Who answered, as answers are kept under it: see `seedbed.llm.request`."""
 
     identity: Mapping[str, Any]
-    answers: int
     stages: list[str]
 
 
@@ -99,21 +97,19 @@ def models() -> tuple[list[Model], int]:
     """The models that the rows' answers are of, as the response store has them.
 
     Returns:
-        the models, and how many of the answers the store lacks.
+        the models, and how many of the answers that were looked up the store lacks.
 
     Raises:
         StoreFailed, NoRepository; BadFile and BadRow as `read_rows`.
     """
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, list[str]] = {}
     missing = 0
     for stage, keys in _keys().items():
-        there = Counter(model for _, model, _ in requests_of(default_path(), sorted(keys)))
-        for model, count in there.items():
-            found.setdefault(model, Counter())[stage] = count
-        missing += len(keys) - there.total()
-    return [
-        Model(json.loads(model), counts.total(), list(counts)) for model, counts in found.items()
-    ], missing
+        there = [model for _, model, _ in requests_of(default_path(), sorted(keys))]
+        for model in dict.fromkeys(there):
+            found.setdefault(model, []).append(stage)
+        missing += len(keys) - len(there)
+    return [Model(json.loads(model), stages) for model, stages in found.items()], missing
 
 
 class _Keyed(Record):
