@@ -61,7 +61,7 @@ def build() -> str:
     own = {name: _own(name) for name in ("page.css", "page.js")}
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-        f"style-src '{_digest(own['page.css'])}'; script-src '{_digest(own['page.js'])}'; "
+        f"style-src '{digest(own['page.css'])}'; script-src '{digest(own['page.js'])}'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
     return Template(_own("page.html")).substitute(
@@ -89,7 +89,7 @@ def _own(name: str) -> str:
     return files("seedbed.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     """A source of the Content-Security-Policy: only this very text may be used."""
     return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()
 
@@ -386,8 +386,9 @@ def _plots() -> Html:
             dark = _uri(picture.kind, picture.dark)
             source = tag("source", media="(prefers-color-scheme: dark)", srcset=dark)
             image = tag("picture", source, image)
-        wide = "wide" if picture.width > WIDE else None
-        drawn.append(tag("figure", tag("figcaption", picture.title), image, class_=wide))
+        # On a narrow screen it is scrolled, also with the keyboard.
+        wide = {"class_": "wide", "tabindex": 0} if picture.width > WIDE else {}
+        drawn.append(tag("figure", tag("figcaption", picture.title), image, **wide))
     if not drawn:
         return tag("p", "No plot has been made yet.")
     return tag("div", *drawn, class_="plots")

@@ -17,8 +17,22 @@ from seedbed.errors import BadFile
 from seedbed.recorded import PIPELINE
 
 KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
-# The blue of Okabe and Ito's colours that the colour-blind can tell apart.
-BLUE = "#0072b2"
+# The blues of Okabe and Ito's colours, which the colour-blind can tell apart.
+BLUE, SKY = "#0072b2", "#56b4e9"
+# Axes for a dark page.
+_INK, _GRID = "#e6e4df", "#363c43"
+DARK = {
+    "axis": {
+        "labelColor": _INK,
+        "titleColor": _INK,
+        "gridColor": _GRID,
+        "domainColor": _GRID,
+        "tickColor": _GRID,
+    },
+    "legend": {"labelColor": _INK, "titleColor": _INK},
+    "header": {"labelColor": _INK, "titleColor": _INK},
+    "view": {"stroke": _GRID},
+}
 # A picture of more points than that is smaller as a PNG.
 MOST_SVG = 400_000
 
@@ -89,18 +103,25 @@ def picture(plot: Plot) -> Picture | None:
         return Picture(plot.title, kind, path.read_bytes(), None) if kind else None
     import vl_convert
 
-    bare = {**plot.spec, "background": "transparent"}
-    bare.pop("title", None)
-    encoding = bare.get("encoding", {})
-    if encoding.get("color", {}).get("field") == "rev":
-        # Of one revision the colours, and their legend, say nothing.
-        bare["encoding"] = {**encoding, "color": {"value": BLUE}}
     light, dark = (
-        vl_convert.vegalite_to_svg(bare, theme=theme).encode() for theme in (None, "dark")
+        vl_convert.vegalite_to_svg(_bare(plot.spec, blue), config=config).encode()
+        for blue, config in ((BLUE, {}), (SKY, DARK))
     )
     found = re.search(rb'<svg[^>]* width="([0-9.]+)', light)
     width = float(found[1]) if found else 0
     if len(light) > MOST_SVG:
-        png = vl_convert.vegalite_to_png({**bare, "background": "white"}, scale=1.5)
+        white = {**_bare(plot.spec, BLUE), "background": "white"}
+        png = vl_convert.vegalite_to_png(white, scale=1.5)
         return Picture(plot.title, KINDS[".png"], bytes(png), None, width)
     return Picture(plot.title, KINDS[".svg"], light, dark, width)
+
+
+def _bare(spec: dict[str, Any], blue: str) -> dict[str, Any]:
+    """A specification without its title, on whatever colour the page has."""
+    bare = {**spec, "background": "transparent"}
+    bare.pop("title", None)
+    encoding = bare.get("encoding", {})
+    if encoding.get("color", {}).get("field") == "rev":
+        # Of one revision the colours, and their legend, say nothing.
+        bare["encoding"] = {**encoding, "color": {"value": blue}}
+    return bare
