@@ -25,6 +25,7 @@ bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/engine.py
 	PYTHONPATH=src python benchmarks/scoring.py
 	PYTHONPATH=src python benchmarks/label.py
+	PYTHONPATH=src:tests python benchmarks/report.py
 
 plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
 	PYTHONPATH=src python tools/draw_plots.py

@@ -37,8 +37,11 @@ class Opened:
     said: list[str]
 
 
-def opened(page: Path, search: str = "") -> Opened:
-    """The page; `search` is what follows # in its address."""
+def opened(page: Path, search: str = "", waits: bool = True) -> Opened:
+    """The page; `search` is what follows # in its address.
+
+    waits: for what the page does after it was loaded. Then its clock is not the real one.
+    """
     assert CHROMIUM, "there is no chromium here: apt-get install chromium"
     with tempfile.TemporaryDirectory() as profile:
         done = subprocess.run(
@@ -46,7 +49,7 @@ def opened(page: Path, search: str = "") -> Opened:
                 CHROMIUM,
                 *FLAGS,
                 f"--user-data-dir={profile}",
-                "--virtual-time-budget=5000",
+                *(["--virtual-time-budget=5000"] if waits else []),
                 "--enable-logging=stderr",
                 "--dump-dom",
                 f"{page.absolute().as_uri()}#{search}",

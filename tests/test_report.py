@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from html import escape
@@ -201,6 +202,16 @@ def test_metrics_are_compared_with_the_commit_before_they_changed(copy: Path) ->
     assert '<td class="down">▼ −2</td>' in page
 
 
+def test_without_an_earlier_commit_no_metric_differs(copy: Path) -> None:
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    subprocess.run([*git, "checkout", "-q", "--orphan", "alone"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "Begin anew"], check=True)
+    found = figures.compared()
+    assert found.before is None
+    assert found.differing == 0
+    assert Figure("accepted", 40, 40) in found.files["metrics/bootstrap.json"]
+
+
 def test_a_part_that_is_missing_is_named_and_the_rest_is_shown(copy: Path) -> None:
     for path in (CANDIDATES, LABELLED, RELABELLED):
         shutil.rmtree(copy / path)
@@ -256,10 +267,12 @@ def test_in_a_browser_nothing_that_a_model_wrote_runs(
 def test_in_a_browser_a_search_is_found_in_the_address(page: str, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_bytes(page.encode(errors="replace"))
-    shown = opened(file, "q=task+7&kind=refused+instance&reason=no_output")
+    shown = opened(
+        file, "q=%22task+7%22+data/prepare/rejected.jsonl:8&kind=refused+instance&reason=no_output"
+    )
     assert shown.said == []
     assert f'aria-live="polite">1 of {4 * COUNT} rows</p>' in shown.dom
-    assert "<mark>Task</mark> <mark>7</mark>" in shown.dom
+    assert "<mark>Task 7</mark>" in shown.dom
 
 
 @needs_browser

@@ -13,7 +13,7 @@ WORKSPACE = "workspace"
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric. before, now: None where there is none."""
+    """A metric. before, now: None where there is none; before is now without an earlier commit."""
 
     name: str
     before: Any
@@ -50,13 +50,18 @@ def compared() -> Compared:
     """
     before = _earlier()
     found = _metrics([WORKSPACE, *([before] if before else [])])
-    then, now = found.get(before or "", {}), found.get(WORKSPACE, {})
+    now = found.get(WORKSPACE, {})
+    then = found.get(before, {}) if before else now
     files = {}
     for file in {**now, **then}:
-        old, new = dict(leaves(then.get(file, {}))), dict(leaves(now.get(file, {})))
+        old, new = _flat(then.get(file)), _flat(now.get(file))
         files[file] = [Figure(name, old.get(name), new.get(name)) for name in {**new, **old}]
     told = git("log", "-1", "--format=%h of %cs", before)[1] if before else None
     return Compared(told, files)
+
+
+def _flat(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(leaves(metrics)) if metrics else {}
 
 
 def _earlier() -> str | None:

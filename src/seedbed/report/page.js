@@ -38,11 +38,14 @@
   // What a search looks through; made at the first one, since most of the texts may never be seen.
   let texts = null;
   function textOf(index) {
-    texts ??= data.rows.map((row) => [
-      instructionOf(row), row[INPUT], row[OUTPUT], row[KEY] || '', placeOf(row),
-    ].join('\n').toLowerCase());
+    texts ??= data.rows.map((row) =>
+      [instructionOf(row), row[INPUT], row[OUTPUT]].join('\n').toLowerCase());
     return texts[index];
   }
+
+  // A key or a place is found only whole: a number would be in half of the keys.
+  const has = (row, index, word) =>
+    textOf(index).includes(word) || word === row[KEY] || word === placeOf(row);
 
   // --- search
 
@@ -57,7 +60,7 @@
     const reasons = new Map();
     found = [];
     data.rows.forEach((row, index) => {
-      if (words.length && !words.every((word) => textOf(index).includes(word))) return;
+      if (words.length && !words.every((word) => has(row, index, word))) return;
       const kind = data.kinds[row[KIND]];
       counts.set('', counts.get('') + 1);
       counts.set(kind, (counts.get(kind) || 0) + 1);
@@ -86,6 +89,9 @@
     const first = (state.page - 1) * PAGE;
     const shown = found.slice(first, first + PAGE);
     body.replaceChildren(...shown.map(rowOf));
+    for (const text of body.querySelectorAll('.text > div')) {
+      if (text.scrollHeight > text.clientHeight + 2) text.parentElement.classList.add('cut');
+    }
     const all = data.rows.length;
     hits.textContent = found.length === all
       ? `${number(all)} rows`

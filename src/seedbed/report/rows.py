@@ -36,7 +36,8 @@ from seedbed.seeds import read_seed_tasks
 REJECTED_INSTANCES = PREPARED / "rejected.jsonl"
 
 # What the page calls the rows of a file. alpaca.jsonl has instruction, input and output apart,
-# which finetuning.jsonl and messages.jsonl encode on the same line.
+# which finetuning.jsonl encodes on the same line: it is the one that is named.
+FINETUNING = PREPARED / "finetuning.jsonl"
 FILES = {
     "row": ALPACA,
     "instruction": INSTRUCTIONS,
@@ -98,7 +99,10 @@ class Rows:
         """What the page's script reads."""
         return {
             "kinds": list(FILES),
-            "files": [path.as_posix() for path in FILES.values()],
+            "files": [
+                FINETUNING.as_posix(),
+                *(path.as_posix() for path in list(FILES.values())[1:]),
+            ],
             "seedFile": SEED_TASKS.as_posix(),
             "seeds": self.seeds,
             "prompts": self.prompts,
