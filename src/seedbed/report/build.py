@@ -381,21 +381,14 @@ def _plots() -> Html:
             drawn.append(tag("p", f"{plot.name} is no image that a page can hold."))
             continue
         # As an image an SVG runs no script and fetches nothing.
-        image = tag("img", src=_uri(picture.kind, picture.light), alt=picture.title)
-        if picture.dark:
-            dark = _uri(picture.kind, picture.dark)
-            source = tag("source", media="(prefers-color-scheme: dark)", srcset=dark)
-            image = tag("picture", source, image)
+        uri = f"data:{picture.kind};base64,{b64encode(picture.content).decode()}"
+        image = tag("img", src=uri, alt=picture.title)
         # On a narrow screen it is scrolled, also with the keyboard.
         wide = {"class_": "wide", "tabindex": 0} if picture.width > WIDE else {}
         drawn.append(tag("figure", tag("figcaption", picture.title), image, **wide))
     if not drawn:
         return tag("p", "No plot has been made yet.")
     return tag("div", *drawn, class_="plots")
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{b64encode(content).decode()}"
 
 
 # --- the rows

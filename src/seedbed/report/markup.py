@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 # Elements that have no content, and no end.
-VOID = {"img", "input", "source"}
+VOID = {"img", "input"}
 
 
 class Html(str):

@@ -17,22 +17,6 @@ from seedbed.errors import BadFile
 from seedbed.recorded import PIPELINE
 
 KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
-# The blues of Okabe and Ito's colours, which the colour-blind can tell apart.
-BLUE, SKY = "#0072b2", "#56b4e9"
-# Axes for a dark page.
-_INK, _GRID = "#e6e4df", "#363c43"
-DARK = {
-    "axis": {
-        "labelColor": _INK,
-        "titleColor": _INK,
-        "gridColor": _GRID,
-        "domainColor": _GRID,
-        "tickColor": _GRID,
-    },
-    "legend": {"labelColor": _INK, "titleColor": _INK},
-    "header": {"labelColor": _INK, "titleColor": _INK},
-    "view": {"stroke": _GRID},
-}
 # A picture of more points than that is smaller as a PNG.
 MOST_SVG = 400_000
 
@@ -52,16 +36,11 @@ class Plot:
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot as an image.
-
-    dark: the same for a dark page, None if it has but one form.
-    width: in pixels; 0 if it is not known.
-    """
+    """A plot as an image. width: in pixels; 0 if it is not known."""
 
     title: str
     kind: str
-    light: bytes
-    dark: bytes | None
+    content: bytes
     width: float = 0
 
 
@@ -100,28 +79,35 @@ def picture(plot: Plot) -> Picture | None:
     if plot.spec is None:
         path = Path(plot.name)
         kind = KINDS.get(path.suffix)
-        return Picture(plot.title, kind, path.read_bytes(), None) if kind else None
+        return Picture(plot.title, kind, path.read_bytes()) if kind else None
     import vl_convert
 
-    light, dark = (
-        vl_convert.vegalite_to_svg(_bare(plot.spec, blue), config=config).encode()
-        for blue, config in ((BLUE, {}), (SKY, DARK))
-    )
-    found = re.search(rb'<svg[^>]* width="([0-9.]+)', light)
+    bare = _bare(plot.spec)
+    svg = vl_convert.vegalite_to_svg(bare).encode()
+    found = re.search(rb'<svg[^>]* width="([0-9.]+)', svg)
     width = float(found[1]) if found else 0
-    if len(light) > MOST_SVG:
-        white = {**_bare(plot.spec, BLUE), "background": "white"}
-        png = vl_convert.vegalite_to_png(white, scale=1.5)
-        return Picture(plot.title, KINDS[".png"], bytes(png), None, width)
-    return Picture(plot.title, KINDS[".svg"], light, dark, width)
+    if len(svg) > MOST_SVG:
+        png = bytes(vl_convert.vegalite_to_png({**bare, "background": "white"}, scale=1.5))
+        return Picture(plot.title, KINDS[".png"], png, width)
+    return Picture(plot.title, KINDS[".svg"], svg, width)
 
 
-def _bare(spec: dict[str, Any], blue: str) -> dict[str, Any]:
-    """A specification without its title, on whatever colour the page has."""
-    bare = {**spec, "background": "transparent"}
+def _bare(spec: dict[str, Any]) -> dict[str, Any]:
+    """A specification without its title, and without the name of the only revision there is."""
+    bare: dict[str, Any] = _without_revision(spec)
     bare.pop("title", None)
-    encoding = bare.get("encoding", {})
-    if encoding.get("color", {}).get("field") == "rev":
-        # Of one revision the colours, and their legend, say nothing.
-        bare["encoding"] = {**encoding, "color": {"value": blue}}
-    return bare
+    return {**bare, "background": "transparent"}
+
+
+def _without_revision(part: Any, name: str = "") -> Any:
+    if isinstance(part, list):
+        return [_without_revision(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("field") == "rev":
+        if name == "color":
+            return {**part, "legend": None}
+        if name in ("row", "column", "facet"):
+            return {**part, "header": {"labels": False}}
+    # The points themselves are data, whatever their fields are called.
+    return {key: one if key == "data" else _without_revision(one, key) for key, one in part.items()}
