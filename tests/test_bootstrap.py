@@ -163,7 +163,7 @@ def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt
     assert unseen == {"no_scorable_token", "refused", "malformed", "over_context"}  # the others did
     assert figures["completions"] == len(fake.answers)
     assert figures["rejected"]["cut_at_length"] == sum(answer.cut for answer in fake.answers) > 0
-    assert figures["rounds"] == len(fake.rounds)
+    assert grown.rounds == len(fake.rounds)
 
 
 def test_a_completion_cut_at_length_yields_nothing_and_is_counted(prompt: Prompt) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from seedbed import draws
 from seedbed.errors import NothingNew, TooFewSeedTasks
-from seedbed.figures import counts, histogram, mean, words
+from seedbed.figures import counts, histogram, mean, mean_words, with_tables
 from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
@@ -182,18 +182,15 @@ def judge_round(
 
 
 def metrics(grown: Grown) -> dict[str, Any]:
-    """The stage's figures; nothing in them differs from run to run."""
+    """The stage's figures, means where not counts; nothing in them differs from run to run."""
+    reasons = grown.reasons()
     return {
         "accepted": len(grown.accepted),
-        "rejected": counts(ALL_REASONS, grown.reasons()),
-        "rounds": grown.rounds,
+        "too_similar": reasons["too_similar"],
         "completions": grown.completions,
-        "similarity": {
-            "highest_mean": mean(highest(grown)),
-            "highest_max": round(max(highest(grown)), 6),
-            "average_mean": mean([row.avg_similarity_score for row in grown.accepted]),
-        },
-        "instruction_words": words([row.instruction for row in grown.accepted]),
+        "highest_similarity": mean(highest(grown)),
+        "instruction_words": mean_words(row.instruction for row in grown.accepted),
+        "rejected": counts(ALL_REASONS, reasons),
     }
 
 
@@ -234,7 +231,7 @@ def run(params: Params) -> None:
         {
             INSTRUCTIONS: map(to_line, grown.accepted),
             REJECTED_INSTRUCTIONS: map(to_line, grown.rejected),
-            METRICS / "bootstrap.json": to_json(metrics(grown)),
+            METRICS / "bootstrap.json": to_json(with_tables(metrics(grown))),
             PLOTS / "highest_similarity.json": to_json(
                 histogram(highest(grown), 0.05, "similarity")
             ),
