@@ -31,7 +31,7 @@ from seedbed.params import Label, Llm, Niv2, Section
 from seedbed.paths import LABELLED, METRICS, PLOTS, PROMPTS
 from seedbed.progress import Progress
 from seedbed.records import Candidate, LabelledExample
-from seedbed.tasks import Example, Task, find_tasks, read_task
+from seedbed.tasks import Example, Task, find_tasks, read_task, task_name
 from seedbed.text.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.text.matching import is_right
 from seedbed.text.scoring import best_rouge_l
@@ -292,9 +292,9 @@ def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
         BadFile, BadRow, TooFewToDrawFrom
     """
     paths = find_tasks(Path(niv2.folder), niv2.tasks)
-    tasks = [read_task(path) for path in paths]
-    candidates = read_candidates(task.name for task in tasks)
-    return [plan(task, candidates[task.name], own) for task in tasks]
+    candidates = read_candidates(map(task_name, paths))
+    # One by one: of a task of thousands of examples only those that are tried are held.
+    return [plan(read_task(path), candidates[task_name(path)], own) for path in paths]
 
 
 def run(params: Params) -> None:
