@@ -104,6 +104,9 @@ def test_every_answer_is_counted_once() -> None:
     figures = clf.metrics(rows)
     assert figures["answers"] == {"yes": 2, "no": 2, "unparsable": 2}
     assert figures["classification_share"] == round(1 / 3, 6)
+    points = clf.shares(rows)
+    assert [point["count"] for point in points] == [2, 2, 2]
+    assert [point["share"] for point in points] == [round(1 / 3, 6)] * 3
 
 
 # --- instances: the two files
