@@ -15,7 +15,7 @@ from conftest import Project
 from growing import growing, small
 from test_pipeline import stages_run
 
-# Seconds until both experiments must be over; two idle cores take 15.
+# Seconds until both experiments must be over; on two busy cores it took 44.
 PATIENCE = 300
 
 
