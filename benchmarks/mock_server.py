@@ -6,7 +6,8 @@
     GET  /counts                how many connections and requests there were
 
 Every answer is a digest of its prompt, so that one that is attached to another prompt is found
-out. --delay holds each answer back, as a model would, without holding up the others.
+out; with --like-a-model it is what a model might answer to a stage (see model_answers.py). --delay
+holds each answer back, as a model would, without holding up the others.
 
 HTTP is parsed by hand, and no more of it than clients send, because the server must not be what
 is measured: it answers 15,000 to 28,000 chats a second, ten times what any client here asks. A
@@ -22,7 +23,7 @@ import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
@@ -35,13 +36,21 @@ def answer_to(prompt: str, number: int = 0) -> str:
     return sha256(f"{number} {prompt}".encode()).hexdigest()
 
 
+# From a request, one of its prompts and the number of the choice to the text of the answer.
+Say = Callable[[dict[str, Any], str, int], str]
+
+
+def say_digest(body: dict[str, Any], prompt: str, number: int) -> str:
+    return answer_to(prompt, number)
+
+
 def usage(prompts: list[str], answers: int) -> dict[str, int]:
     """Token counts that look like some: four characters each."""
     asked, said = sum(map(len, prompts)) // 4, answers * 16
     return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
 
-def chat(body: dict[str, Any]) -> dict[str, Any]:
+def chat(body: dict[str, Any], say: Say) -> dict[str, Any]:
     prompt, number = body["messages"][-1]["content"], body.get("n") or 1
     return {
         "id": "chatcmpl-0",
@@ -51,7 +60,7 @@ def chat(body: dict[str, Any]) -> dict[str, Any]:
         "choices": [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": answer_to(prompt, index)},
+                "message": {"role": "assistant", "content": say(body, prompt, index)},
                 "logprobs": None,
                 "finish_reason": "stop",
             }
@@ -61,11 +70,11 @@ def chat(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def completions(body: dict[str, Any]) -> dict[str, Any]:
+def completions(body: dict[str, Any], say: Say) -> dict[str, Any]:
     prompts, number = body["prompt"], body.get("n") or 1
     if isinstance(prompts, str):
         prompts = [prompts]
-    texts = [answer_to(prompt, index) for prompt in prompts for index in range(number)]
+    texts = [say(body, prompt, index) for prompt in prompts for index in range(number)]
     return {
         "id": "cmpl-0",
         "object": "text_completion",
@@ -85,8 +94,9 @@ ASKED = {b"/v1/chat/completions": chat, b"/v1/completions": completions}
 class Server:
     """What all connections share."""
 
-    def __init__(self, delay: float):
+    def __init__(self, delay: float, say: Say):
         self.delay = delay
+        self.say = say
         self.connections = 0
         self.requests = 0
 
@@ -131,7 +141,7 @@ class Connection(asyncio.Protocol):
             self._write(404, {"error": {"message": "no such page"}})
             return
         try:
-            said = ASKED[path](json.loads(body))
+            said = ASKED[path](json.loads(body), server.say)
         except (KeyError, IndexError, TypeError, ValueError) as problem:
             self._write(400, {"error": {"message": f"not understood: {problem!r}"}})
             return
@@ -164,9 +174,9 @@ class Running:
 
 
 @contextmanager
-def running(delay: float) -> Iterator[Running]:
+def running(delay: float, *options: str) -> Iterator[Running]:
     """Start a server; it ends with the context."""
-    command = [sys.executable, __file__, "--delay", str(delay)]
+    command = [sys.executable, __file__, "--delay", str(delay), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Running(int(process.stdout.readline()))
@@ -174,8 +184,8 @@ def running(delay: float) -> Iterator[Running]:
             process.terminate()
 
 
-async def serve(delay: float) -> None:
-    server = Server(delay)
+async def serve(delay: float, say: Say) -> None:
+    server = Server(delay, say)
     loop = asyncio.get_running_loop()
     # All clients may connect in the same moment.
     listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=1024)
@@ -186,4 +196,13 @@ async def serve(delay: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--delay", type=float, default=0, help="seconds before each answer")
-    asyncio.run(serve(parser.parse_args().delay))
+    parser.add_argument(
+        "--like-a-model", action="store_true", help="answer as a model might, not with digests"
+    )
+    options = parser.parse_args()
+    say = say_digest
+    if options.like_a_model:
+        from model_answers import Model
+
+        say = Model().say
+    asyncio.run(serve(options.delay, say))

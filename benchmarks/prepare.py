@@ -181,15 +181,14 @@ def main() -> None:
     for file, count in written.items():
         print(f"    {file:<38}{count:>9,}")
     print(
-        f"\n  tasks: {figures['tasks_with_instances']:,} with instances, "
-        f"{figures['tasks_unparsable']:,} unparsable, "
-        f"{figures['tasks_all_rejected']:,} with all rejected"
+        "\n  tasks: "
+        + ", ".join(f"{one['count']:,} {one['name'].replace('_', ' ')}" for one in figures["tasks"])
     )
     print("  rejected pairs")
-    for reason, count in figures["rejected"].items():
-        print(f"    {reason:<38}{count:>9,}")
+    for one in figures["rejected"]:
+        print(f"    {one['name']:<38}{one['count']:>9,}")
 
-    not_met = [reason for reason, count in figures["rejected"].items() if not count]
+    not_met = [one["name"] for one in figures["rejected"] if not one["count"]]
     small = peak <= MOST_BYTES
     print(
         f"\nprepare turns {TASKS:,} raw tasks ({size / 1e6:,.0f} MB) into "

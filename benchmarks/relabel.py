@@ -179,11 +179,11 @@ def stage(kinds: list[list[float]]) -> float:
     print(f"  seconds        {seconds:>10.1f}")
     print(f"  rows a second  {EXAMPLES / seconds:>10,.0f}")
     print(f"  peak memory    {peak / 1e6:>10,.0f} MB (at most {MOST_BYTES / 1e6:,.0f})")
-    print(f"  kept           {figures['kept']:>10,}")
-    for reason, count in figures["dropped"].items():
+    print(f"  kept           {figures['examples_kept']:>10,}")
+    for reason, count in (one.values() for one in figures["dropped"]):
         print(f"    {reason:<22}{count:>9,}")
-    evenness = figures["evenness"]
-    print(f"  evenness       {evenness['before_mean']:>10} → {evenness['after_mean']}\n")
+    before, after = figures["evenness_before"], figures["evenness_after"]
+    print(f"  evenness       {before:>10} → {after}\n")
     return peak
 
 

@@ -68,8 +68,8 @@ class Project:
             check=False,
         )
 
-    def stage(self, name: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return self.run("python", "-m", "seedbed", name, PYTHONPATH="src", **more)
+    def stage(self, *names: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.run("python", "-m", "seedbed", *names, PYTHONPATH="src", **more)
 
     def start_stage(self, name: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -165,9 +165,8 @@ def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt
     assert unseen == {"no_scorable_token", "refused", "malformed", "over_context"}  # the others did
     assert figures["completions"] == len(fake.answers)
     assert figures["rejected"]["cut_at_length"] == sum(answer.cut for answer in fake.answers) > 0
-    assert figures["rounds"] == len(fake.rounds)
-    kinds = ("with_verb_and_noun", "with_verb_alone", "without_verb")
-    assert sum(figures[f"instructions_{kind}"] for kind in kinds) == figures["accepted"]
+    assert grown.rounds == len(fake.rounds)
+    assert sum(figures["verbs"].values()) == figures["accepted"]
 
 
 def test_a_completion_cut_at_length_yields_nothing_and_is_counted(prompt: Prompt) -> None:

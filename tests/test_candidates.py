@@ -233,7 +233,7 @@ def test_only_a_text_that_was_cut_loses_its_end() -> None:
     assert all(row.instruction.endswith("here. And th") for row in made.rows[1:])
     made, _ = generate([task()], reply, finish_reason="length")
     assert all(row.instruction.endswith(" here.") for row in made.rows[1:])
-    assert candidates.metrics(made, 1)["cut_at_length"] == 21
+    assert candidates.metrics(made, 1)["candidates_cut"] == 21
 
 
 def test_figures_add_up() -> None:
@@ -241,8 +241,8 @@ def test_figures_add_up() -> None:
     figures = candidates.metrics(made, 2)
     assert figures["tasks"] == 2
     assert figures["candidates"] == 44
-    assert figures["repeats"] == 40
-    assert figures["words"] == {"mean": 2.0, "min": 2, "max": 2}
+    assert figures["candidates_repeated"] == 40
+    assert figures["candidate_words"] == 2.0
     assert set(figures["problems"].values()) == {0}
 
 

@@ -93,9 +93,8 @@ def test_each_instruction_is_asked_about_in_the_few_shot_prompt() -> None:
 def test_only_a_clear_yes_is_one_and_what_is_neither_is_counted(raw: str, kind: str) -> None:
     row = ClassifiedInstruction(instruction="i", is_classification=raw, key="k")
     figures = clf.metrics([row])
-    assert {name: figures[name] for name in ("yes", "no", "unparsable")} == {
-        name: int(name == kind) for name in ("yes", "no", "unparsable")
-    }
+    assert figures["answers"] == {name: int(name == kind) for name in ("yes", "no", "unparsable")}
+    assert figures["neither_yes_nor_no"] == (kind == "unparsable")
     assert figures["classification_share"] == (kind == "yes")
 
 
@@ -103,8 +102,7 @@ def test_every_answer_is_counted_once() -> None:
     said = ["Yes", "No", "?", "no", "yes", "Perhaps"]
     rows, _ = classify(TEXTS, lambda request: said[int(task_of(request)[-1])])
     figures = clf.metrics(rows)
-    assert figures["rows"] == len(TEXTS)
-    assert [figures[kind] for kind in ("yes", "no", "unparsable")] == [2, 2, 2]
+    assert figures["answers"] == {"yes": 2, "no": 2, "unparsable": 2}
     assert figures["classification_share"] == round(1 / 3, 6)
     points = clf.shares(rows)
     assert [point["count"] for point in points] == [2, 2, 2]
@@ -259,9 +257,8 @@ def test_a_completion_stops_at_the_example_that_is_one_too_many(
 def test_instructions_in_are_rows_and_those_left_out(tasks: list[instances.Task]) -> None:
     rows, _ = generate(tasks[:4], finish_reason="length")
     figures = instances.metrics(rows, left_out=2)
-    assert figures["rows"] + figures["left_out"] == len(TEXTS)
-    assert figures["cut_at_length"] == 4
-    assert figures["classification_share"] == 0.5
+    assert figures["rows"] == {"classification": 2, "generation": 2, "left_out": 2}
+    assert figures["completions_cut"] == 4
 
 
 def test_nothing_of_the_wanted_kind_is_an_error_before_anything_is_asked() -> None:

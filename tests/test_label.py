@@ -265,8 +265,8 @@ def test_answers_of_no_use_score_nothing_and_say_so() -> None:
     assert cut == 3
     figures = label.metrics({"t": label.figures_of(trial, rows, cut)})
     assert figures["problems"]["refused"] == 1
-    assert figures["cut_at_length"] == 3
-    assert figures["answers"] == 4
+    assert figures["outputs_cut"] == 3
+    assert figures["outputs"] == 4
 
 
 @pytest.mark.parametrize(("shots", "count"), [("few", 1), ("zero", 0)])
@@ -277,7 +277,7 @@ def test_examples_whose_answer_stands_in_the_prompt_are_counted(shots: str, coun
     trial = label.plan(one, candidates_of(count=2), settings_of(shots=shots))
     rows = labelled([one], candidates=2, shots=shots)[0][0]
     figures = label.metrics({"t": label.figures_of(trial, rows, 0)})
-    assert figures["rows_shown_as_demos"] == count
+    assert figures["examples_shown_as_demos"] == count
 
 
 # --- figures
@@ -300,19 +300,19 @@ def test_figures_are_those_of_the_plain_computation(number: int | None) -> None:
                 scores.setdefault(place, []).append(score)
         means = {place: fmean(own) for place, own in scores.items()}
         summary = figures[one.name].summary()
-        assert summary.get("seed", means.get(0)) == pytest.approx(means.get(0), abs=1e-6)
-        assert summary["mean"] == pytest.approx(fmean(means.values()), abs=1e-6)
-        assert summary["best"] == pytest.approx(max(means.values()), abs=1e-6)
-        assert summary["worst"] == pytest.approx(min(means.values()), abs=1e-6)
+        assert summary.get("rouge_seed", means.get(0)) == pytest.approx(means.get(0), abs=1e-6)
+        assert summary["rouge_mean"] == pytest.approx(fmean(means.values()), abs=1e-6)
+        assert summary["rouge_best"] == pytest.approx(max(means.values()), abs=1e-6)
+        assert summary["rouge_worst"] == pytest.approx(min(means.values()), abs=1e-6)
         oracle = fmean(max(row.instruction_rouge) for row in rows)
-        assert summary["oracle"] == pytest.approx(oracle, abs=1e-6)
+        assert summary["rouge_oracle"] == pytest.approx(oracle, abs=1e-6)
         points = [p for p in label.heat_map(figures) if p["task"] == one.name]
         assert {p["candidate"]: p["rouge"] for p in points} == pytest.approx(means, abs=1e-6)
     said = label.metrics(figures)
-    assert said["rows"] == 17
-    for name in ("mean", "best", "worst", "oracle"):
+    assert said["examples_tried"] == 17
+    for name in ("rouge_mean", "rouge_best", "rouge_worst", "rouge_oracle"):
         both = [one.summary()[name] for one in figures.values()]
-        assert said["macro"][name] == pytest.approx(fmean(both), abs=2e-6)
+        assert said[name] == pytest.approx(fmean(both), abs=2e-6)
 
 
 # --- scoring
@@ -469,9 +469,9 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
         assert "targets" not in lines[3]
         assert "instruction_problems" not in lines[3]
     figures = json.loads((METRICS / "label.json").read_text())
-    assert figures["macro"] == dict.fromkeys(
-        ("seed", "mean", "best", "worst", "oracle", "right"), 1.0
-    )
+    rouge = [value for name, value in figures.items() if name.startswith("rouge_")]
+    assert rouge == [1.0] * 5
+    assert figures["right_share"] == 1.0
     assert len(json.loads((PLOTS / "label_heatmap.json").read_text())) == 6
 
 

@@ -101,16 +101,18 @@ def test_pairs_in_are_kept_or_rejected_with_a_counted_reason() -> None:
     )
     assert len(parsed.kept) + len(parsed.rejected) == pairs
     figures = prepare.metrics(parsed, len(parsed.kept), prepare.finetuning(parsed.kept, DEFAULTS))
-    assert figures["instances"] + sum(figures["rejected"].values()) == pairs
+    assert figures["instances"]["kept"] + sum(figures["rejected"].values()) == pairs
     assert list(figures["rejected"]) == list(REASONS)
     assert all(figures["rejected"].values())  # ROWS has them all
 
 
 def test_every_task_is_counted_once() -> None:
     figures = prepare.metrics(prepare.parse(ROWS, DEFAULTS), 0, [])
-    assert figures["tasks"] == len(ROWS)
-    assert figures["tasks_unparsable"] == 2
-    assert figures["tasks_all_rejected"] == 3
+    assert figures["tasks"] == {
+        "with_instances": len(ROWS) - 5,
+        "unparsable": 2,
+        "all_rejected": 3,
+    }
     assert figures["tasks_with_instances"] == len(ROWS) - 5
 
 
@@ -228,7 +230,7 @@ def test_what_repeats_exactly_goes_and_is_counted() -> None:
     assert twice == once
     assert len({(one.prompt, one.completion) for one in once}) == len(once)
     figures = prepare.metrics(prepare.parse(ROWS, DEFAULTS), 2 * len(kept), twice)
-    assert figures["finetuning_duplicates"] == len(kept)
+    assert figures["instances"]["duplicates"] == len(kept)
     assert figures["finetuning_rows"] == len(kept)
 
 

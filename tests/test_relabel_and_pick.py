@@ -32,6 +32,7 @@ from seedbed.ranking import race
 from seedbed.ranking.label_file import Labelled
 from seedbed.ranking.pick import ABSENT, REASONS, Picked, evenness, pick
 from seedbed.stages import relabel_and_pick
+from seedbed.stages.relabel_and_pick import MERGED
 from seedbed.text.tokens import by_words
 
 TASK = "task1_colours"
@@ -430,10 +431,16 @@ def rows_of(seed: int, count: int = 30, candidates: int = 6) -> list[dict[str, A
 
 
 def run(**changes: object) -> dict[str, Any]:
-    """Run the stage; gives its metrics."""
+    """Run the stage; gives its metrics, of the tables what is found under a name."""
     own = settings_of(**changes)
     relabel_and_pick.run(relabel_and_pick.Params(llm=LLM, relabel_and_pick=own))
-    return json.loads(Path("metrics/relabel_and_pick.json").read_text())
+    figures = json.loads(Path("metrics/relabel_and_pick.json").read_text())
+    return {
+        name: {row.pop("name"): row.get("count", row) for row in value}
+        if isinstance(value, list)
+        else value
+        for name, value in figures.items()
+    }
 
 
 def written() -> dict[str, bytes]:
@@ -484,7 +491,7 @@ def test_rows_in_are_rows_kept_and_rows_dropped_with_a_reason_for_each_task(fold
     write_task("task4_nan", [row_of(Example("a", [0, 1, 2], [NAN, NAN, NAN]))])
     write_task("task5_none", [])
     figures = run(max_examples=10, unseen_dev_tasks=["task3_c"], max_task_examples=6)
-    for name, own in figures["per_task"].items():
+    for name, own in figures["task"].items():
         rows = len((LABELS / f"{name}.jsonl").read_text().splitlines()) - 3
         assert rows == own["examples"] == own["kept"] + sum(own["dropped"].values())
         assert list(own["dropped"]) == list(REASONS)
@@ -492,9 +499,10 @@ def test_rows_in_are_rows_kept_and_rows_dropped_with_a_reason_for_each_task(fold
             assert own["kept"] == len(lines(f"{name}.jsonl")) - 3
         else:
             assert not (OUT / f"{name}.jsonl").exists()
-    for name in ("examples", "kept"):
-        assert figures[name] == sum(own[name] for own in figures["per_task"].values())
-    assert figures["kept"] == sum(figures["merged"].values()) + sum(
+    tasks = figures["task"].values()
+    assert figures["examples"] == sum(own["examples"] for own in tasks)
+    assert figures["examples_kept"] == sum(own["kept"] for own in tasks)
+    assert figures["examples_kept"] == sum(figures[name] for name in MERGED) + sum(
         figures["left_out_of_merged"].values()
     )
     assert figures["dropped"]["over_the_maximum"] > 0 < figures["dropped"]["nan"]
@@ -504,14 +512,14 @@ def test_rows_in_are_rows_kept_and_rows_dropped_with_a_reason_for_each_task(fold
         "no_examples": 1,
         "nothing_qualifies": 1,
     }
-    assert {name: len(lines(f"{name}.jsonl")) for name in figures["merged"]} == figures["merged"]
+    assert all(figures[name] == len(lines(f"{name}.jsonl")) for name in MERGED)
 
 
 def test_merged_rows_stand_for_themselves(folder: Path) -> None:
     figures = run(unseen_dev_tasks=["task2_b"])
-    assert all(figures["merged"].values())
+    assert all(figures[name] for name in MERGED)
     seen: list[str] = []
-    for name in figures["merged"]:
+    for name in MERGED:
         for row in lines(f"{name}.jsonl"):
             assert row["prompt"] == "Example: {{input}}"
             assert row["demos"] == "Input: x\nOutput: y"
@@ -520,14 +528,14 @@ def test_merged_rows_stand_for_themselves(folder: Path) -> None:
             ]
             assert row["id"].startswith("task2_b_") == (name == "unseen_dev")
             seen.append(row["id"])
-    assert len(seen) == len(set(seen)) == figures["kept"]
+    assert len(seen) == len(set(seen)) == figures["examples_kept"]
 
 
 def test_development_takes_no_more_than_half_of_a_task(folder: Path) -> None:
     figures = run(seen_dev_examples=1000)
-    kept = [own["kept"] for own in figures["per_task"].values()]
-    assert figures["merged"]["seen_dev"] == sum(number // 2 for number in kept)
-    assert run(seen_dev_examples=0)["merged"]["seen_dev"] == 0
+    kept = [own["kept"] for own in figures["task"].values()]
+    assert figures["seen_dev"] == sum(number // 2 for number in kept)
+    assert run(seen_dev_examples=0)["seen_dev"] == 0
 
 
 def test_a_task_with_too_few_training_examples_is_left_out_of_both(folder: Path) -> None:
@@ -576,14 +584,14 @@ def test_popularity_is_plotted_before_and_after(folder: Path) -> None:
         (when, i) for when in ("before", "after") for i in range(6)
     ]
     best = Counter[int]()
-    for name in figures["per_task"]:
+    for name in figures["task"]:
         for row in lines(f"{name}.jsonl")[3:]:
             top = max(row["instruction_rouge"])
             scores = zip(row["instruction_idx"], row["instruction_rouge"], strict=True)
             best.update(place for place, score in scores if math.isclose(score, top))
     assert [point["count"] for point in points[6:]] == [best[i] for i in range(6)]
     assert sum(point["share"] for point in points[6:]) == pytest.approx(1, abs=1e-5)
-    assert 0 < figures["evenness"]["before_mean"] < figures["evenness"]["after_mean"] <= 1
+    assert 0 < figures["evenness_before"] < figures["evenness_after"] <= 1
 
 
 def test_long_candidates_are_left_out_and_a_task_of_mostly_long_ones_is_skipped(
@@ -598,7 +606,7 @@ def test_long_candidates_are_left_out_and_a_task_of_mostly_long_ones_is_skipped(
     figures = run(max_instruction_tokens=256)
     assert figures["candidates_too_long"] == 7
     assert figures["tasks_skipped"]["candidates_too_long"] == 1
-    assert figures["per_task"]["task2_b"]["dropped"]["candidates_too_long"] == 30
+    assert figures["task"]["task2_b"]["dropped"]["candidates_too_long"] == 30
     assert "task2_b.jsonl" not in written()
     for row in lines("task1_a.jsonl")[3:]:
         assert row["instruction_idx"] == [3, 4, 5]

@@ -105,6 +105,20 @@ def relabel_and_pick() -> None:
 
 
 @app.command()
+def preset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A file of presets/, such as paper.")],
+) -> None:
+    """Write the values of a preset into params.yaml; `git checkout params.yaml` takes them back."""
+    with told("preset"):
+        from seedbed.presets import apply
+
+        changes = apply(name)
+        show([f"{name}: {before!r} → {after!r}" for name, before, after in changes])
+        if not changes:
+            print("params.yaml has these values already")
+
+
+@app.command()
 def estimate() -> None:
     """What a run would send: requests, tokens and cost, a line a stage."""
     with told("estimate"):

@@ -1,8 +1,15 @@
-"""The figures of metrics/ and the points of plots/."""
+"""The figures of metrics/ and the points of plots/.
+
+DVC compares runs by every number that it finds in a metrics file, in a column each. So a stage has
+a few that say how it went, each under a name that no other stage has (else DVC puts the file's
+path before it), and all that it counted besides stands in the same file as tables, lists of rows,
+which DVC leaves alone.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 
 def mean(values: Sequence[float]) -> float:
@@ -19,13 +26,25 @@ def counts(reasons: Iterable[str], found: Counter[str]) -> dict[str, int]:
     return {reason: found[reason] for reason in reasons}
 
 
-def words(texts: Sequence[str]) -> dict[str, float]:
-    """Mean, shortest and longest length in words."""
-    lengths = [len(text.split()) for text in texts]
+def mean_words(texts: Iterable[str]) -> float:
+    """The mean length in words."""
+    return mean([len(text.split()) for text in texts])
+
+
+def with_tables(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's figures as its metrics file has them: what is a mapping becomes a table.
+
+    >>> with_tables({"kept": 1, "dropped": {"nan": 2}, "task": {"a": {"kept": 1}}})
+    {'kept': 1, 'dropped': [{'name': 'nan', 'count': 2}], 'task': [{'name': 'a', 'kept': 1}]}
+    """
     return {
-        "mean": mean(lengths),
-        "min": min(lengths, default=0),
-        "max": max(lengths, default=0),
+        name: [
+            {"name": row, **(cells if isinstance(cells, Mapping) else {"count": cells})}
+            for row, cells in value.items()
+        ]
+        if isinstance(value, Mapping)
+        else value
+        for name, value in figures.items()
     }
 
 

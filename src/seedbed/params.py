@@ -282,7 +282,7 @@ def everything() -> Everything:
     return Everything.model_validate(_checked()[0])
 
 
-def _checked() -> tuple[dict[str, Any], "_Lines"]:
+def _checked() -> tuple[dict[str, Any], "Lines"]:
     """What params.yaml says, once it is known to be sound, and where it says it."""
     try:
         text = PARAMS.read_text(encoding="utf-8")
@@ -294,7 +294,7 @@ def _checked() -> tuple[dict[str, Any], "_Lines"]:
     if not isinstance(read_as_1_1, dict):
         needed = ", ".join(Everything.model_fields)
         raise BadFile(PARAMS, "holds no parameters", f"It has the sections {needed}.")
-    lines = _Lines(text)
+    lines = Lines(text)
     if twice := lines.twice():
         raise BadParam(PARAMS, *twice, "stands there twice", "Remove one of them.")
     for name, value in _leaves(read_as_1_1):
@@ -335,7 +335,7 @@ def _checked() -> tuple[dict[str, Any], "_Lines"]:
     return everything, lines
 
 
-def _explained(error: ValidationError, lines: "_Lines") -> BadParam:
+def _explained(error: ValidationError, lines: "Lines") -> BadParam:
     errors = error.errors()
     # A name that is misspelt is also one that is missing: say the former.
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
@@ -353,7 +353,7 @@ def _explained(error: ValidationError, lines: "_Lines") -> BadParam:
     )
 
 
-def _unknown(lines: "_Lines", name: tuple[Any, ...], known: list[str]) -> BadParam:
+def _unknown(lines: "Lines", name: tuple[Any, ...], known: list[str]) -> BadParam:
     close = difflib.get_close_matches(str(name[-1]), known, n=1)
     remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
     return BadParam(
@@ -386,7 +386,7 @@ def _at(data: Any, name: tuple[Any, ...]) -> Any:
     return data
 
 
-class _Lines:
+class Lines:
     """Where in params.yaml a parameter stands."""
 
     def __init__(self, text: str):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+PRESETS = Path("presets")
 SEED_TASKS = Path("data/seed_tasks.jsonl")
 PROMPTS = Path("data/prompts")
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from seedbed import draws
 from seedbed.errors import NothingNew, TooFewSeedTasks
-from seedbed.figures import counts, histogram, mean, words
+from seedbed.figures import counts, histogram, mean, mean_words, with_tables
 from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
@@ -184,26 +184,23 @@ def judge_round(
 
 
 def metrics(grown: Grown, roots: list[Root]) -> dict[str, Any]:
-    """The stage's figures; nothing in them differs from run to run.
+    """The stage's figures, means where not counts; nothing in them differs from run to run.
 
     roots: of the accepted instructions.
     """
+    reasons = grown.reasons()
     return {
         "accepted": len(grown.accepted),
-        "rejected": counts(ALL_REASONS, grown.reasons()),
-        "rounds": grown.rounds,
+        "too_similar": reasons["too_similar"],
         "completions": grown.completions,
-        "similarity": {
-            "highest_mean": mean(highest(grown)),
-            "highest_max": round(max(highest(grown)), 6),
-            "average_mean": mean([row.avg_similarity_score for row in grown.accepted]),
+        "highest_similarity": mean(highest(grown)),
+        "instruction_words": mean_words(row.instruction for row in grown.accepted),
+        "rejected": counts(ALL_REASONS, reasons),
+        "verbs": {
+            "verb_and_noun": sum(one.noun is not None for one in roots),
+            "verb_alone": sum(one.verb is not None and one.noun is None for one in roots),
+            "no_verb": sum(one.verb is None for one in roots),
         },
-        "instruction_words": words([row.instruction for row in grown.accepted]),
-        "instructions_with_verb_and_noun": sum(one.noun is not None for one in roots),
-        "instructions_with_verb_alone": sum(
-            one.verb is not None and one.noun is None for one in roots
-        ),
-        "instructions_without_verb": sum(one.verb is None for one in roots),
     }
 
 
@@ -265,7 +262,7 @@ def run(params: Params) -> None:
         {
             INSTRUCTIONS: map(to_line, grown.accepted),
             REJECTED_INSTRUCTIONS: map(to_line, grown.rejected),
-            METRICS / "bootstrap.json": to_json(metrics(grown, roots)),
+            METRICS / "bootstrap.json": to_json(with_tables(metrics(grown, roots))),
             PLOTS / "highest_similarity.json": to_json(
                 histogram(highest(grown), 0.05, "similarity")
             ),

@@ -18,7 +18,7 @@ from typing import Any
 from seedbed import draws
 from seedbed.candidate_files import ORIGINS, file_of
 from seedbed.errors import BadFile
-from seedbed.figures import counts, words
+from seedbed.figures import counts, mean_words, with_tables
 from seedbed.files import read_text, to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
@@ -217,12 +217,12 @@ def metrics(made: Made, tasks: int) -> dict[str, Any]:
     return {
         "tasks": tasks,
         "candidates": len(made.rows),
-        "repeats": made.repeats,
-        "missing": made.missing,
-        "resampled": made.resampled,
-        "cut_at_length": made.cut,
+        "candidates_repeated": made.repeats,
+        "candidates_missing": made.missing,
+        "candidates_resampled": made.resampled,
+        "candidates_cut": made.cut,
+        "candidate_words": mean_words(row.instruction for row in made.rows if row.key),
         "problems": counts(PROBLEMS, made.problems),
-        "words": words([row.instruction for row in made.rows if row.key]),
     }
 
 
@@ -247,7 +247,7 @@ def run(params: Params) -> None:
         {
             **{file_of(task): to_json(texts) for task, texts in lists.items()},
             ORIGINS: map(to_line, made.rows),
-            METRICS / "candidates.json": to_json(metrics(made, len(tasks))),
+            METRICS / "candidates.json": to_json(with_tables(metrics(made, len(tasks)))),
         }
     )
     progress.finish(len(made.rows))

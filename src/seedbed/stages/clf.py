@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from seedbed.figures import counts, share
+from seedbed.figures import counts, share, with_tables
 from seedbed.files import read_rows, to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
@@ -61,10 +61,10 @@ def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
     """The stage's figures."""
     said = answered(rows)
     return {
-        "rows": len(rows),
-        **counts(("yes", "no", "unparsable"), said),
-        "problems": counts(PROBLEMS, Counter(row.problem for row in rows if row.problem)),
         "classification_share": share(said["yes"], len(rows)),
+        "neither_yes_nor_no": said["unparsable"],
+        "answers": counts(("yes", "no", "unparsable"), said),
+        "problems": counts(PROBLEMS, Counter(row.problem for row in rows if row.problem)),
     }
 
 
@@ -90,7 +90,7 @@ def run(params: Params) -> None:
     write_files(
         {
             CLASSIFIED: map(to_line, rows),
-            METRICS / "clf.json": to_json(metrics(rows)),
+            METRICS / "clf.json": to_json(with_tables(metrics(rows))),
             PLOTS / "classification.json": to_json(shares(rows)),
         }
     )

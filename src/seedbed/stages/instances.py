@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedbed.errors import BadFile, RowsDoNotMatch
-from seedbed.figures import counts, mean, share
+from seedbed.figures import counts, mean_words, with_tables
 from seedbed.files import read_rows, to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
@@ -114,18 +114,17 @@ def generate(
 
 
 def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
-    """The stage's figures. Instructions in = rows + left_out."""
+    """The stage's figures. Instructions in = the sum of `rows`."""
     responses = [row.instance_metadata.response for row in rows]
     cut = sum(response["choices"][0]["finish_reason"] == "length" for response in responses)
     problems = Counter(response["problem"] for response in responses if "problem" in response)
+    kinds = Counter("classification" if row.is_classification else "generation" for row in rows)
     return {
-        "rows": len(rows),
-        "left_out": left_out,
-        "classification_share": share(sum(row.is_classification for row in rows), len(rows)),
-        "cut_at_length": cut,
+        "completions_cut": cut,
+        "completion_words": mean_words(row.raw_instances for row in rows),
         "max_tokens_lowered": sum("max_tokens_lowered_to" in response for response in responses),
+        "rows": {**counts(("classification", "generation"), kinds), "left_out": left_out},
         "problems": counts(PROBLEMS, problems),
-        "words_mean": mean([len(row.raw_instances.split()) for row in rows]),
     }
 
 
@@ -148,7 +147,7 @@ def run(params: Params) -> None:
     write_files(
         {
             RAW_INSTANCES: map(to_line, rows),
-            METRICS / "instances.json": to_json(metrics(rows, len(tasks) - len(rows))),
+            METRICS / "instances.json": to_json(with_tables(metrics(rows, len(tasks) - len(rows)))),
         }
     )
     progress.finish(len(rows))

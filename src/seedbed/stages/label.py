@@ -22,7 +22,7 @@ import numpy as np
 from seedbed import draws
 from seedbed.candidate_files import read_candidates
 from seedbed.errors import BadFile, TooFewToDrawFrom
-from seedbed.figures import counts, mean
+from seedbed.figures import counts, mean, with_tables
 from seedbed.files import read_text, to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
@@ -31,7 +31,7 @@ from seedbed.params import Label, Llm, Niv2, Section
 from seedbed.paths import LABELLED, METRICS, PLOTS, PROMPTS
 from seedbed.progress import Progress
 from seedbed.records import Candidate, LabelledExample
-from seedbed.tasks import Example, Task, find_tasks, read_task
+from seedbed.tasks import Example, Task, find_tasks, read_task, task_name
 from seedbed.text.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.text.matching import is_right
 from seedbed.text.scoring import best_rouge_l
@@ -204,14 +204,14 @@ class Figures:
     def summary(self) -> dict[str, float]:
         """A candidate that was never tried is none of these; DVC has no null."""
         tried = self.candidates[~np.isnan(self.candidates)].tolist()
-        seed = {} if np.isnan(self.candidates[0]) else {"seed": mean([float(self.candidates[0])])}
+        seed = float(self.candidates[0])
         return {
-            **seed,
-            "mean": mean(tried),
-            "best": mean([max(tried)]),
-            "worst": mean([min(tried)]),
-            "oracle": mean([self.oracle]),
-            "right": mean([self.right]),
+            **({} if np.isnan(seed) else {"rouge_seed": mean([seed])}),
+            "rouge_mean": mean(tried),
+            "rouge_best": mean([max(tried)]),
+            "rouge_worst": mean([min(tried)]),
+            "rouge_oracle": mean([self.oracle]),
+            "right_share": mean([self.right]),
         }
 
 
@@ -241,20 +241,17 @@ def figures_of(trial: Trial, rows: list[LabelledExample], cut: int) -> Figures:
 
 
 def metrics(figures: dict[str, Figures]) -> dict[str, Any]:
-    """The stage's figures; `macro`: the mean over the tasks, each counting the same."""
+    """The stage's figures; those of ROUGE: the mean over the tasks, each counting the same."""
     summaries = {task: one.summary() for task, one in figures.items()}
     names = dict.fromkeys(name for one in summaries.values() for name in one)
     problems: Counter[str] = sum((one.problems for one in figures.values()), Counter())
     return {
-        "tasks": len(figures),
-        "rows": sum(one.rows for one in figures.values()),
-        "rows_shown_as_demos": sum(one.shown for one in figures.values()),
-        "answers": sum(one.answers for one in figures.values()),
-        "cut_at_length": sum(one.cut for one in figures.values()),
+        **{name: mean([one[name] for one in summaries.values() if name in one]) for name in names},
+        "examples_tried": sum(one.rows for one in figures.values()),
+        "examples_shown_as_demos": sum(one.shown for one in figures.values()),
+        "outputs": sum(one.answers for one in figures.values()),
+        "outputs_cut": sum(one.cut for one in figures.values()),
         "problems": counts(PROBLEMS, problems),
-        "macro": {
-            name: mean([one[name] for one in summaries.values() if name in one]) for name in names
-        },
         "task": {task: {"rows": figures[task].rows, **one} for task, one in summaries.items()},
     }
 
@@ -295,9 +292,9 @@ def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
         BadFile, BadRow, TooFewToDrawFrom
     """
     paths = find_tasks(Path(niv2.folder), niv2.tasks)
-    tasks = [read_task(path) for path in paths]
-    candidates = read_candidates(task.name for task in tasks)
-    return [plan(task, candidates[task.name], own) for task in tasks]
+    candidates = read_candidates(map(task_name, paths))
+    # One by one: of a task of thousands of examples only those that are tried are held.
+    return [plan(read_task(path), candidates[task_name(path)], own) for path in paths]
 
 
 def run(params: Params) -> None:
@@ -318,7 +315,7 @@ def run(params: Params) -> None:
     write_files(
         {
             **files,
-            METRICS / "label.json": to_json(metrics(figures)),
+            METRICS / "label.json": to_json(with_tables(metrics(figures))),
             PLOTS / "label_heatmap.json": to_json(heat_map(figures)),
         }
     )

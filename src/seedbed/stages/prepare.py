@@ -12,7 +12,7 @@ from typing import Any
 
 from seedbed import draws
 from seedbed.errors import BadFile, TooFewInstructions
-from seedbed.figures import counts, histogram, mean, share, words
+from seedbed.figures import counts, histogram, mean, mean_words, share, with_tables
 from seedbed.files import read_rows, to_json, to_line, write_files
 from seedbed.params import Prepare, Section
 from seedbed.paths import METRICS, PLOTS, PREPARED, RAW_INSTANCES, SEED_TASKS
@@ -138,18 +138,20 @@ def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str,
     """The stage's figures; lengths and shares are those of the finetuning data."""
     instances = [one.instance for one in training]
     return {
-        "tasks": parsed.tasks,
-        "tasks_with_instances": len(parsed.per_task),
-        "tasks_unparsable": parsed.tasks_unparsable,
-        "tasks_all_rejected": parsed.tasks_all_rejected,
-        "instances": len(parsed.kept),
-        "instances_per_task_mean": mean(parsed.per_task),
-        "rejected": counts(REASONS, Counter(row.reason for row in parsed.rejected)),
         "finetuning_rows": len(training),
-        "finetuning_duplicates": encoded - len(training),
+        "instances_rejected": len(parsed.rejected),
+        "instances_per_task": mean(parsed.per_task),
+        "tasks_with_instances": len(parsed.per_task),
         "with_input_share": share(sum(bool(one.input) for one in instances), len(instances)),
-        "input_words": words([one.input for one in instances if one.input]),
-        "output_words": words([one.output for one in instances]),
+        "input_words": mean_words(one.input for one in instances if one.input),
+        "output_words": mean_words(one.output for one in instances),
+        "tasks": {
+            "with_instances": len(parsed.per_task),
+            "unparsable": parsed.tasks_unparsable,
+            "all_rejected": parsed.tasks_all_rejected,
+        },
+        "instances": {"kept": len(parsed.kept), "duplicates": encoded - len(training)},
+        "rejected": counts(REASONS, Counter(row.reason for row in parsed.rejected)),
     }
 
 
@@ -196,7 +198,9 @@ def run(params: Params) -> None:
                     for one in instances
                 ),
                 PREPARED / "alpaca.jsonl": map(to_line, instances),
-                METRICS / "prepare.json": to_json(metrics(parsed, len(rows), training)),
+                METRICS / "prepare.json": to_json(
+                    with_tables(metrics(parsed, len(rows), training))
+                ),
                 PLOTS / "input_words.json": to_json(histogram(input_words, 5, "words")),
                 PLOTS / "output_words.json": to_json(histogram(output_words, 5, "words")),
             }

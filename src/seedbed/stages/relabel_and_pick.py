@@ -19,7 +19,7 @@ import numpy as np
 from seedbed import draws
 from seedbed.candidate_files import file_of, read_instructions
 from seedbed.errors import BadFile, BadRow, NothingToTrainOn, OtherCandidates, UnknownTask
-from seedbed.figures import counts, mean, share
+from seedbed.figures import counts, mean, share, with_tables
 from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.engine import Engine, open_engine
 from seedbed.params import Llm, RelabelAndPick, Section
@@ -232,27 +232,25 @@ def popularity_points(tasks: list[Task]) -> list[dict[str, Any]]:
 
 
 def metrics(tasks: list[Task]) -> dict[str, Any]:
-    """The stage's figures. Examples = kept + dropped; kept = merged + left out of it."""
+    """The stage's figures. Examples = kept + dropped; kept = those merged + left out."""
     whole = [task for task in tasks if task.skipped is None]
     return {
-        "tasks": len(tasks),
-        "tasks_skipped": counts(SKIPPED, Counter(str(task.skipped) for task in tasks)),
+        "examples": sum(task.file.examples for task in tasks),
+        "examples_kept": sum(task.kept for task in tasks),
+        **{name: sum(len(task.places[name]) for task in tasks) for name in MERGED},
+        # Of a task: 1 if every candidate is as often the best as another, 0 if it is always one.
+        "evenness_before": mean([evenness(task.picked.before) for task in whole]),
+        "evenness_after": mean([evenness(task.picked.after) for task in whole]),
+        "tasks_left_out": len(tasks) - len(whole),
         "candidates_too_long": sum(task.too_long for task in tasks),
         "tasks_measured_by_words": sum(task.by_words for task in tasks),
-        "examples": sum(task.file.examples for task in tasks),
-        "kept": sum(task.kept for task in tasks),
+        "tasks_skipped": counts(SKIPPED, Counter(str(task.skipped) for task in tasks)),
         "dropped": counts(REASONS, sum((task.picked.dropped for task in tasks), Counter[str]())),
-        "merged": {name: sum(len(task.places[name]) for task in tasks) for name in MERGED},
         "left_out_of_merged": counts(
             ("below_min_task_examples", "over_max_task_examples"),
             sum((task.left_out for task in tasks), Counter[str]()),
         ),
-        # Of a task: 1 if every candidate is as often the best as another, 0 if it is always one.
-        "evenness": {
-            "before_mean": mean([evenness(task.picked.before) for task in whole]),
-            "after_mean": mean([evenness(task.picked.after) for task in whole]),
-        },
-        "per_task": {
+        "task": {
             task.file.task: {
                 "examples": task.file.examples,
                 "kept": task.kept,
@@ -287,9 +285,9 @@ def run(params: Params) -> None:
             tasks.append(pick_task(file, numbers, own, engine))
             del numbers
         figures = metrics(tasks)
-        if not figures["merged"]["train"]:
+        if not figures["train"]:
             reasons = figures["dropped"] | figures["left_out_of_merged"]
-            held_out = {"held out": figures["merged"]["unseen_dev"]}
+            held_out = {"held out": figures["unseen_dev"]}
             raise NothingToTrainOn(figures["examples"], reasons | held_out)
         outputs = {
             RELABELLED / task.file.path.name: task_lines(task)
@@ -299,7 +297,7 @@ def run(params: Params) -> None:
         write_files(
             {
                 **outputs,
-                METRICS / "relabel_and_pick.json": to_json(figures),
+                METRICS / "relabel_and_pick.json": to_json(with_tables(figures)),
                 PLOTS / "candidate_popularity.json": to_json(popularity_points(tasks)),
             }
         )
@@ -307,4 +305,4 @@ def run(params: Params) -> None:
         for path in RELABELLED.glob("*.jsonl"):
             if path not in outputs:
                 path.unlink()
-    progress.finish(figures["kept"])
+    progress.finish(figures["examples_kept"])
