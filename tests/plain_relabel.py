@@ -76,7 +76,7 @@ def judge(rouge: list[float], params) -> tuple[str | None, list[float]]:
     labels = normalised(rouge)
     if math.isclose(max(rouge), min(rouge)) or not labels:
         return "all_equal", []
-    if max(rouge) - min(rouge) < params.min_qualify_range / 100:
+    if digits(max(rouge) - min(rouge)) < digits(params.min_qualify_range / 100):
         return "below_min_range", []
     if params.min_best_norm_score is not None and max(labels) < params.min_best_norm_score:
         return "below_min_best", []

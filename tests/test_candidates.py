@@ -219,6 +219,9 @@ def test_nothing_is_sampled_again_and_the_seed_instruction_stands_in_if_nothing_
         ("Is it? Then st", "Is it?"),
         (" no sentence at all ", "no sentence at all"),
         ("3.5 is a number", "3.5 is a number"),
+        ("Read it, e.g. this one and th", "Read it, e.g. this one and th"),
+        ("It costs $3. Then go", "It costs $3."),
+        ("- one.\n- two.\n- th", "- one.\n- two."),
     ],
 )
 def test_a_text_that_was_cut_ends_with_its_last_whole_sentence(text: str, whole: str) -> None:

@@ -194,6 +194,13 @@ def test_at_most_one_of_each_group_is_tried_if_asked_for(number: int | None) -> 
     assert {place for row in rows for place in row.instruction_idx} == set(range(7))
 
 
+def test_candidates_of_ones_own_are_no_group() -> None:
+    known = candidates_of(count=4)
+    own = [one.model_copy(update={"meta_prompt": None, "key": None}) for one in known]
+    trial = label.plan(task(examples=1), own, settings_of(one_from_each_group=True))
+    assert trial.chosen == [[0, 1, 2, 3]]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

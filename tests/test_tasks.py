@@ -232,6 +232,27 @@ def test_a_folder_of_tasks_is_looked_into(tmp_path: Path) -> None:
     assert [read_task(path).name for path in find_tasks(tmp_path)] == ["task1", "task2", "task3"]
 
 
+def test_names_that_some_disks_do_not_tell_apart_are_one(tmp_path: Path) -> None:
+    keep(tmp_path, new_shape(), "task1")
+    keep(tmp_path, new_shape(), "Task1")
+    with pytest.raises(SameTaskName):
+        find_tasks(tmp_path)
+    assert len(find_tasks(tmp_path, ["Task1"])) == 1
+
+
+@pytest.mark.parametrize("name", ["train", "seen_dev", "unseen_dev"])
+def test_no_task_has_the_name_of_a_file_of_all_tasks(tmp_path: Path, name: str) -> None:
+    keep(tmp_path, new_shape(), name)
+    with pytest.raises(BadTaskName, match="relabel-and-pick has a file of that name"):
+        find_tasks(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    path = keep(tmp_path, new_shape())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_task(path).name == "task1"
+
+
 def test_two_tasks_of_one_name_are_refused_if_one_of_them_is_asked_for(tmp_path: Path) -> None:
     keep(tmp_path, new_shape(), "task1")
     keep_folder(tmp_path, ROWS, "task1")

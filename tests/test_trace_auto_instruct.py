@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from seedbed.errors import (
 from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.store import Kept
 from seedbed.paths import LABELLED, RELABELLED
+from seedbed.recorded import Pipeline, revision
 from seedbed.trace import telling
 from seedbed.trace.account import account
 
@@ -100,7 +103,7 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         files[RELABELLED / f"{task}.jsonl"] = map(to_line, [*headers(), *kept])
     merged = [
         kept_row(task, 2)
-        | {"id": f"{task}_e2", "prompt": "p", "demos": "d", "instructions": CANDIDATES[1:3]}
+        | {"id": f"{task}:e2", "prompt": "p", "demos": "d", "instructions": CANDIDATES[1:3]}
         for task in TASKS
     ]
     for name in ("train", "seen_dev", "unseen_dev"):
@@ -408,8 +411,10 @@ def test_files_of_different_runs_are_told_apart() -> None:
     edit(RELABELLED / "train.jsonl", 1, lambda row: row["instruction_outputs"].reverse())
     with pytest.raises(OriginMissing, match=r"train\.jsonl:1: data/label/quiz\.jsonl has no row"):
         account(f"{RELABELLED}/train.jsonl:1")
-    edit(RELABELLED / "train.jsonl", 1, lambda row: row.update(id="other_e2"))
-    with pytest.raises(OriginMissing, match="data/label has no row with the id 'other_e2'"):
+    edit(RELABELLED / "train.jsonl", 1, lambda row: row.update(id="other:e2"))
+    with pytest.raises(
+        OriginMissing, match="has no row with a task for the id 'other:e2'"
+    ):
         account(f"{RELABELLED}/train.jsonl:1")
     edit(LABELLED / "quiz.jsonl", 2, lambda row: row["instructions"].append("One more."))
     with pytest.raises(OriginMissing, match=r"has no row with the instruction 'One more\.' at pl"):
@@ -423,3 +428,22 @@ def test_a_task_that_is_gone_is_named() -> None:
     Path("data/niv2/quiz.json").unlink()
     with pytest.raises(NoSuchTask, match="there is no task quiz in data/niv2"):
         account(f"{LABELLED}/quiz.jsonl:4")
+
+
+def test_of_a_folder_outside_the_repository_it_is_known_whether_all_of_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    for folder in (outside, inside):
+        folder.mkdir()
+    (outside / "quiz.json").write_text("{}")
+    monkeypatch.chdir(inside)
+    stage = {"cmd": "mkdir -p out && echo 1 > out/1", "deps": ["../outside"], "outs": ["out"]}
+    Path("dvc.yaml").write_text(json.dumps({"stages": {"label": stage}}))
+    for command in (["init", "--no-scm", "-q"], ["repro", "-q"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], check=True, capture_output=True)
+    task = Path("../outside/quiz.json")
+    assert "the file is what label ran with" in Pipeline().compared("label", task)
+    (outside / "more.json").write_text("{}")
+    assert "not known" in Pipeline().compared("label", task)
+    assert revision(task) in ("not in git", "not in git: it was never committed")

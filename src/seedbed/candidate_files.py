@@ -31,7 +31,7 @@ def read_instructions(task: str) -> list[str]:
     remedy = "It must be one JSON list of texts, the task's instructions."
     try:
         found = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(path, f"not JSON: {error}", remedy) from None
     if not isinstance(found, list):
         raise BadFile(path, f"holds a {type(found).__name__}, not a list", remedy)
@@ -79,5 +79,6 @@ def _changed(task: str, problem: str) -> BadFile:
     return BadFile(
         file_of(task),
         problem,
-        "Run `dvc repro candidates`; for instructions of your own remove the task's rows there.",
+        "Run `dvc repro candidates`; to keep instructions of your own, remove the task's rows "
+        "there and say `dvc commit -f candidates`.",
     )

@@ -179,9 +179,10 @@ class NothingToTrainOn(SeedbedError):
     def __init__(self, examples: int, reasons: dict[str, int]):
         fell = ", ".join(f"{n} {name}" for name, n in reasons.items() if n)
         super().__init__(
-            f"none of the {examples} labelled examples is left to train on: {fell}\n"
-            "  Lower relabel_and_pick.min_qualify_range or min_best_norm_score, hold out fewer "
-            "tasks, or label more examples."
+            f"none of the {examples} labelled examples is left to train on"
+            f"{': ' if fell else ''}{fell}\n"
+            "  Lower relabel_and_pick.min_qualify_range or min_best_norm_score, raise "
+            "max_instruction_tokens, hold out fewer tasks, or label more examples."
         )
 
 

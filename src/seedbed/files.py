@@ -83,11 +83,13 @@ def to_json(data: Any) -> list[str]:
     return [json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"]
 
 
-def write_files(files: Mapping[Path, Iterable[str]]) -> None:
+def write_files(files: Mapping[Path, Iterable[str]], alone_in: Path | None = None) -> None:
     """Write the files; none is moved into its place before all are complete.
 
     Args:
         files: what to write: path to pieces of text.
+        alone_in: a folder from which all other files go: DVC empties a stage's folder before it
+            runs, but who runs one without DVC would leave the files of tasks that are gone.
 
     Raises:
         WriteFailed: no room, or no permission. What stood there before is untouched.
@@ -111,6 +113,10 @@ def write_files(files: Mapping[Path, Iterable[str]]) -> None:
                 partial.replace(path)
             except OSError as error:
                 raise WriteFailed(path, error.strerror or str(error)) from None
+        if alone_in is not None:
+            for path in alone_in.iterdir():
+                if path not in files and path.is_file():
+                    path.unlink()
     finally:
         for partial in ready.values():
             with suppress(OSError):

@@ -15,6 +15,8 @@ PREPARED = Path("data/prepare")
 CANDIDATES = Path("data/candidates")
 LABELLED = Path("data/label")
 RELABELLED = Path("data/relabel_and_pick")
+# Its files of all tasks, beside those of single ones.
+MERGED = ("train", "seen_dev", "unseen_dev")
 
 METRICS = Path("metrics")
 PLOTS = Path("plots")

@@ -169,7 +169,8 @@ def _folders_as_recorded(stage: str) -> dict[Path, _Folder] | str:
             for one in (*loaded.deps, *loaded.outs):
                 # The value of params.yaml's is a mapping.
                 if str(one.hash_info.value).endswith(".dir"):
-                    listed = one.get_obj()
+                    # Of what lies outside the repository DVC keeps no list.
+                    listed = one.get_obj() if one.is_in_repo else None
                     files = listed and {"/".join(key): md5.value for key, _, md5 in listed}
                     found[Path(one.def_path)] = _Folder(not one.workspace_status(), files)
     except (DvcException, SCMError) as error:
@@ -228,4 +229,5 @@ def git(*arguments: str) -> tuple[bool, str]:
     if done.returncode == 0:
         return True, done.stdout.strip()
     said = done.stderr.strip().partition("\n")[0]
-    return False, "" if "not a git repository" in said else said
+    outside = "not a git repository" in said or "outside repository" in said
+    return False, "" if outside else said

@@ -53,6 +53,9 @@ def _sizes(task: Task) -> str:
     if known := sum(example.input in shown for example in task.examples):
         # A prompt that shows the demos has the answer in it.
         kind += f" ({known} of the examples are demos)"
+    if blank := sum(not "".join(one.targets).strip() for one in task.examples):
+        # Whatever a model says to them scores nothing.
+        kind += f" ({blank} of the examples have no output)"
     return (
         f"{len(task.examples):8,}  {len(task.demos):5}  {words_in:8.1f}  {words_out:9.1f}  {kind}"
     )

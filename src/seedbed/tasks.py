@@ -14,6 +14,7 @@ Other fields and files are left alone. Everything is checked before anything is 
 what lies behind `max_examples`.
 """
 
+import codecs
 import hashlib
 import json
 import re
@@ -34,6 +35,7 @@ from seedbed.errors import (
     SeedbedError,
 )
 from seedbed.files import problem_of, read_rows, read_text
+from seedbed.paths import MERGED
 from seedbed.records import Record
 
 # A name becomes the name of files and part of ids, so it is nothing that a path could act on.
@@ -103,6 +105,8 @@ def check_name(name: str) -> str:
             f"{name!r} cannot name a task: at most 200 of A-Z a-z 0-9 _ . -, the first a letter "
             "or digit, no two points together"
         )
+    if name in MERGED:
+        raise ValueError(f"{name!r} cannot name a task: relabel-and-pick has a file of that name")
     return name
 
 
@@ -148,7 +152,13 @@ def find_tasks(folder: Path, names: list[str] | None = None) -> list[Path]:
     """
     there = list_tasks(folder)
     wanted = there if names is None else set(names)
-    return [the_task(folder, there, name) for name in sorted(wanted)]
+    found: dict[str, Path] = {}
+    for name in sorted(wanted):
+        path = the_task(folder, there, name)
+        # Some disks would keep what is written of both in one file.
+        if found.setdefault(name.casefold(), path) != path:
+            raise SameTaskName(found[name.casefold()], path)
+    return list(found.values())
 
 
 def the_task(folder: Path, there: dict[str, list[Path]], name: str) -> Path:
@@ -345,7 +355,8 @@ def _read_folder(folder: Path) -> _Read:
 def _parsed(path: Path, form: type[Form]) -> Form:
     """A file that is one JSON object."""
     try:
-        data = path.read_bytes()
+        # Some editors put a mark before UTF-8.
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
     try:

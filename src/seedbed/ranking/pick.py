@@ -47,6 +47,8 @@ REASONS = (
     "below_min_best",
     "over_the_maximum",
 )
+# No place in REASONS.
+SOUND = -1
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Picked:
     rows: the numbers of the kept examples, best first. (kept,)
     drawn: their candidates, ascending; labels: these candidates' labels, which sum to 1. Both
         (kept, sample_instructions).
-    before: on how many examples each candidate ties the best, all counted; after: the same among
-        the drawn candidates of the kept examples. (candidates,)
+    before: on how many of the examples without a fault each candidate ties the best; after: the
+        same among the drawn candidates of the kept examples. (candidates,)
     """
 
     rows: Ints
@@ -79,11 +81,7 @@ def pick(scores: Floats, keys: Keys, allowed: Bools, params: RelabelAndPick) -> 
             are: popularity is a matter of the labels as they are.
     """
     examples, candidates = scores.shape
-    before = np.zeros(candidates, dtype=np.int64)
-    for block in blocks(examples):
-        before += np.count_nonzero(best(scores[block]), axis=0)
-
-    sound = _Sound.of(scores, keys, allowed, before, params)
+    sound = _Sound.of(scores, keys, allowed, _popularity(scores, np.arange(examples)), params)
     chosen = _choose(sound, keys, candidates, params)
     sound.dropped["over_the_maximum"] = len(sound.rows) - len(chosen)
     # Stable, so that what is equal keeps the file's order.
@@ -96,7 +94,7 @@ def pick(scores: Floats, keys: Keys, allowed: Bools, params: RelabelAndPick) -> 
         drawn=drawn,
         labels=relabel(scores[rows[:, None], drawn]),
         dropped=sound.dropped,
-        before=before,
+        before=_popularity(scores, sound.rows),
         after=_count(drawn, sound.ties[chosen], candidates),
     )
 
@@ -179,9 +177,9 @@ class _Sound:
 
             fault = _faults(own, params)
             for number, count in zip(*np.unique(fault, return_counts=True), strict=True):
-                if number:
+                if number != SOUND:
                     dropped[REASONS[number]] += int(count)
-            kept = fault == 0
+            kept = fault == SOUND
             own = own[kept]
             rows.append(here[kept])
             drawn.append(candidates[kept].astype(np.int32))
@@ -201,20 +199,22 @@ class _Sound:
 
 
 def _faults(own: Floats, params: RelabelAndPick) -> Ints:
-    """The place in REASONS of what is wrong with each row of drawn scores; 0 if nothing is."""
+    """The place in REASONS of what is wrong with each row of drawn scores, or SOUND."""
     with np.errstate(invalid="ignore", divide="ignore"):  # of the rows that fall anyway
         by_candidate = columns(own)
         highest = by_candidate.max(axis=0)
         span = highest - by_candidate.min(axis=0)
         # Numbers that differ by next to nothing may have no deviation in this arithmetic.
         equal = (span <= RELATIVE_TOLERANCE * highest) | (by_candidate.std(axis=0) == 0)
-        conditions = [np.isnan(highest), equal, span < params.min_qualify_range / 100]
+        # To DIGITS, or 0.6 and 0.5 would be less than ten hundredths apart.
+        narrow = np.round(span, DIGITS) < round(params.min_qualify_range / 100, DIGITS)
+        conditions = [np.isnan(highest), equal, narrow]
         names = ["nan", "all_equal", "below_min_range"]
         if params.min_best_norm_score is not None:
             conditions.append(relabel(own).max(axis=1) < params.min_best_norm_score)
             names.append("below_min_best")
     # The first that holds, in the order in which the method asks.
-    return np.select(conditions, [REASONS.index(name) for name in names], default=0)
+    return np.select(conditions, [REASONS.index(name) for name in names], default=SOUND)
 
 
 def _choose(sound: _Sound, keys: Keys, candidates: int, params: RelabelAndPick) -> Ints:
@@ -231,6 +231,14 @@ def _choose(sound: _Sound, keys: Keys, candidates: int, params: RelabelAndPick) 
         weights = race.inverse_weights(sums)
     numbers = race.uniform(keys[sound.rows, 1], 1)[:, 0]
     return np.flatnonzero(race.first(race.times(numbers, weights)[None, :], params.max_examples))
+
+
+def _popularity(scores: Floats, rows: Ints) -> Ints:
+    """On how many of these rows each candidate ties the best, all candidates counted."""
+    found = np.zeros(scores.shape[1], dtype=np.int64)
+    for block in blocks(len(rows)):
+        found += np.count_nonzero(best(scores[rows[block]]), axis=0)
+    return found
 
 
 def _count(drawn: NDArray[np.integer], ties: Bools, candidates: int) -> Ints:

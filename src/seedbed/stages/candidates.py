@@ -3,7 +3,8 @@
 The model is shown a task in several ways, by meta-prompts, and asked to put it into an instruction;
 of each it gives several samples (Auto-Instruct, arXiv 2310.13127, section 3.1). With seven
 meta-prompts, three samples of each and the task's own instruction, the seed, a task has 22
-candidates. The meta-prompts are written for a base model, which continues a pattern.
+candidates. The meta-prompts are written for a base model, which continues a pattern. The authors
+took the best of five for each sample, where their server did that; today's hardly do.
 
 Whatever is drawn or asked belongs to its task: another task more changes nothing for the rest.
 """
@@ -24,7 +25,7 @@ from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
 from seedbed.params import Candidates, Llm, Niv2, Section
-from seedbed.paths import METRICS, PROMPTS
+from seedbed.paths import CANDIDATES, METRICS, PROMPTS
 from seedbed.progress import Progress
 from seedbed.records import Candidate
 from seedbed.tasks import Task, find_tasks, read_task
@@ -32,8 +33,8 @@ from seedbed.text.few_shot import DEMOS, shown
 
 # What a meta-prompt shows of a task, each once.
 PLACEHOLDERS = {"few": ("instruction", "demos"), "zero": ("instruction", "answer_format")}
-# Where a sentence ends; the number of a step, as in "2.", is no sentence.
-_SENTENCE_END = re.compile(r"[^\s\d.][.!?][\"')\]]*(?=\s|$)")
+# Where a sentence ends: what follows begins another, or a line; "e.g. this" goes on.
+_SENTENCE_END = re.compile(r"""[.!?]["')\]]*(?=\s+["'(\[]?[A-Z0-9]|\s*\n|\s*$)""")
 
 
 class Params(Section):
@@ -121,7 +122,12 @@ def whole_sentences(text: str) -> str:
     >>> whole_sentences("Read it. Say who wro"), whole_sentences("1. Read it.\\n2. Say who")
     ('Read it.', '1. Read it.')
     """
-    ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+    ends = [
+        found.end()
+        for found in _SENTENCE_END.finditer(text)
+        # The number of a step, as in "2.", is no sentence.
+        if not text[: found.start()].rpartition("\n")[2].strip().isdecimal()
+    ]
     return text[: ends[-1] if ends else None].strip()
 
 
@@ -248,6 +254,7 @@ def run(params: Params) -> None:
             **{file_of(task): to_json(texts) for task, texts in lists.items()},
             ORIGINS: map(to_line, made.rows),
             METRICS / "candidates.json": to_json(with_tables(metrics(made, len(tasks)))),
-        }
+        },
+        alone_in=CANDIDATES,
     )
     progress.finish(len(made.rows))

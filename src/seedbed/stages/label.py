@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,6 +46,19 @@ class Params(Section):
     llm: Llm
     niv2: Niv2
     label: Label
+
+
+class Said(NamedTuple):
+    """What is wanted of an answer: of a million, the rest is gigabytes."""
+
+    text: str
+    key: str
+    problem: str | None
+    cut: bool
+
+    @classmethod
+    def of(cls, answer: Answer) -> "Said":
+        return cls(answer.text.strip(), answer.key, answer.problem, answer.cut)
 
 
 @dataclass(frozen=True)
@@ -96,10 +109,10 @@ def plan(task: Task, candidates: list[Candidate], params: Label) -> Trial:
 
 
 def _groups(candidates: Iterable[Candidate]) -> list[list[int]]:
-    """The candidates by the meta-prompt that they come from; the seed instruction by itself."""
-    groups: dict[str | None, list[int]] = {}
+    """The candidates by the meta-prompt that they come from; each that has none by itself."""
+    groups: dict[str | int, list[int]] = {}
     for one in candidates:
-        groups.setdefault(one.meta_prompt, []).append(one.index)
+        groups.setdefault(one.meta_prompt or one.index, []).append(one.index)
     return list(groups.values())
 
 
@@ -138,23 +151,23 @@ def label(
     """For each task its rows, in the examples' order, and how many answers were cut."""
     answers = iter(ask(one for trial in trials for one in requests(trial, params)))
     for trial in trials:
-        own = list(islice(answers, trial.requests))
+        own = [Said.of(answer) for answer in islice(answers, trial.requests)]
         assert len(own) == trial.requests, "one answer a request"
         rows = list(_rows(trial, own, params))
         assert len(rows) == len(trial.task.examples), "rows in = rows out"
         yield trial, rows, sum(answer.cut for answer in own)
 
 
-def _rows(trial: Trial, answers: list[Answer], params: Label) -> Iterator[LabelledExample]:
+def _rows(trial: Trial, answers: list[Said], params: Label) -> Iterator[LabelledExample]:
     """answers: in the order of `requests`."""
     # From candidate by candidate to example by example: each example's come in ascending order.
-    of_example: list[list[Answer]] = [[] for _ in trial.chosen]
+    of_example: list[list[Said]] = [[] for _ in trial.chosen]
     in_order = iter(answers)
     pairs = sorted((place, row) for row, chosen in enumerate(trial.chosen) for place in chosen)
     for _, row in pairs:
         of_example[row].append(next(in_order))
 
-    outputs = [answer.text.strip() for own in of_example for answer in own]
+    outputs = [answer.text for own in of_example for answer in own]
     targets = [
         example.targets
         for example, own in zip(trial.task.examples, of_example, strict=True)
@@ -162,7 +175,7 @@ def _rows(trial: Trial, answers: list[Answer], params: Label) -> Iterator[Labell
     ]
     scores = iter(best_rouge_l(outputs, targets).tolist())
     for example, chosen, own in zip(trial.task.examples, trial.chosen, of_example, strict=True):
-        said = [answer.text.strip() for answer in own]
+        said = [answer.text for answer in own]
         rouge = list(islice(scores, len(own)))
         problems = [answer.problem for answer in own]
         yield LabelledExample(
@@ -252,7 +265,15 @@ def metrics(figures: dict[str, Figures]) -> dict[str, Any]:
         "outputs": sum(one.answers for one in figures.values()),
         "outputs_cut": sum(one.cut for one in figures.values()),
         "problems": counts(PROBLEMS, problems),
-        "task": {task: {"rows": figures[task].rows, **one} for task, one in summaries.items()},
+        "task": {
+            task: {
+                "rows": figures[task].rows,
+                **one,
+                "outputs_cut": figures[task].cut,
+                "problems": figures[task].problems.total(),
+            }
+            for task, one in summaries.items()
+        },
     }
 
 
@@ -317,6 +338,7 @@ def run(params: Params) -> None:
             **files,
             METRICS / "label.json": to_json(with_tables(metrics(figures))),
             PLOTS / "label_heatmap.json": to_json(heat_map(figures)),
-        }
+        },
+        alone_in=LABELLED,
     )
     progress.finish(sum(one.rows for one in figures.values()))

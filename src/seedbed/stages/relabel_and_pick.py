@@ -23,13 +23,12 @@ from seedbed.figures import counts, mean, share, with_tables
 from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.engine import Engine, open_engine
 from seedbed.params import Llm, RelabelAndPick, Section
-from seedbed.paths import LABELLED, METRICS, PLOTS, RELABELLED
+from seedbed.paths import LABELLED, MERGED, METRICS, PLOTS, RELABELLED
 from seedbed.progress import Progress
 from seedbed.ranking.label_file import LabelFile, Labelled, Scores, read_labels
 from seedbed.ranking.pick import REASONS, Ints, Picked, evenness, pick
 from seedbed.text.tokens import by_words
 
-MERGED = ("train", "seen_dev", "unseen_dev")
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
 
 
@@ -197,7 +196,7 @@ def merged_lines(tasks: list[Task], name: str) -> Iterator[str]:
     """One of MERGED: rows that stand for themselves, without a header to look at."""
     for task in tasks:
         for place, row in picked_rows(task, task.places[name]):
-            row["id"] = f"{task.file.task}_{row['id']}"
+            row["id"] = f"{task.file.task}:{row['id']}"  # no name has a colon
             row["prompt"] = task.file.prompt
             row["demos"] = task.file.demos
             row["instructions"] = [
@@ -299,10 +298,7 @@ def run(params: Params) -> None:
                 **outputs,
                 METRICS / "relabel_and_pick.json": to_json(with_tables(figures)),
                 PLOTS / "candidate_popularity.json": to_json(popularity_points(tasks)),
-            }
+            },
+            alone_in=RELABELLED,
         )
-        # Without DVC nobody else removes the file of a task that is gone.
-        for path in RELABELLED.glob("*.jsonl"):
-            if path not in outputs:
-                path.unlink()
     progress.finish(figures["examples_kept"])

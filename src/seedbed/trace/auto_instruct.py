@@ -8,11 +8,10 @@ from typing import Any
 from seedbed.candidate_files import ORIGINS, file_of
 from seedbed.errors import BadFile
 from seedbed.lineage import Place, row_at
-from seedbed.paths import CANDIDATES, LABELLED, PROMPTS, RELABELLED
+from seedbed.paths import CANDIDATES, LABELLED, MERGED, PROMPTS, RELABELLED
 from seedbed.ranking.label_file import Labelled
 from seedbed.records import Candidate
 from seedbed.stages.label import TEMPLATE
-from seedbed.stages.relabel_and_pick import MERGED
 from seedbed.trace.examples import (
     Found,
     Merged,

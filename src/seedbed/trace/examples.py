@@ -64,22 +64,20 @@ def label_of(place: Place, row: Labelled) -> Found:
     if not LABELLED.exists():
         raise NotHere(LABELLED)
     if isinstance(row, Merged):
-        # The id begins with the name of the task: which may be that of another, and more.
-        paths = sorted(LABELLED.glob("*.jsonl"))
-        there = [(path, row.id.removeprefix(f"{path.stem}_")) for path in paths]
-        there = [(path, id_) for path, id_ in there if id_ != row.id]
+        task, _, id_ = row.id.partition(":")
+        path = LABELLED / f"{task}.jsonl"
+        if path not in LABELLED.iterdir():
+            raise OriginMissing(str(place), LABELLED, f"a task for the id {row.id!r}")
     else:
-        there = [(LABELLED / place.path.name, row.id)]
+        path, id_ = LABELLED / place.path.name, row.id
     outputs = dict(zip(row.instruction_idx, row.instruction_outputs, strict=True))
-    for path, id_ in there:
-        file = _read(path)
-        for number, one in enumerate(file.rows(range(file.examples))):
-            if (one.id, one.input) == (id_, row.input):
-                tried = dict(zip(one.instruction_idx, one.instruction_outputs, strict=True))
-                if outputs.items() <= tried.items():
-                    return Found(Place(path, file.line_of(number)), one, file.instructions)
-    where = there[0][0] if there else LABELLED
-    raise OriginMissing(str(place), where, f"the id {row.id!r}, its input and its outputs")
+    file = _read(path)
+    for number, one in enumerate(file.rows(range(file.examples))):
+        if (one.id, one.input) == (id_, row.input):
+            tried = dict(zip(one.instruction_idx, one.instruction_outputs, strict=True))
+            if outputs.items() <= tried.items():
+                return Found(Place(path, file.line_of(number)), one, file.instructions)
+    raise OriginMissing(str(place), path, f"the id {id_!r}, its input and its outputs")
 
 
 @dataclass(frozen=True)
