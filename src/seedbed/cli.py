@@ -1,5 +1,6 @@
 """The command line: the stages that dvc.yaml calls, and what looks at a run from outside."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -162,6 +163,41 @@ def tasks(
             sys.stdout.flush()  # a large folder takes its time
         if broken:
             raise typer.Exit(1)
+
+
+def _license(value: str | None) -> str | None:
+    """The hub's ids are SPDX's in lower case, and some of its own."""
+    if value is not None and not re.fullmatch("[A-Za-z0-9][A-Za-z0-9.+-]*", value):
+        raise typer.BadParameter("expected an id, such as cc-by-4.0")
+    return value and value.lower()
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch("[a-z]{2,3}", value):
+        raise typer.BadParameter("expected an ISO 639 code, such as en")
+    return value
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New, or empty.")],
+    license: Annotated[
+        str | None,
+        typer.Option(
+            callback=_license,
+            help="An SPDX id, or one of the hub's. Without it the card has the terms of the "
+            "packaged model, or `unknown`.",
+        ),
+    ] = None,
+    language: Annotated[
+        str, typer.Option(callback=_language, help="What the data is in: an ISO 639 code.")
+    ] = "en",
+) -> None:
+    """The finished data → a folder for the Hugging Face hub: Parquet, JSON Lines, a data card."""
+    with told("export"):
+        from seedbed.export.folder import export
+
+        show(list(map(printable, export(folder, license, language))))
 
 
 @contextmanager
