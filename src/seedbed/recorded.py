@@ -137,7 +137,7 @@ class Pipeline:
             raise BadFile(
                 path,
                 f"not what {stage} wrote: {same if isinstance(same, str) else why[same]}",
-                f"`dvc checkout --force {path}` brings that back; `dvc repro {stage}` makes it anew.",
+                f"`dvc checkout --force {path}` brings that back, `dvc repro {stage}` makes it.",
             )
 
     def made_of(self, stages: Iterable[str]) -> list[str]:
