@@ -13,7 +13,7 @@ repro: .venv/.ready        ## grow the data: run every stage that is out of date
 	dvc repro
 
 test: .venv/.dev-ready     ## pass the tests
-	pytest
+	pytest -n 2 --dist loadgroup
 
 check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
 	pytest tests/test_score.py -k transformers

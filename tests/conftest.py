@@ -23,6 +23,16 @@ SHARED = ROOT.parent / "shared"
 BIN = Path(sys.executable).parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all that asks the real model: two of them at once share two cores badly."""
+    model = pytest.mark.xdist_group("model")
+    for item in items:
+        if "model_server" in getattr(item, "fixturenames", ()) or "test_pipeline" in item.nodeid:
+            item.add_marker(model)
+    # They take longest, so they begin first; the order is else as it was.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 class Project:
     """A copy of the project's files in a git repository of its own."""
 
