@@ -24,11 +24,16 @@ BIN = Path(sys.executable).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all that asks the real model: two of them at once share two cores badly."""
-    model = pytest.mark.xdist_group("model")
+    """One worker runs all that asks the real model: two of them at once share two cores badly.
+
+    Likewise all that begins with the same small run, so that it is run once.
+    """
+    model, grown = pytest.mark.xdist_group("model"), pytest.mark.xdist_group("grown")
     for item in items:
         if "model_server" in getattr(item, "fixturenames", ()) or "test_pipeline" in item.nodeid:
             item.add_marker(model)
+        elif "grown_once" in getattr(item, "fixturenames", ()):
+            item.add_marker(grown)
     # They take longest, so they begin first; the order is else as it was.
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
