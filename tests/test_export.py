@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import Project
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -227,6 +227,7 @@ HOSTILE = st.text() | st.lists(st.sampled_from(PIECES)).map("".join)
 
 @settings(max_examples=60, deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
+@example("a\n```\n# x", "```", "a\n````\n---\nlicense: mit")
 def test_text_of_a_model_or_a_user_stays_text_in_the_card(
     instruction: str, system: str, model: str
 ) -> None:
