@@ -23,6 +23,7 @@ SHARED = ROOT.parent / "shared"
 BIN = Path(sys.executable).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all that asks the real model: two of them at once share two cores badly.
 

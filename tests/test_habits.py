@@ -1,6 +1,7 @@
 """What keeps the project pleasant: a quick start of every command, and checks that are the same
 here, before a commit, and on a bare machine."""
 
+import os
 import re
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def test_no_command_starts_by_loading_a_library_that_it_may_not_need(statement: 
     declared = {re.split(r"[\[><=]", one)[0] for one in PROJECT["project"]["dependencies"]}
     assert {"dvc", "numpy", "openai", "pyarrow"} | LIGHT <= declared
     code = LOADED.format(statement=statement)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "pydantic" in loaded
     assert loaded & declared <= LIGHT
