@@ -28,6 +28,7 @@ from seedbed.seeds import read_seed_tasks
 from seedbed.stages import bootstrap
 from seedbed.stages.bootstrap import ALL_REASONS, Grown, grow
 from seedbed.text.instructions import split_numbered
+from seedbed.text.roots import root
 
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 VOCABULARY = [f"word{n}" for n in range(400)]
@@ -156,7 +157,8 @@ def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt
     rows = [row.instruction for row in (*grown.accepted, *grown.rejected)]
     assert Counter(pieces) == Counter(rows)
 
-    figures = bootstrap.metrics(grown)
+    roots = [root(row.instruction) for row in grown.accepted]
+    figures = bootstrap.metrics(grown, roots)
     assert set(figures["rejected"]) == set(ALL_REASONS)
     assert figures["accepted"] + sum(figures["rejected"].values()) == len(pieces)
     unseen = {reason for reason, count in figures["rejected"].items() if not count}
@@ -164,6 +166,8 @@ def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt
     assert figures["completions"] == len(fake.answers)
     assert figures["rejected"]["cut_at_length"] == sum(answer.cut for answer in fake.answers) > 0
     assert figures["rounds"] == len(fake.rounds)
+    kinds = ("with_verb_and_noun", "with_verb_alone", "without_verb")
+    assert sum(figures[f"instructions_{kind}"] for kind in kinds) == figures["accepted"]
 
 
 def test_a_completion_cut_at_length_yields_nothing_and_is_counted(prompt: Prompt) -> None:
@@ -422,6 +426,33 @@ def test_the_plots_count_every_accepted_instruction(stage: Callable[..., Fake]) 
     for name in ("highest_similarity", "instruction_words"):
         bins = json.loads(Path("plots", f"{name}.json").read_text())
         assert sum(point["count"] for point in bins) == 25
+
+
+def test_the_pool_grows_round_by_round_to_what_was_accepted_and_refused(
+    stage: Callable[..., Fake],
+) -> None:
+    fake = stage()
+    rejected = list(read_rows(bootstrap.REJECTED_INSTRUCTIONS, RejectedInstruction))
+    ends = {
+        "accepted": 25,
+        "too similar": sum(row.reason == "too_similar" for row in rejected),
+    }
+    points = json.loads(Path("plots/pool_growth.json").read_text())
+    for kind, end in ends.items():
+        line = [(point["requests"], point["count"]) for point in points if point["kind"] == kind]
+        assert line == sorted(line)
+        assert [requests for requests, _ in line] == [
+            sum(map(len, fake.rounds[:done])) for done in range(len(fake.rounds) + 1)
+        ]
+        assert (line[0][1], line[-1][1]) == (0, end)
+    assert ends["too similar"]
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 99, 100, 101, 2500])
+def test_however_many_rounds_the_growth_has_few_points_and_the_last_round(rounds: int) -> None:
+    points = list(bootstrap.growth(bootstrap.Grown(rounds=rounds, completions=5 * rounds)))
+    assert len(points) <= 2 * 101
+    assert points[-1]["requests"] == 5 * rounds
 
 
 def test_classification_seeds_only_come_with_their_own_first_line(

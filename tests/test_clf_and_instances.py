@@ -106,6 +106,9 @@ def test_every_answer_is_counted_once() -> None:
     assert figures["rows"] == len(TEXTS)
     assert [figures[kind] for kind in ("yes", "no", "unparsable")] == [2, 2, 2]
     assert figures["classification_share"] == round(1 / 3, 6)
+    points = clf.shares(rows)
+    assert [point["count"] for point in points] == [2, 2, 2]
+    assert [point["share"] for point in points] == [round(1 / 3, 6)] * 3
 
 
 # --- instances: the two files

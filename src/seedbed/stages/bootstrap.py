@@ -8,7 +8,7 @@ first.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,9 @@ from seedbed.progress import Progress
 from seedbed.prompts import Prompt
 from seedbed.records import Exchange, Instruction, RejectedInstruction
 from seedbed.seeds import read_seed_tasks
+from seedbed.sunburst import sunburst
 from seedbed.text.instructions import REASONS, numbered, refuser, split_numbered
+from seedbed.text.roots import Root, root
 from seedbed.text.rouge import RougeIndex, closest
 
 # `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
@@ -181,8 +183,11 @@ def judge_round(
     grown.completions += len(requests)
 
 
-def metrics(grown: Grown) -> dict[str, Any]:
-    """The stage's figures; nothing in them differs from run to run."""
+def metrics(grown: Grown, roots: list[Root]) -> dict[str, Any]:
+    """The stage's figures; nothing in them differs from run to run.
+
+    roots: of the accepted instructions.
+    """
     return {
         "accepted": len(grown.accepted),
         "rejected": counts(ALL_REASONS, grown.reasons()),
@@ -194,12 +199,36 @@ def metrics(grown: Grown) -> dict[str, Any]:
             "average_mean": mean([row.avg_similarity_score for row in grown.accepted]),
         },
         "instruction_words": words([row.instruction for row in grown.accepted]),
+        "instructions_with_verb_and_noun": sum(one.noun is not None for one in roots),
+        "instructions_with_verb_alone": sum(
+            one.verb is not None and one.noun is None for one in roots
+        ),
+        "instructions_without_verb": sum(one.verb is None for one in roots),
     }
 
 
 def highest(grown: Grown) -> list[float]:
     """Each accepted instruction's ROUGE-L F1 with the one most like it."""
     return [next(iter(row.most_similar.values())) for row in grown.accepted]
+
+
+def growth(grown: Grown) -> Iterator[dict[str, Any]]:
+    """Points for the `growth` plot template, after each round, or, of many, after some hundred.
+
+    Yields:
+        `requests` so far, and the `count` of each `kind` of what they brought so far: accepted,
+        or refused because it was too similar. Where the first line flattens while the second
+        does not, the pool is full.
+    """
+    per_round = grown.completions // max(grown.rounds, 1)
+    accepted = Counter(row.request_idx for row in grown.accepted)
+    similar = Counter(row.request_idx for row in grown.rejected if row.reason == "too_similar")
+    step = -(-grown.rounds // 100)
+    ends = {0, grown.rounds, *range(step, grown.rounds, step)} if step else {0}
+    for done in sorted(ends):
+        for kind, found in (("accepted", accepted), ("too similar", similar)):
+            count = sum(found[i] for i in range(done))
+            yield {"requests": done * per_round, "kind": kind, "count": count}
 
 
 def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
@@ -230,15 +259,19 @@ def run(params: Params) -> None:
     ):
         grown = grow(seeds, own, prompt, engine.ask, progress.advance)
     lengths = [len(row.instruction.split()) for row in grown.accepted]
+    roots = [root(row.instruction) for row in grown.accepted]
+    pairs = [(one.verb, one.noun) for one in roots if one.verb and one.noun]
     write_files(
         {
             INSTRUCTIONS: map(to_line, grown.accepted),
             REJECTED_INSTRUCTIONS: map(to_line, grown.rejected),
-            METRICS / "bootstrap.json": to_json(metrics(grown)),
+            METRICS / "bootstrap.json": to_json(metrics(grown, roots)),
             PLOTS / "highest_similarity.json": to_json(
                 histogram(highest(grown), 0.05, "similarity")
             ),
             PLOTS / "instruction_words.json": to_json(histogram(lengths, 2, "words")),
+            PLOTS / "pool_growth.json": to_json(list(growth(grown))),
+            PLOTS / "verbs_and_nouns.json": to_json(sunburst(pairs, len(roots))),
         }
     )
     progress.finish(len(grown.accepted))

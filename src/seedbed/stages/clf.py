@@ -14,7 +14,7 @@ from seedbed.llm.api import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
 from seedbed.params import Clf, Llm, Section
-from seedbed.paths import CLASSIFIED, INSTRUCTIONS, METRICS
+from seedbed.paths import CLASSIFIED, INSTRUCTIONS, METRICS, PLOTS
 from seedbed.progress import Progress
 from seedbed.prompts import Prompt
 from seedbed.records import ClassifiedInstruction, Instruction, is_yes
@@ -49,12 +49,17 @@ def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterat
         yield Request(prompt.fill(text.strip()), params.sampling, prefix=prompt.prefix)
 
 
-def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
-    """The stage's figures. `unparsable`: neither yes nor no, which counts as no."""
-    said = Counter(
+def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:
+    """How often yes, no, or neither (`unparsable`, which counts as no) was said."""
+    return Counter(
         "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
         for raw in (row.is_classification for row in rows)
     )
+
+
+def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
+    """The stage's figures."""
+    said = answered(rows)
     return {
         "rows": len(rows),
         **counts(("yes", "no", "unparsable"), said),
@@ -63,8 +68,18 @@ def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
     }
 
 
+def shares(rows: list[ClassifiedInstruction]) -> list[dict[str, Any]]:
+    """Points for the `shares` plot template: one an answer, with its `count` and `share`."""
+    said = answered(rows)
+    names = {"yes": "classification task", "no": "other task", "unparsable": "unclear"}
+    return [
+        {"answer": name, "count": said[answer], "share": share(said[answer], len(rows))}
+        for answer, name in names.items()
+    ]
+
+
 def run(params: Params) -> None:
-    """Read the instructions, classify, write data/clf and metrics."""
+    """Read the instructions, classify, write data/clf, metrics and plots."""
     instructions = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
     prompt = Prompt("clf.txt", "instruction")
     with (
@@ -72,5 +87,11 @@ def run(params: Params) -> None:
         open_engine(params.llm, progress.answered_row) as engine,
     ):
         rows = classify(instructions, params.clf, prompt, engine.ask)
-    write_files({CLASSIFIED: map(to_line, rows), METRICS / "clf.json": to_json(metrics(rows))})
+    write_files(
+        {
+            CLASSIFIED: map(to_line, rows),
+            METRICS / "clf.json": to_json(metrics(rows)),
+            PLOTS / "classification.json": to_json(shares(rows)),
+        }
+    )
     progress.finish(len(rows))
