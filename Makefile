@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check-scores bench plots lint lock clean
+.PHONY: help repro test check-scores bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,9 +25,13 @@ bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/engine.py
 	PYTHONPATH=src python benchmarks/scoring.py
 	PYTHONPATH=src python benchmarks/label.py
+	PYTHONPATH=src:tests python benchmarks/report.py
 
 plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
-	python tools/draw_plots.py
+	PYTHONPATH=src python tools/draw_plots.py
+
+report: .venv/.dev-ready   ## write the run as one page, .seedbed/report.html
+	seedbed report
 
 lint: .venv/.dev-ready     ## what the editor should have told you
 	ruff check .

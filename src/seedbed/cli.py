@@ -119,6 +119,22 @@ def trace(
 
 
 @app.command()
+def report(
+    output: Annotated[Path, typer.Option("--output", help="The page to be written.")] = Path(
+        ".seedbed/report.html"
+    ),
+) -> None:
+    """A run as one page: what was run, metrics, plots, and every row with its origin."""
+    with told("report"):
+        from seedbed.files import write_files
+        from seedbed.report.build import build
+
+        page = build()
+        write_files({output: [page]})
+        print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
 def tasks(
     folder: Annotated[
         Path | None,

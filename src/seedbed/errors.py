@@ -488,3 +488,12 @@ class OriginMissing(SeedbedError):
             f"{row}: {upstream} has no row with {what}\n"
             "  The two files are not of the same run: run `dvc repro`."
         )
+
+
+class NothingToReport(SeedbedError):
+    def __init__(self) -> None:
+        super().__init__(
+            "there is nothing to report: no stage has written anything here yet\n"
+            "  `dvc repro` runs the stages; if somebody else did, `dvc pull` fetches what they "
+            "made."
+        )

@@ -172,7 +172,9 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class _Machine:
+class Machine:
+    """An accepted instruction: its row of INSTRUCTIONS, and the prompt that it came from."""
+
     place: Place
     round: int
     prompt: str
@@ -187,10 +189,19 @@ class Pool:
         for line, task in enumerate(read_seed_tasks(), 1):
             seed = Place(SEED_TASKS, line), task.id
             self._seeds.setdefault(as_shown(task.instruction), []).append(seed)
-        self._machine: dict[str, list[_Machine]] = {}
+        self._machine: dict[str, list[Machine]] = {}
         for line, row in enumerate(_rows(INSTRUCTIONS, Instruction), 1):
-            one = _Machine(Place(INSTRUCTIONS, line), row.request_idx, row.metadata.prompt)
+            one = Machine(Place(INSTRUCTIONS, line), row.request_idx, row.metadata.prompt)
             self._machine.setdefault(as_shown(row.instruction), []).append(one)
+
+    def known(self, text: str, before: int) -> tuple[list[tuple[Place, str]], "Machine | None"]:
+        """The seed tasks that have an instruction that a prompt of round `before` showed.
+
+        If there are none, the machine-written one: the first of an earlier round.
+        """
+        seeds = self._seeds.get(text, [])
+        earlier = (one for one in self._machine.get(text, []) if one.round < before)
+        return seeds, None if seeds else next(earlier, None)
 
     def ancestors(self, prompt: str, round_: int) -> Iterator[Shown]:
         """What the prompt of a round showed, and what each machine-written one was grown from.
@@ -201,9 +212,7 @@ class Pool:
         todo = [(0, n, text, round_) for n, text in _backwards(shown_in(prompt))]
         while todo:
             depth, number, text, before = todo.pop()
-            seeds = self._seeds.get(text, [])
-            earlier = (one for one in self._machine.get(text, []) if one.round < before)
-            one = None if seeds else next(earlier, None)
+            seeds, one = self.known(text, before)
             if one is None:
                 yield Shown(depth, number, text, seeds, None, None)
                 continue

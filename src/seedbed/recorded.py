@@ -273,16 +273,16 @@ def leaves(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def revision(path: Path) -> str:
     """The last commit that touched a file, such as `7c67ffd of 2026-11-20`, and what came since."""
-    known, said = _git("log", "-1", "--format=%h of %cs", "--", str(path))
+    known, said = git("log", "-1", "--format=%h of %cs", "--", str(path))
     if not known:
         return f"not in git ({said})" if said else "not in git"
     if not said:
         return "not in git: it was never committed"
-    _, changes = _git("status", "--porcelain", "--", str(path))
+    _, changes = git("status", "--porcelain", "--", str(path))
     return f"{said}, with uncommitted changes" if changes else said
 
 
-def _git(*arguments: str) -> tuple[bool, str]:
+def git(*arguments: str) -> tuple[bool, str]:
     """Whether git knew an answer, and what it said."""
     git = shutil.which("git")
     if git is None:

@@ -83,6 +83,28 @@ def read_only(path: Path, key: str) -> Kept | None:
     return Kept._make(row) if row else None
 
 
+def requests_of(path: Path, keys: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Key, model and request of those answers that the store at `path` has; nothing is written.
+
+    Raises:
+        StoreFailed: it cannot be read.
+    """
+    if not path.exists():
+        return
+    wanted = list(keys)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            for i in range(0, len(wanted), MANY):
+                part = wanted[i : i + MANY]
+                marks = ", ".join("?" * len(part))
+                yield from db.execute(
+                    f"SELECT key, model, request FROM responses WHERE key IN ({marks})",  # noqa: S608
+                    part,
+                )
+    except sqlite3.Error as error:
+        raise StoreFailed(path, str(error)) from None
+
+
 @dataclass
 class Spent:
     """What one run has spent: tokens, and US dollars."""

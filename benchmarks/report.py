@@ -1,0 +1,84 @@
+"""How large is the report of 5,000 finetuning rows, and how long does it take?
+
+The run is made up, the same one every time: 5,000 accepted instructions with an instance each,
+as many refused instances and as many refused instructions. Told are the seconds to write the
+page, its size, and the seconds that headless Chromium takes from opening it until the rows are
+there, and to search them; the fastest of three times.
+
+Ends with an error if the page has 10 MB, or takes 2 s to open.
+
+Run it from the project's folder: PYTHONPATH=src:tests python benchmarks/report.py [PAGE]
+"""
+
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import made_run
+from browser import CHROMIUM, driven, opened
+from conftest import Project
+from texts import Writer
+
+from seedbed.files import write_files
+from seedbed.report.build import build
+
+ROWS = 5_000
+REPEATS = 3
+MOST_BYTES = 10e6
+MOST_SECONDS = 2.0
+
+# The words get rarer: the last has no hit.
+SEARCH = """
+    const begun = performance.now();
+    const field = document.getElementById('q');
+    for (const text of ['ba', 'ba de', 'ba de nowhere']) {
+      field.value = text;
+      field.dispatchEvent(new Event('input'));
+    }
+    document.documentElement.dataset.search = String((performance.now() - begun) / 3);
+"""
+
+
+def main(keep: str | None = None) -> None:
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as temporary:
+        project = Project(Path(temporary) / "project")
+        os.chdir(project.folder)
+        writer = Writer(seed=0)
+        made_run.self_instruct(
+            ROWS, writer.instruction, lambda: writer.words(writer.random.randint(5, 60))
+        )
+        made_run.auto_instruct(writer.instruction)
+        begun = time.perf_counter()
+        page = build()
+        seconds = time.perf_counter() - begun
+        os.chdir(here)
+        size = len(page.encode())
+        print(f"{ROWS:,} rows, {4 * ROWS:,} with what was refused and the instructions")
+        print(f"written in {seconds:.1f} s, {size / 1e6:.1f} MB")
+        if keep:
+            write_files({Path(keep): [page]})
+        if not CHROMIUM:
+            print("how long it takes to open is not measured: there is no chromium here")
+            return
+        file = Path(temporary) / "report.html"
+        file.write_text(driven(page, SEARCH), encoding="utf-8")
+        found = [opened(file, waits=False).dom for _ in range(REPEATS)]
+    opening = min(_milliseconds("ready", dom) for dom in found)
+    searching = min(_milliseconds("search", dom) for dom in found)
+    print(f"opened in {opening / 1000:.2f} s, a search takes {searching:.0f} ms")
+    if size >= MOST_BYTES or opening / 1000 >= MOST_SECONDS:
+        sys.exit("too large, or too slow")
+
+
+def _milliseconds(name: str, dom: str) -> float:
+    found = re.search(f'data-{name}="([0-9.]+)"', dom)
+    assert found, f"the page has no data-{name}"
+    return float(found[1])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

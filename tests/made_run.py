@@ -1,0 +1,157 @@
+"""What a run would have written, made up: as many instructions as wanted, of any texts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from seedbed.candidate_files import ORIGINS, file_of
+from seedbed.files import to_json, to_line, write_files
+from seedbed.lineage import ALPACA
+from seedbed.llm.request import key_of
+from seedbed.paths import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    LABELLED,
+    PREPARED,
+    RAW_INSTANCES,
+    REJECTED_INSTRUCTIONS,
+    RELABELLED,
+)
+from seedbed.records import (
+    Candidate,
+    ClassifiedInstruction,
+    Exchange,
+    GeneratedInstance,
+    Instruction,
+    RawInstances,
+    RejectedInstance,
+    RejectedInstruction,
+)
+from seedbed.seeds import read_seed_tasks
+from seedbed.text.instructions import numbered
+
+TASK = "made_up_task"
+# Of so many instructions one prompt is the origin.
+A_PROMPT = 4
+A_ROUND = 20
+
+
+def exchange(prompt: str, text: str) -> Exchange:
+    choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": "stop"}
+    return Exchange(prompt=prompt, response={"choices": [choice]}, key=key_of(prompt))
+
+
+def self_instruct(count: int, instruction: Callable[[], str], text: Callable[[], str]) -> None:
+    """`count` instructions with an instance each, a refused one each, and as many refused."""
+    draw = Random(0)
+    seeds = [task.instruction for task in read_seed_tasks()]
+    accepted: list[Instruction] = []
+    origin = exchange("", "")
+    for number in range(count):
+        if number % A_PROMPT == 0:
+            earlier = [one.instruction for one in accepted[: number // A_ROUND * A_ROUND]]
+            shown = draw.sample(earlier, min(2, len(earlier)))
+            shown += draw.sample(seeds, 8 - len(shown))
+            origin = exchange("Come up with tasks:\n" + numbered(shown), f"{number}")
+        accepted.append(
+            Instruction(
+                instruction=instruction(),
+                most_similar=dict.fromkeys(draw.sample(seeds, 10), 0.25),
+                avg_similarity_score=0.1,
+                metadata=origin,
+                request_idx=number // A_ROUND,
+            )
+        )
+    raw = [
+        RawInstances(
+            instruction=one.instruction,
+            raw_instances=text(),
+            is_classification=False,
+            instance_metadata=exchange(f"Task {number}", text()),
+            instruction_metadata=one.metadata,
+            most_similar=one.most_similar,
+            avg_similarity_score=0.1,
+        )
+        for number, one in enumerate(accepted)
+    ]
+    rows = [
+        GeneratedInstance(
+            instruction=one.instruction,
+            input=text(),
+            output=text(),
+            key=one.instance_metadata.key,
+        )
+        for one in raw
+    ]
+    refused = [
+        RejectedInstance(**{**one.model_dump(), "output": text()}, reason=reason)
+        for one, reason in zip(rows, ["duplicate", "no_output", "no_output"] * count, strict=False)
+    ]
+    too_similar = [
+        RejectedInstruction(
+            instruction=text(),
+            reason="too_similar",
+            key=one.metadata.key,
+            request_idx=one.request_idx,
+        )
+        for one in accepted
+    ]
+    classified = [
+        ClassifiedInstruction(instruction=one.instruction, is_classification=" No", key="clf")
+        for one in accepted
+    ]
+    finetuning = [
+        {"prompt": row.instruction, "completion": row.output, "key": row.key} for row in rows
+    ]
+    files = {
+        INSTRUCTIONS: accepted,
+        REJECTED_INSTRUCTIONS: too_similar,
+        CLASSIFIED: classified,
+        RAW_INSTANCES: raw,
+        ALPACA: rows,
+        PREPARED / "finetuning.jsonl": finetuning,
+        PREPARED / "rejected.jsonl": refused,
+    }
+    write_files({path: map(to_line, own) for path, own in files.items()})
+
+
+# How the candidates did on each of two examples: the second one best, the first least well.
+ROUGE = [[0.0, 1.0, 0.5], [0.25, 0.75, 0.5]]
+
+
+def auto_instruct(text: Callable[[], str]) -> None:
+    """A task with three candidates, labelled on two examples, of which one is kept."""
+    texts = [text() for _ in ROUGE[0]]
+    candidates = [
+        Candidate(
+            task=TASK,
+            index=index,
+            meta_prompt="sentence" if index else None,
+            sample=index - 1 if index else None,
+            key=f"candidate {index}" if index else None,
+            instruction=own,
+        )
+        for index, own in enumerate(texts)
+    ]
+    headers = [{"prompt": text()}, {"instructions": texts}, {"demos": text()}]
+    examples = [
+        {
+            "id": f"{number}",
+            "input": text(),
+            "target": text(),
+            "instruction_idx": [0, 1, 2],
+            "instruction_labels": [0, 1, 0],
+            "instruction_outputs": [text(), text(), text()],
+            "instruction_rouge": scores,
+            "instruction_keys": ["a", "b", "c"],
+        }
+        for number, scores in enumerate(ROUGE)
+    ]
+    name = f"{TASK}.jsonl"
+    files: dict[Path, list[str]] = {
+        ORIGINS: list(map(to_line, candidates)),
+        file_of(TASK): to_json(texts),
+        LABELLED / name: list(map(to_line, [*headers, *examples])),
+        RELABELLED / name: list(map(to_line, [*headers, examples[0]])),
+    }
+    write_files(files)

@@ -1,0 +1,297 @@
+"""The report shows all of a run, and whatever a model wrote stays text in it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
+from pathlib import Path
+
+import made_run
+import pytest
+from browser import driven, needs_browser, opened
+from conftest import Project
+
+from seedbed.errors import NothingToReport
+from seedbed.files import read_rows
+from seedbed.lineage import ALPACA, shown_in
+from seedbed.paths import CANDIDATES, INSTRUCTIONS, LABELLED, PREPARED, RELABELLED
+from seedbed.records import GeneratedInstance, Instruction
+from seedbed.report import figures, pictures, rows
+from seedbed.report.build import build, in_script
+from seedbed.report.figures import Figure
+from seedbed.seeds import read_seed_tasks
+
+COUNT = 12
+# The server of `fetched` stands for all that a page must not ask.
+HOSTILE = [
+    "<script>document.title = 'hacked'; fetch('{url}')</script>",
+    "</script><script>document.title = 'hacked'</script>",
+    "<!-- <script> ]]> --> -->",
+    "two\u2028lines\u2029apart \x00 \ud800 \u202eback",
+    "javascript:document.title='hacked'",
+    "<img src='{url}' onerror=\"document.title='hacked'\">",
+    "'\"><svg onload=document.title='hacked'><style>@import '{url}';</style>",
+    "100 % $title ${{policy}} {{}} %s \\u003c/script\\u003e",
+]
+
+
+class Fetched:
+    """A server on loopback that counts what asks it for something."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.url = ""
+
+
+@pytest.fixture(scope="module")
+def fetched() -> Iterator[Fetched]:
+    found = Fetched()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.paths.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    found.url = f"http://127.0.0.1:{server.server_address[1]}/x"
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory, fetched: Fetched) -> Iterator[Project]:
+    """A run whose every text is hostile, that of parameters, metrics and the commit too."""
+    project = Project(tmp_path_factory.mktemp("report") / "project")
+    for name in ("bootstrap", "clf", "instances", "prepare"):
+        assert not list((project.folder / "data" / name).glob("*.jsonl"))
+    texts = [one.format(url=fetched.url) for one in HOSTILE]
+    bad = texts[5]
+    project.replace("dvc.lock", "- Write a program", f"- {json.dumps(bad)}")
+    metrics = project.folder / "metrics/clf.json"
+    metrics.write_text(json.dumps({**json.loads(metrics.read_text()), texts[1]: 1}))
+    project.commit(f"Add {texts[1]}")
+    before = Path.cwd()
+    os.chdir(project.folder)
+    numbers = iter(range(10**6))
+    said = cycle(texts)
+    made_run.self_instruct(COUNT, lambda: f"Task {next(numbers)} {next(said)}", said.__next__)
+    made_run.auto_instruct(said.__next__)
+    yield project
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def page(hostile: Project) -> str:
+    return build()
+
+
+@pytest.fixture
+def copy(hostile: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the run, for tests that change it; without plots, which take seconds to draw."""
+    monkeypatch.setattr(pictures, "plots", lambda: iter(()))
+    folder = tmp_path / "copy"
+    shutil.copytree(hostile.folder, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def data_of(page: str) -> dict:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_same_run_gives_the_same_bytes(hostile: Project, page: str) -> None:
+    done = hostile.stage("report", PYTHONHASHSEED="7")
+    assert done.returncode == 0, done.stdout
+    written = hostile.read(".seedbed/report.html")
+    assert written == page.encode(errors="replace")
+
+
+def test_every_row_is_there_with_the_instruction_and_the_prompt_that_it_came_from(
+    page: str,
+) -> None:
+    data = data_of(page)
+    seeds = [[task.id, task.instruction] for task in read_seed_tasks()]
+    assert data["seeds"] == seeds
+    kept = list(read_rows(ALPACA, GeneratedInstance))
+    made = list(read_rows(INSTRUCTIONS, Instruction))
+    place = data["kinds"].index("row")
+    found = [row for row in data["rows"] if row[0] == place]
+    assert [row[1] for row in found] == list(range(1, COUNT + 1))
+    machine_written = 0
+    for row, own, origin in zip(found, kept, made, strict=True):
+        text, round_, prompt, key, _ = data["instructions"][row[2]]
+        assert (text, row[3], row[4]) == (own.instruction, own.input, own.output)
+        assert (round_, key) == (origin.request_idx, origin.metadata.key)
+        for reference, shown in zip(
+            data["prompts"][prompt], shown_in(origin.metadata.prompt), strict=True
+        ):
+            if isinstance(reference, str):
+                assert reference == shown  # it went when the instruction was shown
+                continue
+            machine_written += reference >= 0 if isinstance(reference, int) else 0
+            one = [reference] if isinstance(reference, int) else reference
+            known = [data["instructions"][n][0] if n >= 0 else seeds[-1 - n][1] for n in one]
+            assert all(" ".join(text.split()).rstrip(":") == shown for text in known)
+    assert len(data["rows"]) == 4 * COUNT
+
+
+def test_reasons_are_counted(page: str) -> None:
+    found = rows.collect()
+    assert found.reasons() == {
+        ("refused instance", "duplicate"): COUNT / 3,
+        ("refused instance", "no_output"): COUNT * 2 / 3,
+        ("refused instruction", "too_similar"): COUNT,
+    }
+    assert f"<strong>{2 * COUNT}</strong> pieces refused" in page
+
+
+def test_a_row_of_another_run_has_no_origin_and_the_page_says_so(copy: Path) -> None:
+    (copy / INSTRUCTIONS).write_text("")
+    page = build()
+    assert f"{3 * COUNT} rows have an origin that is not known" in page
+    assert all(isinstance(row[2], str) for row in data_of(page)["rows"])
+
+
+def test_a_seed_task_s_own_instance_comes_from_that_task(copy: Path) -> None:
+    task = read_seed_tasks()[6]
+    own = task.instances[0].model_dump() | {"instruction": task.instruction, "key": None}
+    (copy / ALPACA).write_text(json.dumps(own) + "\n")
+    assert rows.collect().rows[0][2] == -7
+
+
+def test_candidates_stand_best_first(page: str) -> None:
+    article = page[page.index("<h3>made up task</h3>") :]
+    assert "mean ROUGE-L 0.875 · +0.750 on the task’s own · from sentence 1" in article
+    assert re.findall(r"<td>\d</td><td>(0\.\d+)</td>", article) == ["0.875", "0.500", "0.125"]
+
+
+def test_no_text_gets_out_of_its_place(page: str, fetched: Fetched) -> None:
+    assert len(re.findall("<script", page)) == 2
+    assert len(re.findall("</script", page)) == 2
+    own = page.count("<figcaption>") - page.count('class="best"')
+    assert page.count("<img") == own
+    assert "<!--" not in page
+    # What a page fetches stands in attributes; these hold only what is in the page.
+    for value in re.findall(r'(?:src|srcset|href)="([^"]*)"', page):
+        assert value.startswith(("data:image/", "#"))
+    assert json.loads(in_script(HOSTILE)) == HOSTILE
+
+
+def test_metrics_are_compared_with_the_commit_before_they_changed(copy: Path) -> None:
+    path = copy / "metrics/bootstrap.json"
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps({**metrics, "accepted": 50, "rounds": 1}))
+    found = figures.compared()
+    changed = [one for one in found.files["metrics/bootstrap.json"] if one.differs]
+    assert changed == [Figure("accepted", 40, 50), Figure("rounds", 3, 1)]
+    page = build()
+    assert '<td class="up">▲ +10</td>' in page
+    assert '<td class="down">▼ −2</td>' in page
+
+
+def test_without_an_earlier_commit_no_metric_differs(copy: Path) -> None:
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    subprocess.run([*git, "checkout", "-q", "--orphan", "alone"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "Begin anew"], check=True)
+    found = figures.compared()
+    assert found.before is None
+    assert found.differing == 0
+    assert Figure("accepted", 40, 40) in found.files["metrics/bootstrap.json"]
+
+
+def test_a_part_that_is_missing_is_named_and_the_rest_is_shown(copy: Path) -> None:
+    for path in (CANDIDATES, LABELLED, RELABELLED):
+        shutil.rmtree(copy / path)
+    page = build()
+    assert "<code>data/label</code> is not there: label has not run" in page
+    assert "<code>dvc repro label</code>" in page
+    assert len(data_of(page)["rows"]) == 4 * COUNT
+
+
+def test_where_nothing_was_run_it_says_what_to_do(copy: Path) -> None:
+    for path in (INSTRUCTIONS.parent, PREPARED, CANDIDATES, LABELLED, RELABELLED):
+        shutil.rmtree(copy / path)
+    with pytest.raises(NothingToReport, match="dvc repro"):
+        build()
+
+
+# --- in a browser
+
+
+@needs_browser
+def test_in_a_browser_nothing_that_a_model_wrote_runs(
+    page: str, fetched: Fetched, tmp_path: Path
+) -> None:
+    control = tmp_path / "control.html"
+    control.write_text(f"<script>document.title = 'hacked'</script><img src='{fetched.url}?0'>")
+    assert "<title>hacked</title>" in opened(control).dom
+    assert fetched.paths == ["/x?0"]
+
+    # Everything that can be opened is opened, so that every text is on the page.
+    script = """
+        document.querySelectorAll('.became button').forEach((one) => one.click());
+        document.querySelectorAll('details').forEach((one) => { one.open = true; });
+    """
+    file = tmp_path / "report.html"
+    file.write_bytes(driven(page, script).encode(errors="replace"))
+    shown = opened(file)
+    assert shown.said == []
+    assert fetched.paths == ["/x?0"]
+    title = re.search("<title>(.*?)</title>", page)
+    assert title
+    assert title[0] in shown.dom
+    outside = shown.dom.partition('<script type="application/json"')[0]
+    assert "<script" not in outside
+    assert outside.count("<img") == page.count("<img")
+    assert outside.count("<svg") == page.count("<svg")
+    assert outside.count('<tr role="row" class="origin">') == 4 * COUNT
+    for text in HOSTILE:
+        beginning = text.partition("{")[0].partition("\x00")[0].partition("$")[0]
+        assert outside.count(escape(beginning, quote=False)) > COUNT / 2
+
+
+@needs_browser
+def test_in_a_browser_a_search_is_found_in_the_address(page: str, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_bytes(page.encode(errors="replace"))
+    shown = opened(
+        file, "q=%22task+7%22+data/prepare/rejected.jsonl:8&kind=refused+instance&reason=no_output"
+    )
+    assert shown.said == []
+    assert f'aria-live="polite">1 of {4 * COUNT} rows</p>' in shown.dom
+    assert "<mark>Task 7</mark>" in shown.dom
+
+
+@needs_browser
+def test_in_a_browser_a_search_follows_what_is_typed(page: str, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    script = """
+        const field = document.getElementById('q');
+        for (const text of ['nobody wrote this', '"task 7"']) {
+          field.value = text;
+          field.dispatchEvent(new Event('input'));
+          document.body.append(document.createElement('output'));
+          document.body.lastChild.textContent =
+            `${document.getElementById('hits').textContent} ${location.hash}`;
+        }
+    """
+    file.write_bytes(driven(page, script).encode(errors="replace"))
+    outputs = re.findall("<output>(.*?)</output>", opened(file).dom)
+    # The instruction itself, its row and its refused instance.
+    assert outputs == [
+        f"0 of {4 * COUNT} rows #q=nobody+wrote+this",
+        f"3 of {4 * COUNT} rows #q=%22task+7%22",
+    ]
