@@ -1,5 +1,6 @@
 """What the tests share: copies of the project, a counting way to a real model, a faulty server."""
 
+import copy
 import json
 import os
 import shutil
@@ -22,12 +23,18 @@ SHARED = ROOT.parent / "shared"
 BIN = Path(sys.executable).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all that asks the real model: two of them at once share two cores badly."""
-    model = pytest.mark.xdist_group("model")
+    """One worker runs all that asks the real model: two of them at once share two cores badly.
+
+    Likewise all that begins with the same small run, so that it is run once.
+    """
+    model, grown = pytest.mark.xdist_group("model"), pytest.mark.xdist_group("grown")
     for item in items:
         if "model_server" in getattr(item, "fixturenames", ()) or "test_pipeline" in item.nodeid:
             item.add_marker(model)
+        elif "grown_once" in getattr(item, "fixturenames", ()):
+            item.add_marker(grown)
     # They take longest, so they begin first; the order is else as it was.
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
@@ -45,6 +52,13 @@ class Project:
                 shutil.copy2(ROOT / name, target)
         _git(folder, "init", "-q")
         self.commit("Copy the project")
+
+    def copy(self, folder: Path) -> "Project":
+        """Another like it, with its history, its outputs and DVC's cache."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        twin = copy.copy(self)
+        twin.folder = folder
+        return twin
 
     def commit(self, message: str) -> None:
         _git(self.folder, "add", "-A")
@@ -286,3 +300,23 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="session")
+def grown_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small experiment, run through and committed. Not to be changed: see `grown`."""
+    from growing import growing, small
+
+    project = Project(tmp_path_factory.mktemp("grown") / "project")
+    small(project)
+    with growing() as server:
+        done = project.run("dvc", "repro", OPENAI_BASE_URL=server.url)
+    assert done.returncode == 0, done.stdout
+    project.commit("Run")
+    return project
+
+
+@pytest.fixture
+def grown(grown_once: Project, tmp_path: Path) -> Project:
+    """A copy of a small experiment after its run."""
+    return grown_once.copy(tmp_path / "grown")

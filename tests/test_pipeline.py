@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import SHARED, CountedModel, Project, kill, wait_for
+from conftest import ROOT, SHARED, CountedModel, Project, kill, wait_for
 
+from seedbed.cli import STAGES
 from seedbed.llm import embedded
 
 OUTPUTS = (
@@ -255,13 +256,9 @@ def test_only_classification_tasks_are_grown_if_asked(
     assert set(row["most_similar"]) <= seeds
 
 
-@pytest.mark.parametrize(
-    "stage",
-    ["bootstrap", "clf", "instances", "prepare", "candidates", "label", "relabel-and-pick"],
-)
+@pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 def test_a_stage_depends_on_every_module_that_shapes_its_result(stage: str) -> None:
-    root = Path(__file__).parents[1]
-    declared = yaml.safe_load((root / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
     # What these hold changes how a stage runs, not what it computes.
     free = {"errors", "params", "progress", "llm/engine"}
     needed, queue = set(), [f"stages/{stage.replace('-', '_')}"]
@@ -270,10 +267,10 @@ def test_a_stage_depends_on_every_module_that_shapes_its_result(stage: str) -> N
         if module in needed or module in free:
             continue
         needed.add(module)
-        text = (root / "src/seedbed" / f"{module}.py").read_text()
+        text = (ROOT / "src/seedbed" / f"{module}.py").read_text()
         for package, names in re.findall(r"^from (seedbed[.\w]*) import (.+)$", text, re.M):
             folder = package.removeprefix("seedbed").strip(".").replace(".", "/")
-            if (root / "src/seedbed" / f"{folder}.py").is_file():
+            if (ROOT / "src/seedbed" / f"{folder}.py").is_file():
                 queue.append(folder)
             else:
                 queue += [f"{folder}/{name}".strip("/") for name in names.split(", ")]
@@ -308,6 +305,7 @@ def test_stage_module_section_and_files_share_one_name() -> None:
         module = name.replace("-", "_")
         assert f"src/seedbed/stages/{module}.py" in stage["deps"]
         assert module in sections
+        assert name in STAGES, "seedbed.cli has no such command"
         assert module in stage["params"]
         assert f"metrics/{module}.json" in stage["metrics"][0]
         assert all(

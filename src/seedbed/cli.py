@@ -1,7 +1,8 @@
 """The command line: the stages that dvc.yaml calls, and what looks at a run from outside."""
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from importlib import import_module
@@ -28,7 +29,16 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="The response store: every answer that was ever paid for.")
 app.add_typer(store_app, name="store", no_args_is_help=True)
-STAGES = "The stages that dvc.yaml calls"
+# A stage, as dvc.yaml calls it, and what it makes of what. Its module is imported when it runs.
+STAGES = {
+    "bootstrap": "Seed tasks → instructions.",
+    "clf": "Instructions → is it a classification task?",
+    "instances": "Instructions → raw instances.",
+    "prepare": "Raw instances → finetuning data.",
+    "candidates": "Tasks → candidate instructions.",
+    "label": "Candidates × examples → how well each does.",
+    "relabel-and-pick": "Labels → a balanced, normalised training set for a ranker.",
+}
 
 
 @contextmanager
@@ -47,11 +57,21 @@ def told(name: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def run_stage(name: str) -> None:
-    """Run one stage on its declared parameters."""
-    with told(name):
-        stage = import_module(f"seedbed.stages.{name.replace('-', '_')}")
-        stage.run(params.load(name, stage.Params))
+def stage_command(name: str) -> Callable[[], None]:
+    """What runs one stage on its declared parameters."""
+
+    def run() -> None:
+        with told(name):
+            stage = import_module(f"seedbed.stages.{name.replace('-', '_')}")
+            stage.run(params.load(name, stage.Params))
+
+    return run
+
+
+for _name, _help in STAGES.items():
+    app.command(_name, help=_help, rich_help_panel="The stages that dvc.yaml calls")(
+        stage_command(_name)
+    )
 
 
 def show(lines: Iterator[str] | list[str]) -> None:
@@ -60,48 +80,6 @@ def show(lines: Iterator[str] | list[str]) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     for line in lines:
         print(line)
-
-
-@app.command(rich_help_panel=STAGES)
-def bootstrap() -> None:
-    """Seed tasks → instructions."""
-    run_stage("bootstrap")
-
-
-@app.command(rich_help_panel=STAGES)
-def clf() -> None:
-    """Instructions → is it a classification task?"""
-    run_stage("clf")
-
-
-@app.command(rich_help_panel=STAGES)
-def instances() -> None:
-    """Instructions → raw instances."""
-    run_stage("instances")
-
-
-@app.command(rich_help_panel=STAGES)
-def prepare() -> None:
-    """Raw instances → finetuning data."""
-    run_stage("prepare")
-
-
-@app.command(rich_help_panel=STAGES)
-def candidates() -> None:
-    """Tasks → candidate instructions."""
-    run_stage("candidates")
-
-
-@app.command(rich_help_panel=STAGES)
-def label() -> None:
-    """Candidates × examples → how well each does."""
-    run_stage("label")
-
-
-@app.command(rich_help_panel=STAGES)
-def relabel_and_pick() -> None:
-    """Labels → a balanced, normalised training set for a ranker."""
-    run_stage("relabel-and-pick")
 
 
 @app.command()
@@ -192,6 +170,41 @@ def tasks(
             sys.stdout.flush()  # a large folder takes its time
         if broken:
             raise typer.Exit(1)
+
+
+def _license(value: str | None) -> str | None:
+    """The hub's ids are SPDX's in lower case, and some of its own."""
+    if value is not None and not re.fullmatch("[A-Za-z0-9][A-Za-z0-9.+-]*", value):
+        raise typer.BadParameter("expected an id, such as cc-by-4.0")
+    return value and value.lower()
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch("[a-z]{2,3}", value):
+        raise typer.BadParameter("expected an ISO 639 code, such as en")
+    return value
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New, or empty.")],
+    license: Annotated[
+        str | None,
+        typer.Option(
+            callback=_license,
+            help="An SPDX id, or one of the hub's. Without it the card has the terms of the "
+            "packaged model, or `unknown`.",
+        ),
+    ] = None,
+    language: Annotated[
+        str, typer.Option(callback=_language, help="What the data is in: an ISO 639 code.")
+    ] = "en",
+) -> None:
+    """The finished data → a folder for the Hugging Face hub: Parquet, JSON Lines, a data card."""
+    with told("export"):
+        from seedbed.export.folder import export
+
+        show(list(map(printable, export(folder, license, language))))
 
 
 @contextmanager

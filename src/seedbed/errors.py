@@ -413,13 +413,36 @@ class WriteFailed(SeedbedError):
     def __init__(self, path: Path, why: str):
         super().__init__(
             f"{path}: cannot be written: {why}\n  Nothing was left half-written; make room and "
-            "run the stage again."
+            "run the same command again."
         )
 
 
 class BadEnvironment(SeedbedError):
     def __init__(self, name: str, value: str, expected: str):
         super().__init__(f"environment variable {name}={value!r}: expected {expected}")
+
+
+class FolderTaken(SeedbedError):
+    def __init__(self, folder: Path, why: str):
+        super().__init__(f"{folder}: {why}\n  Name a folder that is new, or empty.")
+
+
+class NothingToExport(SeedbedError):
+    def __init__(self, lock: Path, stages: list[str]):
+        super().__init__(
+            f"{lock}: has no record of {' or '.join(stages)}, so there is no data set yet\n"
+            "  `dvc repro` makes one; in a clone of somebody's, `dvc pull` fetches it."
+        )
+
+
+class NotOneRun(SeedbedError):
+    """dvc.lock is of several runs: the parameters it has are not those that the data came of."""
+
+    def __init__(self, stage: str, path: Path, writer: str):
+        super().__init__(
+            f"dvc.lock: {stage} ran on another {path} than {writer} wrote last\n"
+            f"  Run `dvc repro {stage}`."
+        )
 
 
 class NoRepository(SeedbedError):

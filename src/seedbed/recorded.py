@@ -3,12 +3,12 @@
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedbed.errors import BadFile
+from seedbed.errors import BadFile, NotOneRun
 from seedbed.paths import PARAMS
 
 PIPELINE = Path("dvc.yaml")
@@ -72,23 +72,29 @@ class Pipeline:
 
     def compared(self, stage: str, path: Path) -> str:
         """How a dependency or output, or what lies in one, compares with what dvc.lock recorded."""
-        entries = self._locked.get(stage, {})
         for kind, role in (("deps", f"what {stage} ran with"), ("outs", f"what {stage} wrote")):
-            for entry in entries.get(kind, []):
-                recorded = Path(entry["path"])
-                if recorded == path:
-                    same = entry.get("md5") == md5_of(path)
-                elif recorded in path.parents:
-                    known = self._compared_within(stage, recorded, path)
-                    if isinstance(known, str):
-                        return f"whether the file is {role} is not known: {known}"
-                    same = known
-                else:
-                    continue
-                if same:
-                    return f"the file is {role} (dvc.lock)"
-                return f"the file is NOT {role}: it has changed since (dvc.lock)"
+            same = self._same(stage, kind, path)
+            if same is None:
+                continue
+            if isinstance(same, str):
+                return f"whether the file is {role} is not known: {same}"
+            if same:
+                return f"the file is {role} (dvc.lock)"
+            return f"the file is NOT {role}: it has changed since (dvc.lock)"
         return f"the file is not in dvc.lock's record of {stage}"
+
+    def _same(self, stage: str, kind: str, path: Path) -> bool | str | None:
+        """Whether a file is as dvc.lock recorded it; a text, why that is not known.
+
+        None if dvc.lock does not have it among the stage's `kind`, which is deps or outs.
+        """
+        for entry in self._locked.get(stage, {}).get(kind, []):
+            recorded = Path(entry["path"])
+            if recorded == path:
+                return bool(entry.get("md5") == md5_of(path))
+            if recorded in path.parents:
+                return self._compared_within(stage, recorded, path)
+        return None
 
     def _compared_within(self, stage: str, folder: Path, path: Path) -> bool | str:
         """Whether what lies in a dependency or output is the same, or why that is not known.
@@ -108,6 +114,65 @@ class Pipeline:
         if now.files is None:
             return f"something in {folder} has changed since (dvc.lock)"
         return now.files.get(path.relative_to(folder).as_posix()) == md5_of(path)
+
+    def recorded(self, stage: str) -> bool:
+        """Whether dvc.lock says what the stage wrote."""
+        return stage in self._locked
+
+    def check_written(self, stage: str, path: Path) -> None:
+        """Make sure that a file is there, and what the stage wrote.
+
+        Raises:
+            BadFile: it is missing, has changed since, or dvc.lock does not know it.
+        """
+        if not path.exists():
+            raise BadFile(
+                path,
+                f"no such file, though dvc.lock says that {stage} wrote it",
+                f"`dvc pull` fetches it if it was pushed; `dvc repro {stage}` makes it.",
+            )
+        same = self._same(stage, "outs", path)
+        if same is not True:
+            why = {None: "dvc.lock does not say so", False: "it has changed since"}
+            raise BadFile(
+                path,
+                f"not what {stage} wrote: {same if isinstance(same, str) else why[same]}",
+                f"`dvc checkout --force {path}` brings that back, `dvc repro {stage}` makes it.",
+            )
+
+    def made_of(self, stages: Iterable[str]) -> list[str]:
+        """The stages and all that they were made of, as dvc.lock has them, in dvc.yaml's order.
+
+        Raises:
+            NotOneRun: one of them ran on what another wrote, and that has run again since.
+        """
+        wrote = {
+            out["path"]: (name, out.get("md5"))
+            for name, entries in self._locked.items()
+            for out in entries.get("outs", [])
+        }
+        found, todo = set[str](), list(stages)
+        while todo:
+            stage = todo.pop()
+            if stage in found:
+                continue
+            found.add(stage)
+            for entry in self._locked[stage].get("deps", []):
+                writer, md5 = wrote.get(entry["path"], (None, None))
+                if writer is not None:
+                    if md5 != entry.get("md5"):
+                        raise NotOneRun(stage, Path(entry["path"]), writer)
+                    todo.append(writer)
+        return sorted(found, key=list(self._stages | self._locked).index)
+
+    def description(self, stage: str) -> str:
+        """What dvc.yaml says that the stage does; "" if it does not say."""
+        return str(self._stages.get(stage, {}).get("desc", ""))
+
+    def ran_with(self, stage: str) -> dict[str, Any]:
+        """The parameters that dvc.lock records, each under the name that the stage declares."""
+        files = self._locked.get(stage, {}).get("params", {}).values()
+        return {name: value for file in files for name, value in file.items()}
 
     def parameters(self, stage: str) -> Iterator[tuple[str, Any, Any]]:
         """Name, value when the stage ran, value now: of every parameter that dvc.lock records.
@@ -195,6 +260,11 @@ def _at(data: Any, name: str) -> Any:
 
 
 def leaves(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value under its full name.
+
+    >>> list(leaves({"clf": {"sampling": {"stop": ["a", "b"]}}, "llm.system": None}))
+    [('clf.sampling.stop', ['a', 'b']), ('llm.system', None)]
+    """
     if isinstance(data, dict) and data:
         for part, value in data.items():
             yield from leaves(value, f"{name}.{part}" if name else str(part))

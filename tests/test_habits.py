@@ -1,0 +1,78 @@
+"""What keeps the project pleasant: a quick start of every command, and checks that are the same
+here, before a commit, and on a bare machine."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MAKEFILE = (ROOT / "Makefile").read_text()
+# What every command needs: to read its arguments, and to know a file and a parameter.
+LIGHT = {"pydantic", "pyyaml", "typer"}
+
+LOADED = """
+import sys
+from importlib.metadata import packages_distributions
+{statement}
+known = packages_distributions()
+tops = {{name.partition(".")[0] for name in sys.modules}}
+print(*{{found.lower() for top in tops for found in known.get(top, [])}})
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import seedbed.cli",
+        "import seedbed.params, seedbed.recorded, seedbed.errors",
+        "from typer.testing import CliRunner; import seedbed.cli\n"
+        "assert CliRunner().invoke(seedbed.cli.app, ['export', '--help']).exit_code == 0",
+    ],
+)
+def test_no_command_starts_by_loading_a_library_that_it_may_not_need(statement: str) -> None:
+    declared = {re.split(r"[\[><=]", one)[0] for one in PROJECT["project"]["dependencies"]}
+    assert {"dvc", "numpy", "openai", "pyarrow"} | LIGHT <= declared
+    code = LOADED.format(statement=statement)
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "pydantic" in loaded
+    assert loaded & declared <= LIGHT
+
+
+def test_the_workflow_runs_targets_of_the_makefile_with_pinned_actions() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    made = {step["run"].split()[1] for step in steps if step.get("run", "").startswith("make ")}
+    assert made == {"lint", "test", "repro"}
+    assert all(re.search(f"^{target}:", MAKEFILE, re.M) for target in made)
+    actions = [step["uses"] for step in steps if "uses" in step]
+    assert actions
+    assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in actions)
+
+
+def test_a_commit_is_checked_by_what_make_lint_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (local,) = (one["hooks"] for one in hooks if one["repo"] == "local")
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", MAKEFILE, re.M)
+    assert recipe
+    linted = re.findall(r"^\t(.+?)(?: --check)?(?: \.)?$", recipe[1], re.M)
+    # A hook is given the files, and may mend them.
+    entries = [hook["entry"].replace(" --force-exclude", "") for hook in local]
+    assert entries == [f".venv/bin/{one}" for one in linted]
+    assert all(hook["language"] == "system" for hook in local)
+
+
+def test_make_alone_lists_every_target() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    phony = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)
+    assert phony
+    listed = dict(re.findall(r"^make (\S+) +(\S.*)$", done.stdout, re.M))
+    assert set(listed) == set(phony[1].split())
