@@ -193,10 +193,10 @@ def test_no_text_gets_out_of_its_place(page: str, fetched: Fetched) -> None:
 def test_metrics_are_compared_with_the_commit_before_they_changed(copy: Path) -> None:
     path = copy / "metrics/bootstrap.json"
     metrics = json.loads(path.read_text())
-    path.write_text(json.dumps({**metrics, "accepted": 50, "rounds": 1}))
+    path.write_text(json.dumps({**metrics, "accepted": 50, "completions": 13}))
     found = figures.compared()
     changed = [one for one in found.files["metrics/bootstrap.json"] if one.differs]
-    assert changed == [Figure("accepted", 40, 50), Figure("rounds", 3, 1)]
+    assert changed == [Figure("accepted", 40, 50), Figure("completions", 15, 13)]
     page = build()
     assert '<td class="up">▲ +10</td>' in page
     assert '<td class="down">▼ −2</td>' in page
