@@ -412,9 +412,7 @@ def test_files_of_different_runs_are_told_apart() -> None:
     with pytest.raises(OriginMissing, match=r"train\.jsonl:1: data/label/quiz\.jsonl has no row"):
         account(f"{RELABELLED}/train.jsonl:1")
     edit(RELABELLED / "train.jsonl", 1, lambda row: row.update(id="other:e2"))
-    with pytest.raises(
-        OriginMissing, match="has no row with a task for the id 'other:e2'"
-    ):
+    with pytest.raises(OriginMissing, match="has no row with a task for the id 'other:e2'"):
         account(f"{RELABELLED}/train.jsonl:1")
     edit(LABELLED / "quiz.jsonl", 2, lambda row: row["instructions"].append("One more."))
     with pytest.raises(OriginMissing, match=r"has no row with the instruction 'One more\.' at pl"):

@@ -1,14 +1,15 @@
 """The metrics beside those of an earlier commit."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from seedbed.errors import BadFile
+from seedbed.files import read_text
 from seedbed.paths import METRICS
-from seedbed.recorded import PIPELINE, git, leaves
-
-WORKSPACE = "workspace"
+from seedbed.recorded import PIPELINE, git, leaves, read_yaml
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,17 @@ def compared() -> Compared:
     commit that did: a commit that only mends a comment should not hide what the run before gave.
 
     Raises:
-        BadFile: DVC cannot read the pipeline.
+        BadFile: a metrics file is no JSON.
     """
     before = _earlier()
-    found = _metrics([WORKSPACE, *([before] if before else [])])
-    now = found.get(WORKSPACE, {})
-    then = found.get(before, {}) if before else now
+    now = _metrics(None)
+    then = _metrics(before) if before else now
     files = {}
-    for file in {**now, **then}:
+    # In the order of the stages; a stage and its metrics file share one name.
+    stages = [name.replace("-", "_") for name in read_yaml(PIPELINE).get("stages", {})]
+    for file in sorted(
+        {**now, **then}, key=lambda file: [Path(file).stem != name for name in stages]
+    ):
         old, new = _flat(then.get(file)), _flat(now.get(file))
         files[file] = [Figure(name, old.get(name), new.get(name)) for name in {**new, **old}]
     told = git("log", "-1", "--format=%h of %cs", before)[1] if before else None
@@ -61,7 +65,7 @@ def compared() -> Compared:
 
 
 def _flat(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(leaves(metrics)) if metrics else {}
+    return dict(leaves({name: _as_mapping(one) for name, one in (metrics or {}).items()}))
 
 
 def _earlier() -> str | None:
@@ -75,23 +79,30 @@ def _earlier() -> str | None:
     return parent if last and known else None
 
 
-def _metrics(revisions: list[str]) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """For each revision the content of each metrics file; without those that cannot be read."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.scm import SCMError
+def _metrics(revision: str | None) -> dict[str, Mapping[str, Any]]:
+    """The content of each metrics file in a revision, None for the working tree."""
+    texts = {}
+    if revision is None:
+        texts = {path.as_posix(): read_text(path) for path in sorted(METRICS.glob("*.json"))}
+    else:
+        _, listed = git("ls-tree", "--name-only", revision, f"{METRICS.as_posix()}/")
+        for path in listed.splitlines():
+            texts[path] = git("show", f"{revision}:./{path}")[1]
+    found = {}
+    for path, text in texts.items():
+        try:
+            found[path] = json.loads(text)
+        except ValueError as error:
+            raise BadFile(Path(path), f"not JSON: {error}", "`dvc repro` writes it anew.") from None
+    return found
 
-    try:
-        with Repo() as repo:
-            shown = repo.metrics.show(revs=revisions, hide_workspace=False)
-    except (DvcException, SCMError) as error:
-        raise BadFile(PIPELINE, " ".join(str(error).split()), "See `dvc metrics show`.") from None
+
+def _as_mapping(value: Any) -> Any:
+    """A table of `seedbed.figures.with_tables` as the mapping that it was."""
+    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
+        return value
+    cells = [{name: one for name, one in row.items() if name != "name"} for row in value]
     return {
-        # Without git DVC knows no revisions, and calls the working tree "".
-        revision or WORKSPACE: {
-            file: one["data"]
-            for file, one in said.get("data", {}).items()
-            if isinstance(one.get("data"), Mapping)
-        }
-        for revision, said in shown.items()
+        str(row.get("name")): own["count"] if own.keys() == {"count"} else own
+        for row, own in zip(value, cells, strict=True)
     }
