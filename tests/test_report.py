@@ -119,6 +119,18 @@ def test_the_same_run_gives_the_same_bytes(hostile: Project, page: str) -> None:
     assert written == page.encode(errors="replace")
 
 
+def test_a_picture_is_the_same_whatever_was_drawn_before() -> None:
+    spec = {
+        "data": {"values": [{"a": 0, "b": 1}, {"a": 1, "b": 2}]},
+        "mark": "rect",
+        "encoding": {"x": {"field": "a"}, "color": {"field": "b", "type": "quantitative"}},
+    }
+    first, second = (pictures.picture(pictures.Plot("plots/x.json", spec)) for _ in range(2))
+    assert first is not None
+    assert b"gradient_0" in first.content
+    assert first == second
+
+
 def test_every_row_is_there_with_the_instruction_and_the_prompt_that_it_came_from(
     page: str,
 ) -> None:

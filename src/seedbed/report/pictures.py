@@ -83,13 +83,28 @@ def picture(plot: Plot) -> Picture | None:
     import vl_convert
 
     bare = _bare(plot.spec)
-    svg = vl_convert.vegalite_to_svg(bare).encode()
+    svg = renumbered(vl_convert.vegalite_to_svg(bare)).encode()
     found = re.search(rb'<svg[^>]* width="([0-9.]+)', svg)
     width = float(found[1]) if found else 0
     if len(svg) > MOST_SVG:
         png = bytes(vl_convert.vegalite_to_png({**bare, "background": "white"}, scale=1.5))
         return Picture(plot.title, KINDS[".png"], png, width)
     return Picture(plot.title, KINDS[".svg"], svg, width)
+
+
+def renumbered(svg: str) -> str:
+    """Vega counts the ids of gradients and clips on from drawing to drawing: here from 0.
+
+    >>> renumbered('<g id="gradient_7"/><g fill="url(#gradient_7)" clip-path="url(#clip3)"/>')
+    '<g id="gradient_0"/><g fill="url(#gradient_0)" clip-path="url(#clip1)"/>'
+    """
+    number_of: dict[str, int] = {}
+
+    def renumber(found: re.Match[str]) -> str:
+        number = number_of.setdefault(found[2] + found[3], len(number_of))
+        return f"{found[1]}{found[2]}{number}{found[4]}"
+
+    return re.sub(r"""(id="|url\(#)(gradient_|clip)(\d+)(["\)])""", renumber, svg)
 
 
 def _bare(spec: dict[str, Any]) -> dict[str, Any]:
