@@ -27,10 +27,10 @@ bench: .venv/.dev-ready    ## measure what the README quotes
 	PYTHONPATH=src python benchmarks/label.py
 	PYTHONPATH=src:tests python benchmarks/report.py
 
-plots: .venv/.dev-ready    ## draw every plot as a PNG into .seedbed/plots, without a network
+plots: .venv/.ready        ## draw every plot as a PNG into .seedbed/plots, without a network
 	PYTHONPATH=src python tools/draw_plots.py
 
-report: .venv/.dev-ready   ## write the run as one page, .seedbed/report.html
+report: .venv/.ready       ## write the run as one page, .seedbed/report.html
 	seedbed report
 
 lint: .venv/.dev-ready     ## what the editor should have told you
