@@ -239,3 +239,18 @@ def test_outside_a_repository_it_says_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert f"{tmp_path} is not in a DVC repository" in done.stderr
+
+
+def test_a_python_without_the_packages_is_named() -> None:
+    # -I: no PYTHONPATH and no packages of the user's; -S: none of the environment's.
+    run = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_module('seedbed.__main__')"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", run, ROOT / "src"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"seedbed: {sys.executable} has no ")
+    assert ".venv/bin/activate" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -123,7 +123,8 @@ class NoSuchTask(SeedbedError):
         remedy = f"Did you mean {close[0]}?" if close else f"`seedbed tasks {folder}` lists them."
         super().__init__(
             f"niv2.tasks: there is no task {name} in {folder}\n"
-            f"  {remedy} If it is imported, `dvc pull` fetches it."
+            f"  {remedy} If it is imported, `dvc pull` fetches it; a queued experiment has only "
+            "files that git knows: `git add` it."
         )
 
 
