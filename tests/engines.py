@@ -1,13 +1,15 @@
 """What the engine's tests share: an engine on a store, and servers that answer from the prompt."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import completion
 
-from seedbed.llm.api import Answer
+from seedbed.llm.api import Answer, read_body
 from seedbed.llm.endpoint import open_endpoint
 from seedbed.llm.engine import Engine
 from seedbed.llm.request import Request, Sampling, Tally
@@ -26,6 +28,26 @@ SAMPLING = Sampling(
 EMBEDDED = Embedded(context=4096, slots=1, threads=2)
 LLM = Llm(model="served-model", embedded=EMBEDDED)
 CHAT = Llm(model="served-model", api="chat", embedded=EMBEDDED)
+
+
+class Fake:
+    """Answers each request with what `reply` makes of it; remembers what was asked."""
+
+    def __init__(self, reply: Callable[[Request], str], finish_reason: str = "stop"):
+        self.reply = reply
+        self.finish_reason = finish_reason
+        self.requests: list[Request] = []
+
+    def __call__(self, requests: Iterable[Request]) -> list[Answer]:
+        asked = list(requests)
+        self.requests += asked
+        bodies = [json.dumps(completion(self.reply(one), self.finish_reason)) for one in asked]
+        return [read_body(self.key(one), body) for one, body in zip(asked, bodies, strict=True)]
+
+    @staticmethod
+    def key(request: Request) -> str:
+        digest = hashlib.sha256(request.prompt.encode()).hexdigest()
+        return f"{digest} {request.seed} {request.sample}"
 
 
 def requests_for(prompts: Iterable[str], **sampling: object) -> list[Request]:

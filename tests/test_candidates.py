@@ -1,18 +1,17 @@
 """Asking for instructions that compete to prompt a task; a fake in the model's place."""
 
-import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, completion
+from conftest import ROOT
+from engines import Fake
 
 from seedbed import candidate_files
 from seedbed.candidate_files import ORIGINS, file_of, read_candidates, read_instructions
 from seedbed.errors import BadFile, BadRow
 from seedbed.files import to_json, to_line, write_files
-from seedbed.llm.api import Answer, read_body
 from seedbed.llm.request import Request, Sampling
 from seedbed.params import Candidates
 from seedbed.paths import CANDIDATES
@@ -28,26 +27,6 @@ SAMPLING = Sampling(
     logprobs=None,
     stop=["\n\n"],
 )
-
-
-class Fake:
-    """Answers each request with what `reply` makes of it; remembers what was asked."""
-
-    def __init__(self, reply: Callable[[Request], str], finish_reason: str = "stop"):
-        self.reply = reply
-        self.finish_reason = finish_reason
-        self.requests: list[Request] = []
-
-    def __call__(self, requests: Iterable[Request]) -> list[Answer]:
-        asked = list(requests)
-        self.requests += asked
-        return [
-            read_body(
-                f"{hash(one.prompt)} {one.seed} {one.sample}",
-                json.dumps(completion(self.reply(one), self.finish_reason)),
-            )
-            for one in asked
-        ]
 
 
 def task(name: str = "task1", labels: tuple[str, ...] = ()) -> Task:

@@ -1,16 +1,15 @@
 """Asking for the kind of an instruction, then for its instances; a fake in the model's place."""
 
-import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, completion
+from conftest import ROOT
+from engines import Fake
 
 from seedbed.errors import BadFile, BadRow, RowsDoNotMatch
 from seedbed.files import to_line, write_files
-from seedbed.llm.api import Answer, read_body
 from seedbed.llm.request import Request, Sampling
 from seedbed.params import Clf, Embedded, Instances, Llm
 from seedbed.paths import CLASSIFIED, INSTRUCTIONS
@@ -30,22 +29,6 @@ SAMPLING = Sampling(
 LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 TEXTS = [f"Instruction number {n}" for n in range(6)]
 KINDS = [True, False, False, True, False, True]
-
-
-class Fake:
-    """Answers each request with what `reply` makes of it; remembers what was asked."""
-
-    def __init__(self, reply: Callable[[Request], str], finish_reason: str = "stop"):
-        self.reply = reply
-        self.finish_reason = finish_reason
-        self.requests: list[Request] = []
-
-    def __call__(self, requests: Iterable[Request]) -> list[Answer]:
-        self.requests += requests
-        return [
-            read_body(f"key {n}", json.dumps(completion(self.reply(request), self.finish_reason)))
-            for n, request in enumerate(self.requests)
-        ]
 
 
 def task_of(request: Request) -> str:
@@ -68,10 +51,10 @@ def classify(texts: list[str], reply: Callable[[Request], str]) -> tuple[list, F
 
 
 def test_answers_are_kept_raw_and_in_the_order_of_the_instructions() -> None:
-    rows, _ = classify(TEXTS, lambda request: f" {task_of(request)}\t")
+    rows, fake = classify(TEXTS, lambda request: f" {task_of(request)}\t")
     assert [row.instruction for row in rows] == TEXTS
     assert [row.is_classification for row in rows] == [f" {text}\t" for text in TEXTS]
-    assert [row.key for row in rows] == [f"key {n}" for n in range(len(TEXTS))]
+    assert [row.key for row in rows] == [Fake.key(request) for request in fake.requests]
 
 
 def test_each_instruction_is_asked_about_in_the_few_shot_prompt() -> None:
@@ -229,7 +212,7 @@ def test_rows_stand_in_the_order_of_the_input_and_carry_its_fields(
         assert row.most_similar == task.row.most_similar
         assert row.avg_similarity_score == task.row.avg_similarity_score
         assert row.instance_metadata.prompt == fake.requests[n].prompt
-        assert row.instance_metadata.key == f"key {n}"
+        assert row.instance_metadata.key == Fake.key(fake.requests[n])
 
 
 def test_each_kind_has_its_own_prompt_and_length_whatever_the_others_are(

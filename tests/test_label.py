@@ -10,10 +10,10 @@ from statistics import fmean
 
 import pytest
 from conftest import ROOT
+from engines import Fake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
-from test_candidates import Fake
 
 from seedbed.candidate_files import ORIGINS, file_of
 from seedbed.errors import BadFile, BadRow, SeedbedError, TooFewToDrawFrom
@@ -232,7 +232,7 @@ def test_each_output_stands_by_its_candidate_and_its_example() -> None:
             assert row.instruction_outputs == said
             for text, key in zip(row.instruction_outputs, row.instruction_keys, strict=True):
                 one = by_text[text]
-                assert key == f"{hash(one.prompt)} {one.seed} {one.sample}"
+                assert key == Fake.key(one)
             assert row.instruction_problems is None
 
 

@@ -573,17 +573,21 @@ def test_nothing_that_a_terminal_would_act_on_is_printed(store: dict[str, Kept])
     assert text.count(escaped) >= 9
 
 
+def assert_refused_in_plain_text(place: str) -> None:
+    result = CliRunner().invoke(app, ["trace", place])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert all(line.isprintable() for line in result.stderr.split("\n")), result.stderr
+
+
 @pytest.mark.usefixtures("store")
 def test_neither_is_it_in_a_message() -> None:
     edit(RAW_INSTANCES, 4, lambda row: row.update(instruction=EVIL))
     edit(CLASSIFIED, 1, lambda row: row.update(instruction=EVIL))
     edit(INSTRUCTIONS, 1, lambda row: row.update(most_similar={EVIL: "no number"}))
     for place in (f"{RAW_INSTANCES}:4", f"{CLASSIFIED}:1", f"{INSTRUCTIONS}:1", f"{EVIL}:1"):
-        result = CliRunner().invoke(app, ["trace", place])
-        assert result.exit_code == 1
-        assert result.stdout == ""
-        assert "Traceback" not in result.stderr
-        assert all(line.isprintable() for line in result.stderr.split("\n")), result.stderr
+        assert_refused_in_plain_text(place)
 
 
 # --- what cannot be traced

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 from conftest import ROOT, completion
 from dvc.repo import Repo
-from test_trace import EVIL, edit, lock, md5, row, told
-from typer.testing import CliRunner
+from test_trace import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.candidate_files import ORIGINS, file_of
-from seedbed.cli import app
 from seedbed.errors import (
     BadFile,
     BadRow,
@@ -362,11 +360,7 @@ def test_nothing_that_a_terminal_would_act_on_is_printed(store: dict[str, Kept])
 def test_neither_is_it_in_a_message(place: str) -> None:
     edit(LABELLED / "quiz.jsonl", 2, lambda row: row.update(instructions=[EVIL] * 4))
     edit(RELABELLED / "quiz.jsonl", 5, lambda row: row.update(id=EVIL))
-    result = CliRunner().invoke(app, ["trace", place])
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert all(line.isprintable() for line in result.stderr.split("\n")), result.stderr
+    assert_refused_in_plain_text(place)
 
 
 # --- what cannot be traced
