@@ -15,7 +15,7 @@ from pathlib import Path
 import made_run
 import pytest
 from browser import driven, needs_browser, opened
-from conftest import Project
+from conftest import ROOT, Project
 
 from seedbed.errors import NothingToReport
 from seedbed.files import read_rows
@@ -307,3 +307,30 @@ def test_in_a_browser_a_search_follows_what_is_typed(page: str, tmp_path: Path) 
         f"0 of {4 * COUNT} rows #q=nobody+wrote+this",
         f"3 of {4 * COUNT} rows #q=%22task+7%22",
     ]
+
+
+@needs_browser
+def test_in_a_browser_no_text_of_a_picture_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    drawings = [picture for plot in pictures.plots() if (picture := pictures.picture(plot))]
+    svgs = [one.content.decode() for one in drawings if one.kind == "image/svg+xml"]
+    assert len(svgs) > 5
+    script = """
+        const cut = [];
+        for (const svg of document.querySelectorAll("svg.marks")) {
+            const whole = svg.getBoundingClientRect();
+            for (const text of svg.querySelectorAll("text")) {
+                const own = text.getBoundingClientRect();
+                if (own.left < whole.left || own.right > whole.right)
+                    cut.push(`${text.textContent}: ${own.left} to ${own.right}`);
+            }
+        }
+        document.querySelector("#cut").textContent = JSON.stringify(cut);
+    """
+    page = tmp_path / "pictures.html"
+    page.write_text(f'{"".join(svgs)}<pre id="cut"></pre><script>{script}</script>')
+    found = re.search(r'<pre id="cut">(.*?)</pre>', opened(page).dom)
+    assert found
+    assert json.loads(found[1]) == []

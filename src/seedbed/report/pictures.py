@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from seedbed.recorded import PIPELINE
 KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 # A picture of more points than that is smaller as a PNG.
 MOST_SVG = 400_000
+# A letter may be that much wider than Vega thought, in parts of the type size.
+WIDER = 0.13
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def picture(plot: Plot) -> Picture | None:
     import vl_convert
 
     bare = _bare(plot.spec)
-    svg = renumbered(vl_convert.vegalite_to_svg(bare)).encode()
+    svg = with_room(renumbered(vl_convert.vegalite_to_svg(bare))).encode()
     found = re.search(rb'<svg[^>]* width="([0-9.]+)', svg)
     width = float(found[1]) if found else 0
     if len(svg) > MOST_SVG:
@@ -105,6 +108,33 @@ def renumbered(svg: str) -> str:
         return f"{found[1]}{found[2]}{number}{found[4]}"
 
     return re.sub(r"""(id="|url\(#)(gradient_|clip)(\d+)(["\)])""", renumber, svg)
+
+
+def with_room(svg: str) -> str:
+    """Make a drawing wider at the sides at which its texts end.
+
+    Vega measured them in a narrow typeface, and left no more room than that. Who looks at the
+    drawing may have a wider one: DejaVu Sans takes up to a fifth more than Liberation Sans.
+
+    >>> label = '<text text-anchor="end" font-size="10px">ten letters</text></svg>'
+    >>> with_room('<svg width="100" height="50" viewBox="0 0 100 50">' + label)[:58]
+    '<svg width="114" height="50" viewBox="-14 0 114 50"><text '
+    """
+    room = {"end": 0, "start": 0}
+    for anchor, size, text in re.findall(
+        r'<text text-anchor="(end|start)"[^>]* font-size="(\d+)px"[^>]*>([^<]*)<', svg
+    ):
+        room[anchor] = max(room[anchor], round(len(unescape(text)) * int(size) * WIDER))
+    wider = sum(room.values())
+    return re.sub(
+        r'( width=")([\d.]+)(".*? viewBox=")0 0 [\d.]+',
+        lambda found: (
+            f"{found[1]}{float(found[2]) + wider:g}{found[3]}"
+            f"{-room['end']} 0 {float(found[2]) + wider:g}"
+        ),
+        svg,
+        count=1,
+    )
 
 
 def _bare(spec: dict[str, Any]) -> dict[str, Any]:
