@@ -2,6 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# uv takes a quarter of pip's time; pip steps in where uv does not find the packages, since it alone
+# reads pip's settings.
+INSTALL := install() { \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python "$$@" \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
 .PHONY: help repro test check-scores bench plots report lint lock clean
@@ -45,6 +50,9 @@ lock: .venv/.dev-ready     ## pin the dependencies anew
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links --no-annotate -c requirements.lock \
 		pyproject.toml --group dev -o requirements-dev.lock
+	echo uv | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --no-annotate -c requirements-dev.lock \
+		- -o requirements-uv.lock
 
 clean:           ## remove the environment (never the response store)
 	rm -rf .venv
@@ -53,13 +61,17 @@ clean:           ## remove the environment (never the response store)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/.ready: requirements.lock tools/seedbed | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+.venv/.uv: requirements-uv.lock | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	touch $@
+
+.venv/.ready: requirements.lock tools/seedbed .venv/.uv
+	$(INSTALL) --require-hashes -r requirements.lock
 	install -m 755 tools/seedbed $(BIN)/seedbed
 	touch $@
 
 .venv/.dev-ready: requirements-dev.lock .venv/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
 	touch $@
 
 # torch first: what else is in the group would bring another build of it.
