@@ -116,6 +116,8 @@ def test_a_batch_is_submitted_waited_for_and_its_answers_given_in_order(
         "prompt": "c",
         "max_tokens": 8,
         "temperature": 0.0,
+        "top_k": -1,
+        "min_p": 0.0,
         "frequency_penalty": 0.0,
         "presence_penalty": 0.0,
         "stop": ["\n"],

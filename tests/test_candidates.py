@@ -118,7 +118,13 @@ def test_samples_of_a_prompt_share_its_seed_and_are_numbered() -> None:
         assert [one.sample for one in several] == [0, 1, 2]
         assert len({one.seed for one in several}) == 1
         assert 0 <= several[0].seed < 2**31
-        assert all(one.prefix == one.prompt for one in several)
+        # The file's own beginning, which other tasks' prompts have too, and all of it.
+        shared = {one.prefixes for one in several}
+        assert len(shared) == 1
+        file, whole = shared.pop()
+        assert whole == several[0].prompt
+        assert whole.startswith(file)
+        assert file.endswith(("\n\n", "instruction:"))
     assert len({one.seed for one in fake.requests}) == 7
 
 

@@ -61,7 +61,7 @@ def test_each_instruction_is_asked_about_in_the_few_shot_prompt() -> None:
     _, fake = classify(["  Sort it. "], lambda _: " No")
     (request,) = fake.requests
     assert request.prompt.endswith("\n\nTask: Sort it.\nIs it classification?")
-    assert request.prompt.startswith(request.prefix)
+    assert request.prompt.startswith(request.prefixes[0])
     assert request.sampling.max_tokens == 3
 
 
@@ -224,7 +224,7 @@ def test_each_kind_has_its_own_prompt_and_length_whatever_the_others_are(
             assert request.sampling.max_tokens == (300 if task.is_classification else 350)
             assert ("Class label:" in request.prompt) == task.is_classification
             assert request.prompt.endswith(f"\n\nTask: {task.row.instruction}\n")
-            assert request.prompt.startswith(request.prefix)
+            assert request.prompt.startswith(request.prefixes[0])
 
 
 @pytest.mark.parametrize("most", [1, 5])

@@ -31,7 +31,7 @@ from seedbed.params import Embedded, Llm, Price
 
 # Fixed, so that the same server is the same: who listens there is each test's affair.
 ADDRESS = "http://server:8000/v1"
-REQUEST = Request("a prompt", SAMPLING, seed=5, prefix="a ")
+REQUEST = Request("a prompt", SAMPLING, seed=5, prefixes=("a ",))
 Verdict = Literal["miss", "hit"]
 
 
@@ -80,6 +80,8 @@ SAMPLINGS: dict[str, tuple[object, Verdict]] = {
     "max_tokens": (99, "miss"),
     "temperature": (0.5, "miss"),
     "top_p": (0.9, "miss"),
+    "top_k": (5, "miss"),
+    "min_p": (0.1, "miss"),
     "frequency_penalty": (0.1, "miss"),
     "presence_penalty": (0.1, "miss"),
     "logprobs": (1, "miss"),
@@ -90,7 +92,7 @@ REQUESTS: dict[str, tuple[object, Verdict]] = {
     "sampling": (SAMPLING.model_copy(update={"top_p": 0.5}), "miss"),
     "seed": (6, "miss"),
     "sample": (1, "miss"),
-    "prefix": ("a pro", "hit"),
+    "prefixes": (("a pro",), "hit"),
 }
 LLMS: dict[str, tuple[object, Verdict]] = {
     "model": ("another-model", "miss"),
@@ -106,6 +108,7 @@ EMBEDDEDS: dict[str, tuple[object, Verdict]] = {
     "context": (2048, "miss"),
     "slots": (2, "miss"),
     "threads": (1, "miss"),
+    "speculative": ("ngram_map_k", "miss"),
 }
 ENDPOINTS: dict[str, tuple[object, Verdict]] = {
     "identity": ({"server": ADDRESS, "name": "another"}, "miss"),
@@ -115,6 +118,7 @@ ENDPOINTS: dict[str, tuple[object, Verdict]] = {
     "llm": (None, "hit"),  # see LLMS
     "connect": (None, "hit"),  # the fixture's
     "price": (Price(model="served-model", input=1, output=2), "hit"),
+    "say_none": (False, "miss"),
     "embedded": (True, "hit"),
     "one_slot": (True, "hit"),
     "concurrency": (99, "hit"),
@@ -322,6 +326,8 @@ SAMPLED = st.builds(
     presence_penalty=st.floats(-2, 2),
     logprobs=st.none() | st.integers(0, 5),
     stop=st.lists(TEXTS, max_size=3),
+    top_k=st.none() | st.integers(1, 100),
+    min_p=st.none() | st.floats(0, 1),
 )
 
 
@@ -335,6 +341,7 @@ SAMPLED = st.builds(
     chat=st.booleans(),
     system=st.none() | TEXTS,
     leave_out=st.sets(st.sampled_from(get_args(Parameter))),
+    say_none=st.booleans(),
 )
 def test_the_form_is_what_its_description_says(
     prompt: str,
@@ -345,11 +352,18 @@ def test_the_form_is_what_its_description_says(
     chat: bool,
     system: str | None,
     leave_out: set,
+    say_none: bool,
 ) -> None:
-    canon = Canon(identity, "chat" if chat else "completions", system, leave_out)
+    canon = Canon(identity, "chat" if chat else "completions", system, leave_out, say_none)
     described = {"form": 1, "model": identity, "prompt": prompt, "seed": seed}
     described |= {name: getattr(sampling, name) for name in Sampling.model_fields}
     described |= dict.fromkeys(leave_out)
+    for name, none in (("top_k", -1), ("min_p", 0.0)):
+        value = getattr(sampling, name)
+        if name in leave_out or (value is None and not say_none):
+            del described[name]
+        elif value is None:
+            described[name] = none
     described |= {"kind": "chat", "system": system} if chat else {"kind": "completion"}
     if sample:
         described["sample"] = sample
@@ -377,41 +391,57 @@ def test_equal_samplings_give_equal_keys_however_many_there_are() -> None:
 
 def test_what_shares_a_key_is_sent_in_the_same_words() -> None:
     """Or an answer to one would be taken for an answer to the other."""
+    names = ("temperature", "top_p", "top_k", "stop", "seed", "logprobs")
     subsets = [
         list(subset)
-        for size in range(6)
-        for subset in itertools.combinations(
-            ("temperature", "top_p", "stop", "seed", "logprobs"), size
-        )
+        for size in range(len(names) + 1)
+        for subset in itertools.combinations(names, size)
     ]
     values: Callable[..., Any] = itertools.product
     bodies = defaultdict(set)
-    for api, system in (("completions", None), ("chat", None), ("chat", "Be brief.")):
-        for leave_out in subsets:
-            canon = Canon({"server": ADDRESS}, api, system, leave_out)
-            for temperature, top_p, logprobs, stop, seed, sample in values(
-                (0.0, 0.5), (0.0, 0.5), (None, 2), ([], ["x"]), (None, 1), (0, 1)
-            ):
-                how = SAMPLING.model_copy(
-                    update={
-                        "temperature": temperature,
-                        "top_p": top_p,
-                        "logprobs": logprobs,
-                        "stop": stop,
-                    }
-                )
-                request = Request("p", how, seed, sample)
-                body = body_for(api, "m", system, ["p"], request, 100, 1, leave_out)
-                bodies[canon.of(request).key].add(json.dumps(body, sort_keys=True))
+    ways = (("completions", None), ("chat", None), ("chat", "Be brief."))
+    for (api, system), leave_out, say_none in values(ways, subsets, (True, False)):
+        canon = Canon({"server": ADDRESS}, api, system, leave_out, say_none)
+        for temperature, top_p, top_k, logprobs, stop, seed, sample in values(
+            (0.0, 0.5), (0.0, 0.5), (None, 7), (None, 2), ([], ["x"]), (None, 1), (0, 1)
+        ):
+            how = SAMPLING.model_copy(
+                update={
+                    "temperature": temperature,
+                    "top_p": top_p,
+                    "top_k": top_k,
+                    "logprobs": logprobs,
+                    "stop": stop,
+                }
+            )
+            request = Request("p", how, seed, sample)
+            body = body_for(api, "m", system, ["p"], request, 100, 1, leave_out, say_none)
+            bodies[canon.of(request).key].add(json.dumps(body, sort_keys=True))
     assert max(map(len, bodies.values())) == 1
-    assert len(bodies) > 500
+    assert len(bodies) > 1000
 
 
 def test_a_kept_completion_is_found_under_a_key_that_never_changes() -> None:
-    """The key of one request, as it was when the first answers were kept."""
-    canon = Canon({"server": "http://localhost:8000/v1", "name": "m"})
-    assert canon.of(Request("p", SAMPLING, seed=1)).form == (
+    """The key of one request, as it was when the first answers were kept: what has come since is
+    in it only where it is sent."""
+    identity = {"server": "http://localhost:8000/v1", "name": "m"}
+    request = Request("p", SAMPLING, seed=1)
+    form = (
         '{"form":1,"frequency_penalty":0.0,"kind":"completion","logprobs":null,"max_tokens":100,'
         '"model":{"name":"m","server":"http://localhost:8000/v1"},"presence_penalty":0.0,'
         '"prompt":"p","seed":1,"stop":["\\n"],"temperature":0.0,"top_p":1.0}'
     )
+    assert Canon(identity, say_none=False).of(request).form == form
+    assert Canon(identity, leave_out=["top_k", "min_p"]).of(request).form == form
+    assert json.loads(Canon(identity).of(request).form) == json.loads(form) | {
+        "top_k": -1,
+        "min_p": 0.0,
+    }
+
+
+def test_openai_is_not_told_of_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    for url, said in (("", False), ("https://api.openai.com/v1", False), (ADDRESS, True)):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        with open_endpoint(LLM) as endpoint:
+            assert endpoint.say_none == said

@@ -130,9 +130,9 @@ def test_requests_go_candidate_by_candidate_and_share_all_before_the_input(shots
     assert len(fake.requests) == 2 * 7 * 4
     for number, request in enumerate(fake.requests):
         shared, _, given = request.prompt.rpartition("Input:")
-        assert request.prefix == shared + "Input:"
+        assert request.prefixes == (shared + "Input:",)
         assert given == f" input {number % 4}\nOutput:"
-    prefixes = [request.prefix for request in fake.requests]
+    prefixes = [request.prefixes for request in fake.requests]
     assert all(len(set(prefixes[n : n + 4])) == 1 for n in range(0, len(prefixes), 4))
 
 
@@ -147,8 +147,8 @@ def test_what_all_inputs_begin_with_is_shared_too_however_many_are_tried() -> No
     )
     for most in (1, 2, None):
         _, fake = labelled([named], max_examples=most)
-        assert all(one.prefix.endswith("\n\nInput: Sentence 1:") for one in fake.requests)
-        assert all(one.prompt.startswith(one.prefix + " The ") for one in fake.requests)
+        assert all(one.prefixes[0].endswith("\n\nInput: Sentence 1:") for one in fake.requests)
+        assert all(one.prompt.startswith(one.prefixes[0] + " The ") for one in fake.requests)
 
 
 def test_another_task_or_example_changes_nothing_for_the_rest() -> None:

@@ -239,8 +239,10 @@ def test_what_was_asked_before_changes_neither_a_score_nor_an_answer(
         presence_penalty=0.0,
         logprobs=1,
     )
-    first = [Request(prefix + more, sampling, prefix=prefix) for more in (" Write a", " Draw 𓀀")]
-    later = [Request(prefix + more, sampling, prefix=prefix) for more in (" Task", " It")]
+    first = [
+        Request(prefix + more, sampling, prefixes=(prefix,)) for more in (" Write a", " Draw 𓀀")
+    ]
+    later = [Request(prefix + more, sampling, prefixes=(prefix,)) for more in (" Task", " It")]
     # By grammar, and token by token.
     pair, odd_pair = (prefix, " Write a line."), (prefix, " Draw 𓀀.")
 

@@ -36,11 +36,14 @@ class Embedded(Section):
 
     context: tokens a slot holds, prompt and completion together.
     slots: requests evaluated together; with more than one the bytes differ from run to run.
+    speculative: what guesses the next tokens, which the model then evaluates together: ngram_map_k
+        goes on as the text did the last time that it came by the same words. null: nothing does.
     """
 
     context: int = Field(ge=256)
     slots: PositiveInt
     threads: PositiveInt
+    speculative: Literal["ngram_map_k"] | None = None
 
 
 class Price(Section):
@@ -186,6 +189,8 @@ class Label(Section):
     presence_penalty: float = Field(ge=-2, le=2)
     logprobs: int | None = Field(ge=0, le=5)
     stop: list[str]
+    top_k: PositiveInt | None = None
+    min_p: float | None = Field(default=None, ge=0, le=1)
     seed: int
 
     @property

@@ -54,8 +54,12 @@ def body_for(
     max_tokens: int,
     samples: int,
     leave_out: Collection[Parameter],
+    say_none: bool = True,
 ) -> dict[str, Any]:
-    """The body of one HTTP request: `samples` completions of each prompt, sampled as `request`."""
+    """The body of one HTTP request: `samples` completions of each prompt, sampled as `request`.
+
+    say_none: as `Endpoint` has it.
+    """
     sampling = request.sampling
     body: dict[str, Any] = {"model": model}
     if api == "chat":
@@ -70,6 +74,7 @@ def body_for(
     # left out is not in the key, so nothing may depend on it.
     if sampling.temperature or "temperature" in leave_out:
         body["top_p"] = sampling.top_p
+    body |= sampling.cuts(leave_out, say_none)
     body["frequency_penalty"] = sampling.frequency_penalty
     body["presence_penalty"] = sampling.presence_penalty
     if sampling.stop:

@@ -211,6 +211,7 @@ class BatchSender:
             request.sampling.max_tokens,
             1,
             llm.leave_out,
+            self._endpoint.say_none,
         )
         return to_line(one.keyed.key, URLS[llm.api], body)
 

@@ -11,14 +11,19 @@ in the cache every time.
 
 import errno
 import hashlib
+import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from seedbed.errors import BadModel, WriteFailed
 from seedbed.params import Embedded, Llm
@@ -43,8 +48,8 @@ class Model:
         """All that can change an answer: see `seedbed.llm.request`."""
         return {
             "engine": f"xllamacpp {version('xllamacpp')}",
-            # How the engine asks it (see `Sender._prime`): another way gives other bytes.
-            "asked": 1,
+            # How the engine asks it (see `seedbed.llm.slot`): another way gives other bytes.
+            "asked": 2,
             "sha256": self.sha256,
             **self.settings.model_dump(),
         }
@@ -103,6 +108,20 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _wait_for(address: str, key: str) -> None:
+    """Until the server's main loop has done something: stopped before that, it never ends."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    body = json.dumps({"prompt": [0], "n_predict": 0})
+    while True:
+        connection = HTTPConnection(urlsplit(address).netloc)
+        connection.request("POST", "/completion", body, headers)
+        status = connection.getresponse().status
+        connection.close()
+        if status != HTTPStatus.SERVICE_UNAVAILABLE:  # it is still loading the model
+            return
+        time.sleep(0.01)
+
+
 @contextmanager
 def serve(model: Model) -> Iterator[tuple[str, str]]:
     """Run the server for as long as the context lasts; gives its base URL and its key.
@@ -135,6 +154,9 @@ def serve(model: Model) -> Iterator[tuple[str, str]]:
     params.swa_full = True
     # No second cache behind the slot's own: what is in it would depend on the requests before.
     params.cache_ram_mib = 0
+    if own.speculative:
+        kind = f"COMMON_SPECULATIVE_TYPE_{own.speculative.upper()}"
+        params.speculative.types = [getattr(xllamacpp.common_speculative_type, kind)]
     try:
         server = xllamacpp.Server(params)
     except RuntimeError:
@@ -144,6 +166,7 @@ def serve(model: Model) -> Iterator[tuple[str, str]]:
             "The file may be cut short, or of an architecture that this version does not know.",
         ) from None
     try:
+        _wait_for(server.listening_address, key)
         yield f"{server.listening_address}/v1", key
     finally:
         del server  # stops it

@@ -29,6 +29,7 @@ class Endpoint:
     connect: gives base URL and key; the first call starts the embedded server, so that a run
         which needs no new answer does not wait for it.
     price: what its tokens cost, None if nobody says.
+    say_none: whether it is told that top_k and min_p are none, where params.yaml has null.
     embedded: whether it runs in this process.
     one_slot: whether it is an embedded server with one slot, which gives the same bytes every
         time if it is asked in the way of `seedbed.llm.sender`.
@@ -46,6 +47,7 @@ class Endpoint:
     identity: Mapping[str, Any]
     connect: Callable[[], tuple[str, str]]
     price: Price | None
+    say_none: bool = True
     embedded: bool = False
     one_slot: bool = False
     concurrency: int = 8
@@ -160,6 +162,8 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
         # The client wants a key; servers without keys ignore it.
         connect=lambda: (url, key or "none"),
         price=_price(llm, address),
+        # OpenAI's own server refuses what it does not know, and it does not know these.
+        say_none=urlsplit(url).hostname != urlsplit(OPENAI).hostname,
         concurrency=number("SEEDBED_CONCURRENCY", 8),
         prompts_per_request=1
         if llm.api == "chat"  # which has no lists

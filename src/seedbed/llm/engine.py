@@ -47,7 +47,9 @@ class Engine:
         self._endpoint = endpoint
         self._store = store
         llm = endpoint.llm
-        self._canon = Canon(endpoint.identity, llm.api, llm.system, llm.leave_out)
+        self._canon = Canon(
+            endpoint.identity, llm.api, llm.system, llm.leave_out, endpoint.say_none
+        )
         self._book = Book(on_answer, stop_here="stop" in llm.leave_out)
         if endpoint.price is None:
             self._book.tally.cost = None

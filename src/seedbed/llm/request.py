@@ -12,7 +12,8 @@ The canonical form, version 1: a JSON object with sorted keys, no spaces, UTF-8,
     system       the system message (null: none); in a chat only
     text         the text to be scored; with "score" only, which has none of what follows
                  ("tokens", the number of a prompt's tokens, has not even that)
-    …            every field of `Sampling` (null: left to the server)
+    …            every field of `Sampling` (null: left to the server); top_k and min_p only as far
+                 as they are sent, so that the keys of servers that do not know them stay
     seed         the sampling seed (null: none sent)
     sample       which of several samples of the same prompt, from 1 on; absent for the first, 0
 
@@ -38,12 +39,26 @@ FORM = 1
 Api = Literal["completions", "chat"]
 # What a server may refuse, and llm.leave_out can keep from it.
 Parameter = Literal[
-    "temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "stop", "seed"
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "logprobs",
+    "stop",
+    "seed",
 ]
+# What says that there is none, to servers that have one unless they are told (llama.cpp: 40 and
+# 0.05; vLLM what the model's generation config has).
+NONE = {"top_k": -1, "min_p": 0.0}
 
 
 class Sampling(BaseModel):
-    """How a completion is sampled; the names are the OpenAI API's."""
+    """How a completion is sampled; the names are the OpenAI API's.
+
+    top_k, min_p: null for none. The OpenAI API does not have them, other servers do.
+    """
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
@@ -56,6 +71,15 @@ class Sampling(BaseModel):
     presence_penalty: float = Field(ge=-2, le=2)
     logprobs: int | None = Field(ge=0, le=5)
     stop: list[str] = []
+    top_k: PositiveInt | None = None
+    min_p: float | None = Field(default=None, ge=0, le=1)
+
+    def cuts(self, leave_out: Collection[Parameter], say_none: bool) -> dict[str, float]:
+        """top_k and min_p as they are sent. say_none: whether that there is none is said."""
+        found = {"top_k": self.top_k, "min_p": self.min_p}
+        said = {name: NONE[name] if say_none and value is None else value
+                for name, value in found.items() if name not in leave_out}  # fmt: skip
+        return {name: value for name, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -66,15 +90,16 @@ class Request:
         one's, and what the server makes of it.
     sample: which of several samples of the same prompt; samples 0, 1, 2… of one prompt are asked
         in one HTTP request where the server can do so, and its prompt is paid for once.
-    prefix: what the prompt shares with others of its stage, its beginning. It is no part of the
-        request, only a hint to the engine of what can be evaluated once for all.
+    prefixes: beginnings of the prompt that it shares with others of its stage, the shorter before
+        the longer. They are no part of the request, only a hint to the engine of what can be
+        evaluated once for all.
     """
 
     prompt: str
     sampling: Sampling
     seed: int | None = None
     sample: int = 0
-    prefix: str = field(default="", compare=False)
+    prefixes: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Keyed(NamedTuple):
@@ -88,7 +113,7 @@ class Keyed(NamedTuple):
 class Canon:
     """Writes requests in their canonical form; see the module's text.
 
-    identity, api, system, leave_out: the endpoint's.
+    identity, api, system, leave_out, say_none: the endpoint's.
     """
 
     def __init__(
@@ -97,12 +122,14 @@ class Canon:
         api: Api = "completions",
         system: str | None = None,
         leave_out: Collection[Parameter] = (),
+        say_none: bool = True,
     ):
         self.model = canonical(dict(identity))
         self._identity = dict(identity)
         self._api = api
         self._system = system
         self._leave_out = set(leave_out)
+        self._say_none = say_none
         # All but prompt, sample and seed is the same for thousands of requests: written once.
         self._written: dict[int, tuple[Sampling, str, str, str]] = {}
 
@@ -124,8 +151,9 @@ class Canon:
 
     def _around(self, sampling: Sampling) -> tuple[str, str, str]:
         """What stands before the prompt, the same with max_tokens 0, and what stands after."""
-        fields: dict[str, Any] = sampling.model_dump()
+        fields: dict[str, Any] = sampling.model_dump(exclude={*NONE})
         fields |= dict.fromkeys(self._leave_out & fields.keys())
+        fields |= sampling.cuts(self._leave_out, self._say_none)
         fields |= {"form": FORM, "model": self._identity}
         fields["kind"] = "chat" if self._api == "chat" else "completion"
         if self._api == "chat":

@@ -17,6 +17,7 @@ from seedbed.llm.client import PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint
 from seedbed.llm.limits import Limits, Turn, pause_before
 from seedbed.llm.runlog import RunLog
+from seedbed.llm.slot import Slot
 from seedbed.llm.store import Kept, Spent, Store
 from seedbed.llm.work import Book, Call, Wanted, Window, group, keep, read
 
@@ -67,6 +68,10 @@ class Sender:
         self._model = model
         self._limits = Limits(endpoint.concurrency, endpoint.per_minute, endpoint.tokens_per_minute)
         self._client = Client(endpoint)
+        self._slot = None
+        if endpoint.embedded:
+            context = endpoint.llm.embedded.context
+            self._slot = Slot(self._client, endpoint.one_slot, context)
         self._todo: deque[Call] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -84,13 +89,13 @@ class Sender:
         # Whether the server may take several prompts, or samples, in one request; whether it did.
         self._together = not endpoint.embedded
         self._together_worked = False
-        self._primed: str | None = None
         self._pending: list[tuple[Sequence[Kept], Spent, asyncio.Future[None]]] = []
         self._committer: asyncio.Task[None] | None = None
 
     def lend_client(self) -> Client:
-        """The client, for requests of another kind: they leave another prefix in the cache."""
-        self._primed = None
+        """The client, for requests of another kind: they leave another prompt in the cache."""
+        if self._slot:
+            self._slot.forget()
         return self._client
 
     def add(self, wanted: Sequence[Wanted]) -> None:
@@ -245,32 +250,13 @@ class Sender:
             max_tokens,
             call.samples,
             llm.leave_out,
+            self._endpoint.say_none,
         )
+        if self._slot:
+            return await self._slot.ask(body, request.prefixes)
         if self._renamed:
             body["max_completion_tokens"] = body.pop("max_tokens")
-        if self._endpoint.one_slot:
-            # A chat's beginning is the template's affair: asked with the cache switched off.
-            prefix = request.prefix if llm.api == "completions" else ""
-            await self._prime(prefix)
-            body["cache_prompt"] = bool(prefix)
         return await self._client.post(PATHS[llm.api], body)
-
-    async def _prime(self, prefix: str) -> None:
-        """Leave exactly `prefix` in the embedded server's prompt cache.
-
-        How much of a prompt comes from the cache changes the rounding of what is computed from
-        it, and so, now and then, the answer. Left alone, that part depends on the request before:
-        20 prompts asked forwards and backwards gave 4 different texts. After this it is the
-        prefix, neither more nor less, whichever requests came before, so that a run that was
-        killed and resumed gives the bytes of one that was not. Takes about 27 ms.
-        """
-        if not prefix:
-            return  # such a request is sent with the cache switched off
-        body = {"model": self._endpoint.model, "prompt": prefix, "max_tokens": 0}
-        if self._primed != prefix:
-            await self._client.post(PATHS["completions"], {**body, "cache_prompt": False})
-            self._primed = prefix
-        await self._client.post(PATHS["completions"], {**body, "cache_prompt": True})
 
     async def _after(
         self, setback: Setback, call: Call, attempts: Attempts, turn: Turn

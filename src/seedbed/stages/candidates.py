@@ -52,6 +52,11 @@ class MetaPrompt:
     name: str
     text: str
 
+    @property
+    def prefix(self) -> str:
+        """What the prompts of all tasks begin with."""
+        return self.text.partition("{")[0].rstrip(" ")
+
     def fill(self, task: Task) -> str:
         texts = {
             "instruction": task.instruction,
@@ -102,8 +107,14 @@ class Wanted:
     def request(self, params: Candidates) -> Request:
         prompt = self.meta_prompt.fill(self.task)
         draw = draws.generator(params.seed, "candidate", self.task.name, self.meta_prompt.name)
-        # The samples have all of the prompt in common.
-        return Request(prompt, params.sampling, draw.getrandbits(31), self.sample, prefix=prompt)
+        # The samples have all of the prompt in common, and other tasks' what stands before theirs.
+        return Request(
+            prompt,
+            params.sampling,
+            draw.getrandbits(31),
+            self.sample,
+            prefixes=(self.meta_prompt.prefix, prompt),
+        )
 
     def take(self, answer: Answer) -> bool:
         """Whether it has a text; the last one stays if it has none."""

@@ -46,7 +46,7 @@ def classify(
 def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterator[Request]:
     """One request an instruction, in order."""
     for text in instructions:
-        yield Request(prompt.fill(text.strip()), params.sampling, prefix=prompt.prefix)
+        yield Request(prompt.fill(text.strip()), params.sampling, prefixes=(prompt.prefix,))
 
 
 def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:

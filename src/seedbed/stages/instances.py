@@ -87,7 +87,7 @@ def requests(
         yield Request(
             prompt.fill(instruction.strip()) + "\n",
             for_classification if is_classification else sampling,
-            prefix=prompt.prefix,
+            prefixes=(prompt.prefix,),
         )
 
 

@@ -142,7 +142,7 @@ def requests(trial: Trial, params: Label) -> Iterator[Request]:
             shared += f" {trial.inputs_begin}"
         for example in examples:
             text = prompt(candidate.instruction, trial.demos, example.input)
-            yield Request(text, sampling, prefix=shared)
+            yield Request(text, sampling, prefixes=(shared,))
 
 
 def label(
