@@ -101,6 +101,35 @@ def test_few_shot_prompts_show_the_instruction_and_three_demos_zero_shot_ones_th
     assert not any("Input: in 0" in prompt for prompt in of_first + of_second)
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("tasks_short", 15, 33), ("tasks_medium", 40, 63), ("tasks_long", 99, 212)],
+)
+def test_three_meta_prompts_show_six_other_tasks_with_instructions_of_the_authors_lengths(
+    name: str, least: int, most: int
+) -> None:
+    (meta,) = [one for one in candidates.read_meta_prompts("few") if one.name == name]
+    tasks = meta.text.partition("{demos}")[0].split("Instruction in full: ")
+    instructions = [text.partition("\n\n")[0] for text in tasks[1:]]
+    assert len(instructions) == 6
+    assert all(least <= len(text.split()) <= most for text in instructions)
+    assert all(text.count("\nOutput: ") == 3 for text in tasks[:-1])
+
+
+def test_without_demos_the_first_candidate_says_what_the_answers_are_if_they_are_closed() -> None:
+    made, _ = generate([task("a", ("yes", "no")), task("b")], different, shots="zero")
+    first = [row.instruction for row in made.rows if row.index == 0]
+    assert first == ["Do a.\nPossible answers: yes, no", "Do b."]
+    made, _ = generate([task("a", ("yes", "no"))], different)
+    assert made.rows[0].instruction == "Do a."
+    said_again, _ = generate(
+        [task("a", ("yes", "no"))],
+        lambda request: "Do a.\nPossible answers: yes, no",
+        shots="zero",
+    )
+    assert said_again.repeats == 18
+
+
 def test_what_looks_like_a_placeholder_in_a_task_stays_text() -> None:
     odd = task().model_copy(update={"instruction": "Fill {demos} and {instruction}."})
     _, fake = generate([odd], different)

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from seedbed.estimate.foresight import Foreseen, Foresight, Unknown
-from seedbed.params import Everything
+from seedbed.params import Candidates, Everything
 from seedbed.records import Candidate
 from seedbed.stages import candidates, label
 from seedbed.tasks import Task, find_tasks, read_task
@@ -31,7 +31,7 @@ def foresee(params: Everything, foresight: Foresight) -> list[Foreseen]:
             )
             rows, known = made.rows, True
         except Unknown:
-            rows, known = list(_stand_ins(task, params.candidates.samples, meta_prompts)), False
+            rows, known = list(_stand_ins(task, params.candidates, meta_prompts)), False
             unknown += 1
         trial = label.plan(task, rows, params.label)
         requests = label.requests(trial, params.label)
@@ -48,10 +48,10 @@ def foresee(params: Everything, foresight: Foresight) -> list[Foreseen]:
 
 
 def _stand_ins(
-    task: Task, samples: int, meta_prompts: list[candidates.MetaPrompt]
+    task: Task, own: Candidates, meta_prompts: list[candidates.MetaPrompt]
 ) -> Iterator[Candidate]:
     """As many candidates, and groups of them, as the task will have."""
-    groups = [None, *(meta.name for meta in meta_prompts for _ in range(samples))]
+    groups = [None, *(meta.name for meta in meta_prompts for _ in range(own.samples))]
     for index, group in enumerate(groups):
         yield Candidate(
             task=task.name,
@@ -59,5 +59,5 @@ def _stand_ins(
             meta_prompt=group,
             sample=None,
             key=None,
-            instruction=task.instruction,
+            instruction=candidates.seed_instruction(task, own.shots),
         )

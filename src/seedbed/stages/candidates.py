@@ -3,8 +3,10 @@
 The model is shown a task in several ways, by meta-prompts, and asked to put it into an instruction;
 of each it gives several samples (Auto-Instruct, arXiv 2310.13127, section 3.1). With seven
 meta-prompts, three samples of each and the task's own instruction, the seed, a task has 22
-candidates. The meta-prompts are written for a base model, which continues a pattern. The authors
-took the best of five for each sample, where their server did that; today's hardly do.
+candidates. Three of the meta-prompts show six other tasks, with instructions of about 25, 50 and
+130 words, which leads the model to instructions of different lengths. All are written for a base
+model, which continues a pattern. The authors took the best of five for each sample, where their
+server did that; today's hardly do.
 
 Whatever is drawn or asked belongs to its task: another task more changes nothing for the rest.
 """
@@ -61,10 +63,24 @@ class MetaPrompt:
         texts = {
             "instruction": task.instruction,
             "demos": shown((demo.input, demo.output) for demo in task.demos[:DEMOS]),
-            "answer_format": "\nPossible answers: " + ", ".join(task.labels) if task.labels else "",
+            "answer_format": answer_format(task),
         }
         # All in one go: an instruction may have a {placeholder} in it.
         return re.sub(r"\{(\w+)\}", lambda found: texts.get(found[1], found[0]), self.text)
+
+
+def answer_format(task: Task) -> str:
+    """What a zero-shot prompt says of a classification task's answers, a line of its own."""
+    return "\nPossible answers: " + ", ".join(task.labels) if task.labels else ""
+
+
+def seed_instruction(task: Task, shots: str) -> str:
+    """The first candidate: the task's own instruction.
+
+    Without demos nobody would know the answers, so with `shots` zero they are said after it, as
+    the authors do.
+    """
+    return task.instruction + (answer_format(task) if shots == "zero" else "")
 
 
 def read_meta_prompts(shots: str) -> list[MetaPrompt]:
@@ -166,7 +182,10 @@ def generate(
     made = Made()
     wanted = first_wanted(tasks, params, meta_prompts)
     # What a task has already, and the next sample of each of its meta-prompts.
-    there = {task.name: {task.instruction.strip()} for task in tasks}
+    there = {
+        task.name: {task.instruction.strip(), seed_instruction(task, params.shots).strip()}
+        for task in tasks
+    }
     next_sample = Counter(
         {(task.name, meta.name): params.samples for task in tasks for meta in meta_prompts}
     )
@@ -192,7 +211,8 @@ def generate(
     made.repeats = len(open_) - made.missing
     each = len(meta_prompts) * params.samples
     for number, task in enumerate(tasks):
-        made.rows += _rows(task, wanted[number * each : (number + 1) * each])
+        own = wanted[number * each : (number + 1) * each]
+        made.rows += _rows(task, seed_instruction(task, params.shots), own)
     return made
 
 
@@ -208,16 +228,10 @@ def first_wanted(
     ]
 
 
-def _rows(task: Task, wanted: Iterable[Wanted]) -> Iterator[Candidate]:
-    seed = Candidate(
-        task=task.name,
-        index=0,
-        meta_prompt=None,
-        sample=None,
-        key=None,
-        instruction=task.instruction,
+def _rows(task: Task, seed: str, wanted: Iterable[Wanted]) -> Iterator[Candidate]:
+    yield Candidate(
+        task=task.name, index=0, meta_prompt=None, sample=None, key=None, instruction=seed
     )
-    yield seed
     for index, one in enumerate(wanted, 1):
         yield Candidate(
             task=task.name,
@@ -225,7 +239,7 @@ def _rows(task: Task, wanted: Iterable[Wanted]) -> Iterator[Candidate]:
             meta_prompt=one.meta_prompt.name,
             sample=one.taken,
             key=one.key,
-            instruction=one.text or task.instruction,
+            instruction=one.text or seed,
         )
 
 
