@@ -10,6 +10,7 @@ from engines import EMBEDDED, SAMPLING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedbed.llm import embedded
 from seedbed.llm.api import body_for
 from seedbed.llm.client import Client
 from seedbed.llm.endpoint import Endpoint
@@ -314,3 +315,28 @@ def test_another_seed_gives_another_completion_and_the_same_seed_the_same(real: 
     )
     texts = list(map(text_of, bodies))
     assert texts[0] == texts[2] != texts[1]
+
+
+@pytest.fixture(scope="module")
+def guessing(model_server: tuple[str, str]) -> Iterator[Real]:
+    """The same model with `llm.embedded.speculative`."""
+    settings = EMBEDDED.model_copy(update={"speculative": "ngram_map_k"})
+    path, digest = embedded.model_file(embedded.PACKAGED)
+    with embedded.serve(embedded.Model(path, digest, settings)) as server:
+        yield Real(server)
+
+
+def test_guessing_ahead_changes_no_text_whatever_the_order(real: Real, guessing: Real) -> None:
+    start = "".join(
+        f"{n}. The cat sat on the mat and looked out of the window.\n" for n in range(5)
+    )
+    asking = [
+        (request(start + "5. The cat", start, max_tokens=40), "completions"),
+        (request(start + "5. A dog", start, max_tokens=40), "completions"),
+        (request(start, start, max_tokens=40, temperature=0.7, seed=3), "completions"),
+    ]
+    plain = list(map(text_of, real(*asking)))
+    forwards = guessing(*asking)
+    assert sum(body["timings"].get("draft_n_accepted", 0) for body in forwards) > 20
+    assert list(map(text_of, forwards)) == plain
+    assert list(map(text_of, guessing(*asking[::-1])))[::-1] == plain
