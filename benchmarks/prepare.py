@@ -39,7 +39,13 @@ STAGE = """
 from seedbed.params import Prepare
 from seedbed.stages import prepare
 
-own = Prepare(num_instructions=None, max_instances_per_task=5, include_seed_tasks=False, seed=42)
+own = Prepare(
+    num_instructions=None,
+    max_instances_per_task=5,
+    output_without_label="refuse",
+    include_seed_tasks=False,
+    seed=42,
+)
 prepare.run(prepare.Params(prepare=own))
 """
 
@@ -47,6 +53,7 @@ prepare.run(prepare.Params(prepare=own))
 FAULTS = {
     "cut": 8,
     "no_output": 6,
+    "several_outputs": 2,
     "input_is_output": 4,
     "empty_output": 3,
     "ends_in_colon": 3,
@@ -71,6 +78,9 @@ def pairs(writer: Writer, fault: str, is_classification: bool) -> list[tuple[str
     given, output = found[-1]
     if fault == "no_output":
         found[-1] = given, None
+    elif fault == "several_outputs" and not is_classification:
+        # Of another example, of which the model forgot the heading.
+        found[-1] = given, f"{output}\n{given}\nOutput: {output}"
     elif fault == "input_is_output":
         found[-1] = "the same", "the same"
     elif fault == "empty_output":

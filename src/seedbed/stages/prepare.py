@@ -53,8 +53,10 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
     for row in rows:
         parsed.tasks += 1
         key = row.instance_metadata.key
-        pairs = (parse_output_first if row.is_classification else parse_input_first)(
-            row.raw_instances
+        pairs = (
+            parse_output_first(row.raw_instances)
+            if row.is_classification
+            else parse_input_first(row.raw_instances, params.output_without_label)
         )
         verdicts = judge(pairs, row.cut)
         sound = [i for i, (_, reason) in enumerate(verdicts) if reason is None]
