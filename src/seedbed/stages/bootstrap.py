@@ -10,6 +10,7 @@ first.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from seedbed.seeds import read_seed_tasks
 from seedbed.sunburst import sunburst
 from seedbed.text.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.text.roots import Root, root
-from seedbed.text.rouge import RougeIndex, closest
+from seedbed.text.rouge import RougeIndex, any_above, closest
 
 # `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
 # of no use, is refused whole: its row has no instruction, but the key of the answer.
@@ -149,6 +150,7 @@ def judge_round(
 
     sound = [text for text, _, reason in pieces if reason is None]
     with_pool, with_each_other = index.scores(sound), RougeIndex(sound).scores(sound)
+    threshold = Fraction(str(params.rouge_threshold))  # as it is written: 7/10, not the float's
     taken: list[int] = []  # which of the sound ones were accepted
     row = -1
     for text, origin, reason in pieces:
@@ -156,7 +158,7 @@ def judge_round(
             # Against the pool as it stood before the round, then against this round's own.
             row += 1
             scores = np.concatenate([with_pool[row], with_each_other[row, taken]])
-            if scores.max(initial=0.0) > params.rouge_threshold:
+            if any_above(scores, text, pool, threshold):
                 reason = "too_similar"
         if reason is None and len(grown.accepted) == params.num_instructions_to_generate:
             reason = "surplus"
