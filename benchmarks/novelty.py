@@ -38,6 +38,7 @@ from statistics import mean
 import rouge_score_rs
 import yaml
 from rouge_score import rouge_scorer
+from sizes import sized
 from texts import Writer
 
 from seedbed.llm.api import Answer
@@ -54,8 +55,8 @@ THRESHOLD = 0.7
 AT_MOST = THRESHOLD + 1e-12
 ROUND = 25
 # Pool size -> how many instructions the guide's way is given, so that the run stays short.
-POOLS = {1_000: 5, 10_000: 3, 52_000: 2}
-SEEDS, WANTED = 175, 52_000
+POOLS = sized({1_000: 5, 10_000: 3, 52_000: 2}, {100: 1})
+SEEDS, WANTED = 175, sized(52_000, 50)
 
 
 @dataclass

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sizes import sized
 from texts import Writer
 
 from seedbed.files import to_line
@@ -30,8 +31,8 @@ from seedbed.prompts import Prompt
 from seedbed.records import Exchange, RawInstances
 from seedbed.text.instructions import numbered
 
-TASKS = 52_000
-REPEATS = 3
+TASKS = sized(52_000, 400)
+REPEATS = sized(3, 1)
 MOST_BYTES = 500e6
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
