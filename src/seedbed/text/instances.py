@@ -30,31 +30,29 @@ _MARK = rf"""(?:{_SPACE}|[#*_=~"'>|()\[\]<•–—-])"""
 
 # The ways to head an example. `Example 2 shows that …` is none: it is text.
 _HEADING = re.compile(
-    "|".join(
-        (
-            # A line of its own: "Example 1", "**Example 1**", "### Example #1", "Example 1 (easy)".
-            rf"^{_MARK}*Example{_MARK}*(?:\d+(?:\.\d+)*|\b(?:(?-i:[A-Z])|one|two|three|four|five))"
-            rf"(?:{_SPACE}*[(\[][^\W\d_][^()\[\]\n]*[)\]])?{_MARK}*(?:[.:][*_]*{_SPACE}*)?$",
-            # The same without a number; not in small letters, nor as an item of a list.
-            rf"^{_SPACE}*(?:#+{_SPACE}*)?[*_\[]*(?-i:Example|EXAMPLE)[*_\].:]*{_SPACE}*$",
-            # With text behind a mark: "Example 1: …", "Example 1. …", "Example 1 - …".
-            rf"^{_MARK}*Example{_MARK}*\d+(?:{_MARK}*[.:)][*_]*|{_SPACE}+[–—-](?={_SPACE}))(?!\d)",
-            # With a field: "Example 1 City: …".
-            rf"^{_MARK}*Example{_MARK}*\d+(?={_SPACE}+(?-i:[^\W\d_a-z])\w*(?:{_SPACE}\w+){{0,2}}:)",
-        )
-    ),
+    "^(?:"
+    # A line of its own: "Example 1", "**Example 1**", "### Example #1", "Example 1 (easy)".
+    rf"{_MARK}*Example{_MARK}*(?:\d+(?:\.\d+)*|\b(?:(?-i:[A-Z])|one|two|three|four|five))"
+    rf"(?:{_SPACE}*[(\[][^\W\d_][^()\[\]\n]*[)\]])?{_MARK}*(?:[.:][*_]*{_SPACE}*)?$"
+    # The same without a number; not in small letters, nor as an item of a list.
+    rf"|{_SPACE}*(?:#+{_SPACE}*)?[*_\[]*(?-i:Example|EXAMPLE)[*_\].:]*{_SPACE}*$"
+    # With text behind a mark: "Example 1: …", "Example 1. …", "Example 1 - …".
+    rf"|{_MARK}*Example{_MARK}*\d+(?:{_MARK}*[.:)][*_]*|{_SPACE}+[–—-](?={_SPACE}))(?!\d)"
+    # With a field: "Example 1 City: …".
+    rf"|{_MARK}*Example{_MARK}*\d+(?={_SPACE}+(?-i:[^\W\d_a-z])\w*(?:{_SPACE}\w+){{0,2}}:)"
+    ")",
     re.MULTILINE | re.IGNORECASE,
 )
 # The beginning of a heading that a stop sequence, such as `Example 6`, cut off.
-_CUT_HEADING = re.compile(r"\n[^\S\n]*(?:#+|\*\*)\s*\Z")
+_CUT_HEADING = re.compile(rf"\n{_SPACE}*(?:#+|\*\*)\s*\Z")
 
 
 def _label(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What finds `name:` or `name 1:` where a line begins, also in bold, and what anywhere."""
-    anywhere = rf"{name}\s*\d*\s*:"
+    anywhere = rf"{name}\s*(?:\d+\s*)?:"
     in_bold = rf"(?<=[*_]){name}\s*\d*(?:[*_]+\s*:|:[*_]+)"
     at_line_begin = rf"^(?:{_SPACE}|[#*_>•+-])*(?:{in_bold}|{anywhere})"
-    return re.compile(at_line_begin, re.MULTILINE), re.compile(rf"\b{anywhere}")
+    return re.compile(at_line_begin, re.MULTILINE), re.compile(anywhere)
 
 
 _OUTPUT, _OUTPUT_ANYWHERE = _label("Output")
@@ -87,8 +85,8 @@ def parse_input_first(text: str, without_label: OutputWithoutLabel = "refuse") -
 
 def _input_and_output(piece: str, without_label: OutputWithoutLabel) -> Pair:
     found, next_input = _OUTPUT.search(piece), _INPUT
-    inside = list(_OUTPUT_ANYWHERE.finditer(piece))
-    if found is None and len(inside) == 1:
+    inside = [] if found else list(_OUTPUT_ANYWHERE.finditer(piece))
+    if len(inside) == 1:
         # Of several within lines any may be text.
         found, next_input = inside[0], _INPUT_ANYWHERE
     if found is None and not inside and without_label == "take":
