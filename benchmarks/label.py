@@ -28,9 +28,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import yaml
+from sizes import ARGUMENTS, sized
 
 from seedbed.llm import sender
 from seedbed.llm.api import body_for, choices_of
@@ -45,9 +47,10 @@ from seedbed.stages import candidates, label
 from seedbed.tasks import Task, find_tasks, read_task
 
 REAL, OWN = Path("../shared/data/niv2"), Path("data/niv2")
-TASK, EXAMPLES = "task195_sentiment140_classification", 8
+TASK, EXAMPLES = "task195_sentiment140_classification", sized(8, 2)
+META_PROMPTS, SAMPLES = sized(None, 1), sized(3, 1)  # None: all
 # What it must reach.
-MOST_OF_BOUND, MOST_OF_SEED = 1.1, 1 / 3
+MOST_OF_BOUND, MOST_OF_SEED = sized(1.1, inf), sized(1 / 3, inf)
 
 
 class Counting(Client):
@@ -95,7 +98,7 @@ def settings(examples: int) -> tuple[Llm, Candidates, Label]:
     own = said["label"] | for_all | {"max_examples": examples}
     return (
         Llm.model_validate(said["llm"]),
-        Candidates.model_validate(said["candidates"] | {"shots": "few", "samples": 3}),
+        Candidates.model_validate(said["candidates"] | {"shots": "few", "samples": SAMPLES}),
         Label.model_validate(own),
     )
 
@@ -109,7 +112,7 @@ def read(name: str) -> Task:
 
 def write_candidates(task: Task, llm: Llm, own: Candidates) -> list[Candidate]:
     """As the stage does."""
-    meta_prompts = candidates.read_meta_prompts(own.shots)
+    meta_prompts = candidates.read_meta_prompts(own.shots)[:META_PROMPTS]
     with fresh_engine(llm) as engine:
         return candidates.generate([task], own, meta_prompts, engine.ask).rows
 
@@ -211,4 +214,4 @@ def main(name: str = TASK, examples: str = str(EXAMPLES)) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*ARGUMENTS)

@@ -38,6 +38,7 @@ from statistics import mean
 import rouge_score_rs
 import yaml
 from rouge_score import rouge_scorer
+from sizes import sized
 from texts import Writer
 
 from seedbed.llm.api import Answer
@@ -50,10 +51,12 @@ from seedbed.text.instructions import refuser
 from seedbed.text.rouge import RougeIndex, tokens
 
 THRESHOLD = 0.7
+# Scores are floats here: one that rounding alone puts above the threshold is not above it.
+AT_MOST = THRESHOLD + 1e-12
 ROUND = 25
 # Pool size -> how many instructions the guide's way is given, so that the run stays short.
-POOLS = {1_000: 5, 10_000: 3, 52_000: 2}
-SEEDS, WANTED = 175, 52_000
+POOLS = sized({1_000: 5, 10_000: 3, 52_000: 2}, {100: 1})
+SEEDS, WANTED = 175, sized(52_000, 50)
 
 
 @dataclass
@@ -81,7 +84,7 @@ def one_by_one(
         scores = score(text, pool)
         timed.pairs += len(pool)
         timed.scores.append(scores)
-        timed.accepted.append(max(scores) <= THRESHOLD)
+        timed.accepted.append(max(scores) <= AT_MOST)
         if timed.accepted[-1]:
             pool.append(text)
     timed.seconds = time.perf_counter() - begun
@@ -143,7 +146,7 @@ def answer(texts: list[str], key: str) -> Answer:
     usage = {"prompt_tokens": 200, "completion_tokens": 100}
     choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": "stop"}
     response = {"object": "text_completion", "model": "none", "choices": [choice], "usage": usage}
-    return Answer(key=key, text=text, finish_reason="stop", response=response, **usage)
+    return Answer(key=key, text=text, finish_reason="stop", response=response)
 
 
 def answers(texts: list[str], requests: list[Request]) -> list[Answer]:
@@ -175,7 +178,7 @@ def score_as_seedbed(pool: list[str], new: list[str]) -> Timed:
     exact, taken = Timed(0.0, [], 0, []), []
     for row in range(len(new)):
         exact.scores.append([*with_pool[row].tolist(), *with_each_other[row, taken].tolist()])
-        exact.accepted.append(max(exact.scores[-1]) <= THRESHOLD)
+        exact.accepted.append(max(exact.scores[-1]) <= AT_MOST)
         if exact.accepted[-1]:
             taken.append(row)
     return exact

@@ -24,18 +24,22 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 
 from conftest import Project
 from mock_server import MODEL, Running, running
+from sizes import ARGUMENTS, sized
 from texts import Writer
 
 ROWS = 52_000
 # A task is about as many answers of label as so many instructions: the two methods take as long.
 ROWS_A_TASK = 6_500
-EXAMPLES = 3_000
-SLACK = 1.25
+EXAMPLES = sized(3_000, 8)
+SLACK = sized(1.25, inf)
+# The whole is compared with a quarter of it.
+PARTS = sized((4, 1), (1,))
 STAGES = {
     "bootstrap": "data/bootstrap",
     "clf": "data/clf",
@@ -207,20 +211,22 @@ def grows_too_fast(few: dict[str, Stage], many: dict[str, Stage]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=ROWS, help="instructions to grow")
-    rows = parser.parse_args().rows
-    tasks = max(4, round(rows / ROWS_A_TASK))
+    grow = sized(ROWS, 20)
+    parser.add_argument("--rows", type=int, default=grow, help="instructions to grow")
+    rows = parser.parse_args(ARGUMENTS).rows
+    tasks = max(PARTS[0], round(rows / ROWS_A_TASK))
     sizes = []
-    for part in (4, 1):
+    for part in PARTS:
         print(f"{rows // part:,} instructions, {tasks // part} tasks with 22 candidates\n")
         print(FORM(*COLUMNS))
         sizes.append(measure(rows // part, tasks // part))
-    too_fast = grows_too_fast(*sizes)
+    whole = sizes[-1]
+    too_fast = grows_too_fast(sizes[0], whole)
     ending = f"FASTER THAN THEIR ROWS GROW {', '.join(too_fast)}." if too_fast else ENDING
-    seconds = sum(one.ran.seconds for one in sizes[1].values())
-    peak = max(one.ran.peak for one in sizes[1].values())
+    seconds = sum(one.ran.seconds for one in whole.values())
+    peak = max(one.ran.peak for one in whole.values())
     print(
-        f"\n{rows:,} instructions and {sizes[1]['label'].rows:,} labels take Seedbed "
+        f"\n{rows:,} instructions and {whole['label'].rows:,} labels take Seedbed "
         f"{seconds / 60:.1f} minutes and at most {peak / 1e6:,.0f} MB of memory; " + ending
     )
     sys.exit(1 if too_fast else 0)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sizes import sized
 from texts import Writer
 
 from seedbed.files import to_line
@@ -30,8 +31,8 @@ from seedbed.prompts import Prompt
 from seedbed.records import Exchange, RawInstances
 from seedbed.text.instructions import numbered
 
-TASKS = 52_000
-REPEATS = 3
+TASKS = sized(52_000, 400)
+REPEATS = sized(3, 1)
 MOST_BYTES = 500e6
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
@@ -39,7 +40,13 @@ STAGE = """
 from seedbed.params import Prepare
 from seedbed.stages import prepare
 
-own = Prepare(num_instructions=None, max_instances_per_task=5, include_seed_tasks=False, seed=42)
+own = Prepare(
+    num_instructions=None,
+    max_instances_per_task=5,
+    output_without_label="refuse",
+    include_seed_tasks=False,
+    seed=42,
+)
 prepare.run(prepare.Params(prepare=own))
 """
 
@@ -47,6 +54,7 @@ prepare.run(prepare.Params(prepare=own))
 FAULTS = {
     "cut": 8,
     "no_output": 6,
+    "several_outputs": 2,
     "input_is_output": 4,
     "empty_output": 3,
     "ends_in_colon": 3,
@@ -71,6 +79,9 @@ def pairs(writer: Writer, fault: str, is_classification: bool) -> list[tuple[str
     given, output = found[-1]
     if fault == "no_output":
         found[-1] = given, None
+    elif fault == "several_outputs" and not is_classification:
+        # Of another example, of which the model forgot the heading.
+        found[-1] = given, f"{output}\n{given}\nOutput: {output}"
     elif fault == "input_is_output":
         found[-1] = "the same", "the same"
     elif fault == "empty_output":

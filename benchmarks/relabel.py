@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import plain_relabel as plain
+from sizes import sized
 from texts import Writer
 
 from seedbed.params import RelabelAndPick
@@ -30,14 +31,14 @@ from seedbed.paths import LABELLED, METRICS
 from seedbed.ranking import race
 from seedbed.ranking.pick import Picked, pick
 
-EXAMPLES, CANDIDATES = 1_000_000, 22
-PLAIN = 20_000
+EXAMPLES, CANDIDATES = sized(1_000_000, 1_000), 22
+PLAIN = sized(20_000, 100)
 REPEATS = 3
-LEAST_RATIO = 20
+LEAST_RATIO = sized(20, 0)
 MOST_BYTES = 1e9
 TASK = "task1_made_up"
 # Unlike examples; a million of them are these over and over, each with an id of its own.
-KINDS = 20_000
+KINDS = sized(20_000, 1_000)
 
 PARAMS = RelabelAndPick(
     sample_instructions=8,

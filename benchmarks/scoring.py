@@ -29,15 +29,16 @@ from multiprocessing import get_context
 
 import numpy as np
 from rouge_score import rouge_scorer
+from sizes import sized
 from texts import Writer
 
 from seedbed.text.scoring import rouge_l
 
-PAIRS, CANDIDATES = 1_000_000, 22
-FOR_ROUGE_SCORE = 20_000
+PAIRS, CANDIDATES = sized(1_000_000, 1_000), 22
+FOR_ROUGE_SCORE = sized(20_000, 100)
 REPEATS = 3
 # What it must reach.
-TIMES, PEAK = 20, 1e9
+TIMES, PEAK = sized(20, 0), 1e9
 
 
 def pairs(count: int, repeated: bool) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,8 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from conftest import ROOT, completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
+from test_rouge import exact_f1
 
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.files import read_rows, to_line, write_files
@@ -246,28 +248,51 @@ def test_the_first_request_of_a_round_wins(prompt: Prompt) -> None:
     assert grown.rejected[0].instruction == "Alpha beta gamma delta eta"
 
 
+def is_accepted(seed: str, new: str, threshold: float) -> bool:
+    """Whether bootstrap takes `new` where there is only `seed`."""
+    params = settings_of(
+        num_instructions_to_generate=1,
+        num_prompt_instructions=1,
+        num_machine_prompt_instructions=0,
+        request_batch_size=1,
+        max_rounds_without_new=1,
+        rouge_threshold=threshold,
+    )
+    grown = Grown()
+    with suppress(NothingNew):
+        grow([seed], params, SimpleNamespace(fill=str), Fake(lambda _: new), into=grown)
+    assert len(grown.accepted) + (grown.reasons() == {"too_similar": 1}) == 1
+    return bool(grown.accepted)
+
+
 words_of = st.lists(st.sampled_from("abcdefg"), min_size=4, max_size=12).map(" ".join)
 
 
 @given(words_of, words_of)
 @settings(max_examples=60, deadline=None)
 def test_a_score_at_the_threshold_is_accepted_and_one_above_it_is_not(seed: str, new: str) -> None:
-    score = similarity(new, seed)
-    for threshold, reason in ((score, None), (math.nextafter(score, 0), "too_similar")):
-        params = settings_of(
-            num_instructions_to_generate=1,
-            num_prompt_instructions=1,
-            num_machine_prompt_instructions=0,
-            request_batch_size=1,
-            max_rounds_without_new=1,
-            rouge_threshold=threshold,
-        )
-        fill = SimpleNamespace(fill=str)
-        if reason is None or score == 0:
-            assert len(grow([seed], params, fill, Fake(lambda _: new)).accepted) == 1
-        else:
-            with pytest.raises(NothingNew, match="1 too_similar"):
-                grow([seed], params, fill, Fake(lambda _: new))
+    score = exact_f1(seed, new)
+    near = Fraction(round(100 * score), 100)  # the score itself, if it has no more digits
+    for threshold in (near, near - Fraction(1, 10**9)):
+        if threshold >= 0:
+            assert is_accepted(seed, new, float(threshold)) == (score <= threshold)
+
+
+@pytest.mark.parametrize(
+    ("common", "seed", "new", "threshold"),
+    [(7, 7, 13, 0.7), (7, 9, 11, 0.7), (9, 14, 16, 0.6), (4, 5, 11, 0.5), (6, 9, 31, 0.3)],
+)
+def test_a_score_that_only_rounding_puts_above_the_threshold_is_accepted(
+    common: int, seed: int, new: int, threshold: float
+) -> None:
+    shared = [f"w{n}" for n in range(common)]
+    texts = [
+        " ".join(shared + [f"{name}{n}" for n in range(length - common)])
+        for name, length in (("s", seed), ("n", new))
+    ]
+    assert similarity(*texts) > threshold
+    assert is_accepted(*texts, threshold)
+    assert not is_accepted(*texts, threshold - 1e-9)
 
 
 def test_a_text_that_rouge_l_cannot_see_is_never_new(prompt: Prompt) -> None:

@@ -128,7 +128,7 @@ def test_datasets_loads_every_configuration_of_the_folder_by_its_card(
 
 def test_a_row_of_ones_own_labels_fits_the_same_columns(tmp_path: Path) -> None:
     row = {
-        "id": "mine-1",
+        "id": 17,
         "prompt": "{{input}}",
         "demos": [{"input": "a", "output": "b"}],
         "input": "c",
@@ -145,7 +145,7 @@ def test_a_row_of_ones_own_labels_fits_the_same_columns(tmp_path: Path) -> None:
     write_parquet(tmp_path / "rows.jsonl", RankerRow, tmp_path / "rows.parquet", ())
     (read,) = pq.read_table(tmp_path / "rows.parquet").to_pylist()
     demos = '[{"input": "a", "output": "b"}]'
-    assert read == row | {"demos": demos, "instruction_keys": None}
+    assert read == row | {"id": "17", "demos": demos, "instruction_keys": None}
 
 
 def test_more_rows_than_a_group_are_all_there_in_order(
@@ -346,7 +346,7 @@ def test_a_lock_of_several_runs_is_refused(grown: Project, parent: Path) -> None
     (out,) = (one for one in lock["stages"]["clf"]["outs"] if one["path"].startswith("data/"))
     out["md5"] = "0" * 32
     Path("dvc.lock").write_text(yaml.safe_dump(lock))
-    with pytest.raises(NotOneRun, match=r"instances ran on another data/clf/\S+ than clf wrote"):
+    with pytest.raises(NotOneRun, match=r"prepare ran on another data/clf/\S+ than clf wrote"):
         export(parent / "out", None, "en")
 
 

@@ -108,6 +108,18 @@ def labelled(
 # --- prompts and their order
 
 
+def test_a_candidate_of_ones_own_is_stripped_for_the_prompt_and_for_nothing_else() -> None:
+    own = candidates_of(count=2)
+    own[1] = own[1].model_copy(update={"instruction": " Candidate 1.\n\n"})
+    plain, spaced = (
+        label.plan(task(examples=1), given, settings_of())
+        for given in (candidates_of(count=2), own)
+    )
+    assert list(label.requests(spaced, settings_of())) == list(label.requests(plain, settings_of()))
+    header = json.loads(list(label.lines_of(spaced, [], "template"))[1])
+    assert header == {"instructions": ["Seed.", " Candidate 1.\n\n"]}
+
+
 def test_the_prompt_is_instruction_demos_input_and_ends_with_output() -> None:
     _, fake = labelled([task(examples=1)], candidates=1)
     (request,) = fake.requests

@@ -30,6 +30,7 @@ def settings_of(**changes: object) -> Prepare:
     values = {
         "num_instructions": None,
         "max_instances_per_task": 5,
+        "output_without_label": "refuse",
         "include_seed_tasks": False,
         "seed": 42,
     }
@@ -78,6 +79,7 @@ ROWS = [
     answer("Conflict", "Example 1\nA: 1\nOutput: x\nExample 2\nA: 1\nOutput: y"),
     answer("Repeat", "Example 1\nOutput: x\nExample 2\nOutput: x\nExample 3\nA: 3"),
     answer("Faults", "Example 1\nA:\nOutput: x\nExample 2\nB\nOutput: B\nExample 3\nC\nOutput:"),
+    answer("No heading", "A: 1\nOutput: x\nMore\nA: 2\nOutput: y"),
     answer("Chat", "I am sorry, I cannot."),
     answer("Silence", "", classification=True),
 ]
@@ -106,14 +108,38 @@ def test_pairs_in_are_kept_or_rejected_with_a_counted_reason() -> None:
     assert all(figures["rejected"].values())  # ROWS has them all
 
 
+def test_a_heading_without_a_number_gives_two_rows_and_an_unknown_one_none() -> None:
+    text = "{0}\nWord: hot\nOutput: cold\n{0}\nWord: up\nOutput: down"
+    known, unknown = (
+        prepare.parse([answer("Say the opposite", text.format(heading))], DEFAULTS)
+        for heading in ("Example", "Sample")
+    )
+    assert [(row.input, row.output) for row in known.kept] == [
+        ("Word: hot", "cold"),
+        ("Word: up", "down"),
+    ]
+    assert unknown.kept == []
+    assert [row.reason for row in unknown.rejected] == ["several_outputs"]
+
+
+def test_an_example_without_output_is_refused_or_taken_as_asked() -> None:
+    row = answer("Write a sentence", "Example 1\nI walk.\nExample 2\nOutput: I run.")
+    refused = prepare.parse([row], DEFAULTS)
+    assert [one.output for one in refused.kept] == ["I run."]
+    assert [(one.input, one.reason) for one in refused.rejected] == [("I walk.", "no_output")]
+    taken = prepare.parse([row], settings_of(output_without_label="take"))
+    assert [(one.input, one.output) for one in taken.kept] == [("", "I walk."), ("", "I run.")]
+    assert taken.rejected == []
+
+
 def test_every_task_is_counted_once() -> None:
     figures = prepare.metrics(prepare.parse(ROWS, DEFAULTS), 0, [])
     assert figures["tasks"] == {
-        "with_instances": len(ROWS) - 5,
+        "with_instances": len(ROWS) - 6,
         "unparsable": 2,
-        "all_rejected": 3,
+        "all_rejected": 4,
     }
-    assert figures["tasks_with_instances"] == len(ROWS) - 5
+    assert figures["tasks_with_instances"] == len(ROWS) - 6
 
 
 @pytest.mark.parametrize("most", [1, 5])

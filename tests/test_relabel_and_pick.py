@@ -488,6 +488,33 @@ def test_the_files_are_read_back_as_the_same_record(folder: Path) -> None:
         assert all(isinstance(row, Labelled) for row in read_rows(OUT / f"{name}.jsonl", Labelled))
 
 
+def test_an_id_that_is_a_number_is_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    numbers = [row | {"id": number} for number, row in enumerate(rows_of(0))]
+    outputs = []
+    for rows in (numbers, [row | {"id": str(row["id"])} for row in numbers]):
+        write_task("task1_a", rows)
+        run()
+        outputs.append(written())
+    assert outputs[0] == outputs[1]
+    assert all(type(row["id"]) is str for row in lines("task1_a.jsonl")[3:])
+
+
+@pytest.mark.parametrize("id_", [1.5, True, None, [1]])
+def test_an_id_is_a_text_or_a_whole_number(folder: Path, id_: object) -> None:
+    write_task("task1_a", [row_of(Example("a", [0, 1, 2], [0.0, 0.5, 1.0])) | {"id": id_}])
+    with pytest.raises(BadRow, match=r"task1_a\.jsonl:4: field id: "):
+        run()
+
+
+def test_a_number_and_the_same_number_as_text_are_one_id(folder: Path) -> None:
+    write_task("task1_a", [rows_of(0)[0] | {"id": id_} for id_ in (7, "7")])
+    with pytest.raises(BadRow, match="id '7' is already that of line 4"):
+        run()
+
+
 def test_rows_in_are_rows_kept_and_rows_dropped_with_a_reason_for_each_task(folder: Path) -> None:
     write_task("task4_nan", [row_of(Example("a", [0, 1, 2], [NAN, NAN, NAN]))])
     write_task("task5_none", [])

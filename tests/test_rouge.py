@@ -1,6 +1,8 @@
 """The novelty index against the rouge-score package, bit for bit."""
 
 import random
+from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from seedbed.text.rouge import RougeIndex, closest, tokens
+from seedbed.text.rouge import RougeIndex, any_above, closest, tokens
 
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -49,6 +51,16 @@ texts = st.one_of(
 
 def reference(text: str, other: str) -> float:
     return SCORER.score(text, other)["rougeL"].fmeasure
+
+
+def exact_f1(text: str, other: str) -> Fraction:
+    """ROUGE-L F1 of texts of plain words, as the fraction that it is."""
+    a, b = text.split(), other.split()
+    common = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i, j in product(range(len(a)), range(len(b))):
+        longer = max(common[i][j + 1], common[i + 1][j])
+        common[i + 1][j + 1] = common[i][j] + 1 if a[i] == b[j] else longer
+    return Fraction(2 * common[-1][-1], len(a) + len(b))
 
 
 def assert_scored_alike(index: RougeIndex, pool: list[str], queries: list[str]) -> None:
@@ -139,6 +151,24 @@ def test_more_distinct_tokens_than_there_are_code_points_before_the_surrogates()
         scores = index.scores([query])[0]
         assert [scores[i] for i in near] == [reference(query, pool[i]) for i in near]
         assert scores.sum() == sum(scores[i] for i in set(near))  # nothing else is alike
+
+
+plain = st.lists(st.sampled_from("abcde"), min_size=1, max_size=14).map(" ".join)
+
+
+@given(plain, st.lists(plain, min_size=1, max_size=6), st.integers(0, 20))
+@settings(max_examples=300, deadline=None)
+def test_whether_a_score_is_above_a_threshold_is_what_fractions_say(
+    text: str, pool: list[str], twentieths: int
+) -> None:
+    exact = [exact_f1(text, other) for other in pool]
+    scores = RougeIndex(pool).scores([text])[0]
+    for threshold in (Fraction(twentieths, 20), max(exact)):
+        assert any_above(scores, text, pool, threshold) == (max(exact) > threshold)
+
+
+def test_nothing_is_above_a_threshold_in_an_empty_pool() -> None:
+    assert not any_above(RougeIndex().scores(["a cat"])[0], "a cat", [], Fraction(0))
 
 
 def test_the_closest_come_highest_first_and_ties_in_the_order_of_the_pool() -> None:

@@ -191,7 +191,6 @@ def test_whatever_the_piece_there_is_one_verdict(text: str, non_ascii: bool) -> 
         ("I cannot do that.", []),
         ("Output: Good morning!", [("", "Good morning!")]),
         ("City: Rome\nOutput: Italy", [("City: Rome", "Italy")]),
-        ("Output: one\nOutput: two", [("", "one")]),
         (
             "Example 1\nCity: Rome\nOutput: Italy\n\nExample 2\nCity: Oslo\nOutput: Norway\n",
             [("City: Rome", "Italy"), ("City: Oslo", "Norway")],
@@ -207,12 +206,179 @@ def test_whatever_the_piece_there_is_one_verdict(text: str, non_ascii: bool) -> 
         ("Example 1\nCity: Rome", [("City: Rome", None)]),
         ("Example 1\nCity: Rome\nOutput:", [("City: Rome", "")]),
         ("Example 1\n\nExample 2\nOutput: x", [("", "x")]),
+        # A label of an input ends the output, so what follows cannot be mistaken for it.
+        ("Input: 3\nOutput: 9\nInput: 4\nOutput: 16", [("3", "9")]),
+        ("Example 1 City: Rome\nOutput: Italy", [("City: Rome", "Italy")]),
+        ("Example 1: []\nOutput: 0\nExample 2: (3)\nOutput: 3", [("[]", "0"), ("(3)", "3")]),
+        ("Example 1\nOutput: a\n\n### ", [("", "a")]),  # where `Example 6` was the stop
     ],
 )
 def test_input_first_completions_are_cut_into_pairs(
     text: str, pairs: list[tuple[str, str | None]]
 ) -> None:
     assert parse_input_first(text) == pairs
+
+
+OPPOSITES = [("Word: hot", "cold"), ("Word: up", "down")]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Example",
+        "EXAMPLE",
+        "Example:",
+        "### Example",
+        "**Example**",
+        "Example {}",
+        "Example {}:",
+        "Example {}.",
+        "Example {})",
+        "Example{}",
+        "Example #{}",
+        "Example-{}",
+        "Example\u00a0{}",
+        "\u3000Example {}\u3000",
+        "Example {}\r",
+        "EXAMPLE {}",
+        "example {}",
+        "Example {} (easy)",
+        "Example {} (easy):",
+        "Example {} [with one word]",
+        "**Example {}**",
+        "**Example {}:**",
+        "**Example {}**:",
+        "**Example {} (easy)**",
+        "__Example {}__",
+        "### Example {}",
+        "### **Example {}**",
+        "# Example {} #",
+        "- Example {}",
+        "> Example {}",
+        "[Example {}]",
+        "(Example {})",
+        '"Example {}"',
+        "=== Example {} ===",
+        "--- Example {} ---",
+        "Example 1.{}",
+    ],
+)
+def test_a_heading_of_an_example_is_known_whichever_way_it_is_written(heading: str) -> None:
+    text = "\n".join(
+        f"{heading.format(number)}\n{given}\nOutput: {output}\n"
+        for number, (given, output) in enumerate(OPPOSITES, 1)
+    )
+    assert parse_input_first(text) == OPPOSITES
+
+
+def test_a_number_may_be_a_letter_or_a_word() -> None:
+    for first, second in (("A", "B"), ("One", "Two")):
+        text = f"Example {first}\nWord: hot\nOutput: cold\nExample {second}\nWord: up\nOutput: down"
+        assert parse_input_first(text) == OPPOSITES
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Example 2 shows that it rains.",
+        "Example 2 (above) is wrong.",
+        "Example 1 and 2",
+        "Example 1, as above",
+        "Example 1-3 are alike",
+        "Example 1.5 is no heading",
+        "Example 12 pages",
+        "Example: The cat sat.",
+        "Example sentence: The cat sat.",
+        "Example of a letter",
+        "Examples:",
+        "example",
+        "- Example",
+        "See Example 2",
+        "For example:",
+        "Counterexample 2",
+    ],
+)
+def test_a_line_that_says_more_than_a_heading_is_text(line: str) -> None:
+    for pair in ((f"Text: a\n{line}\nb", "c"), ("Text: a", f"b\n{line}\nc")):
+        text = f"Example 1\n{pair[0]}\nOutput: {pair[1]}\nExample 2\nOutput: d"
+        assert parse_input_first(text) == [pair, ("", "d")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Output: one\nOutput: two",
+        "Output:\nOutput: two",
+        "Word: hot\nOutput: cold\nSample\nWord: up\nOutput: down",
+        "Word: hot\nOutput: cold\n\nWord: up\nOutput: down",
+        "Word: hot\n**Output:** cold\n\nWord: up\n**Output:** down",
+    ],
+)
+def test_two_outputs_without_a_known_heading_between_them_are_refused_and_cost_no_other(
+    text: str,
+) -> None:
+    for pairs in (parse_input_first(text), parse_input_first(f"Example 1\n{text}")):
+        assert [reason for _, reason in judge(pairs, False)] == ["several_outputs"]
+    pairs = parse_input_first(f"Example 1\nOutput: x\nExample 2\n{text}")
+    assert [reason for _, reason in judge(pairs, False)] == [None, "several_outputs"]
+
+
+@pytest.mark.parametrize("space", ["", " ", "\t", "\u00a0", "\u3000", "\u2003 ", "\r"])
+def test_a_label_is_found_after_any_white_space(space: str) -> None:
+    text = f"Example 1\n{space}Input: 3\n{space}Output: 9: three\n{space}Input: 4"
+    assert parse_input_first(text) == [("3", "9: three")]
+
+
+@pytest.mark.parametrize("label", ["**{}:**", "**{}**:", "*{}:*", "__{}__:", "### {}:", "- {}:"])
+def test_a_label_in_markdown_is_a_label(label: str) -> None:
+    text = f"Example 1\n{label.format('Input')} 3\n{label.format('Output')} 9"
+    assert parse_input_first(text) == [("3", "9")]
+
+
+@pytest.mark.parametrize(
+    ("piece", "pair"),
+    [
+        ("City: Rome Output: Italy", ("City: Rome", "Italy")),
+        ("City: Rome. Output 1 : Italy\nin Europe", ("City: Rome.", "Italy\nin Europe")),
+        ("Input: 3 Output: 9", ("3", "9")),
+        ("3 Output: 9 Input: 4", ("3", "9")),
+        # Where a label begins a line, others are text.
+        ("The Output: field\nOutput: a", ("The Output: field", "a")),
+        ("Key: a\nOutput: The Input: field", ("Key: a", "The Input: field")),
+    ],
+)
+def test_the_only_output_of_an_example_may_stand_within_a_line(
+    piece: str, pair: tuple[str, str]
+) -> None:
+    assert parse_input_first(piece) == [pair]
+    assert parse_input_first(f"Example 1\n{piece}") == [pair]
+
+
+def test_of_several_outputs_within_lines_none_is_taken() -> None:
+    piece = "hot Output: cold, up Output: down"
+    assert parse_input_first(piece) == []
+    for without_label in ("refuse", "take"):
+        assert parse_input_first(f"Example 1\n{piece}", without_label) == [(piece, None)]
+
+
+def test_an_example_without_output_may_be_taken_for_one() -> None:
+    text = (
+        "Example 1\nI walk\nto school.\nExample 2\nWord: up\nOutput: down\nExample 3\na\nInput: b"
+    )
+    assert parse_input_first(text, "refuse") == [
+        ("I walk\nto school.", None),
+        ("Word: up", "down"),
+        ("a\nInput: b", None),
+    ]
+    assert parse_input_first(text, "take") == [
+        ("", "I walk\nto school."),
+        ("Word: up", "down"),
+        ("", "a"),
+    ]
+
+
+def test_a_completion_with_neither_example_nor_output_is_never_taken() -> None:
+    assert parse_input_first("I cannot do that.", "take") == []
 
 
 @pytest.mark.parametrize(
@@ -296,7 +462,9 @@ def test_exact_duplicates_go_and_the_first_stays() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["Example 1", "Output:", "Input 2:", "a", "b:", "\n", "Class label:"])
+        st.sampled_from(
+            ["Example 1", "Example", "**", "Output:", "Input 2:", "a", "b:", "\n", "Class label:"]
+        )
     ),
     st.booleans(),
 )

@@ -189,6 +189,23 @@ def test_each_candidate_is_told_with_output_scores_and_where_it_came_from(task: 
     assert "raw answer" not in text
 
 
+def test_labels_of_the_authors_are_told_without_keys_and_with_numbers_for_ids() -> None:
+    def as_theirs(row: dict[str, Any]) -> None:
+        row["id"] = 17
+        del row["instruction_keys"]
+
+    edit(LABELLED / "quiz.jsonl", 5, as_theirs)
+    text = told(f"{LABELLED}/quiz.jsonl:5")
+    assert "  id: 17\n" in text
+    assert '    1. "quiz says 1": label 1, ROUGE-L 0.250, answer without a key\n' in text
+    assert "example 2 of 3" not in text  # the task has another id
+    assert "      answer without a key\n" in told(f"{LABELLED}/quiz.jsonl:5", full=True)
+
+    edit(RELABELLED / "train.jsonl", 1, lambda row: as_theirs(row) or row.update(id="quiz:17"))
+    edit(RELABELLED / "train.jsonl", 1, lambda row: row.update(input=INPUTS[1]))
+    assert f"kept from {LABELLED}/quiz.jsonl:5\n" in told(f"{RELABELLED}/train.jsonl:1")
+
+
 def test_every_answer_is_told_whole_if_all_is_asked_for() -> None:
     text = told(f"{RELABELLED}/quiz.jsonl:4", full=True)
     for n in (1, 2):

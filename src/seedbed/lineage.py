@@ -110,19 +110,26 @@ def _rows(path: Path, record: type[Row]) -> Iterator[Row]:
     return read_rows(path, record)
 
 
-def seed_of(place: Place, row: Record) -> tuple[Place, str] | None:
-    """Where the seed task stands whose own instance a row of prepare's is, and its id.
-
-    None if no seed task has this instance any more.
+def spelt_out(place: Place, row: Record) -> GeneratedInstance | RejectedInstance:
+    """What a row of prepare's that has no key encodes.
 
     Raises:
         OriginMissing: alpaca.jsonl, which says what was encoded, is of another run.
     """
-    if not isinstance(row, GeneratedInstance | RejectedInstance):
-        # What finetuning.jsonl and messages.jsonl encode is spelt out on this file's same line.
-        row = row_at(Place(ALPACA, place.line), GeneratedInstance)
-        if row.key is not None:
-            raise OriginMissing(str(place), ALPACA, f"a null key on line {place.line}")
+    if isinstance(row, GeneratedInstance | RejectedInstance):
+        return row
+    # What finetuning.jsonl and messages.jsonl encode is spelt out on this file's same line.
+    found = row_at(Place(ALPACA, place.line), GeneratedInstance)
+    if found.key is not None:
+        raise OriginMissing(str(place), ALPACA, f"a null key on line {place.line}")
+    return found
+
+
+def seed_of(row: GeneratedInstance | RejectedInstance) -> tuple[Place, str] | None:
+    """Where the seed task stands whose own instance this is, and its id.
+
+    None if no seed task has this instance, or none any more.
+    """
     for line, task in enumerate(read_seed_tasks(), 1):
         if task.instruction == row.instruction and any(
             (one.input, one.output) == (row.input, row.output) for one in task.instances
@@ -191,7 +198,8 @@ class Pool:
             self._seeds.setdefault(as_shown(task.instruction), []).append(seed)
         self._machine: dict[str, list[Machine]] = {}
         for line, row in enumerate(_rows(INSTRUCTIONS, Instruction), 1):
-            one = Machine(Place(INSTRUCTIONS, line), row.request_idx, row.metadata.prompt)
+            prompt = row.metadata.prompt or ""  # one that is not known shows nothing
+            one = Machine(Place(INSTRUCTIONS, line), row.request_idx, prompt)
             self._machine.setdefault(as_shown(row.instruction), []).append(one)
 
     def known(self, text: str, before: int) -> tuple[list[tuple[Place, str]], "Machine | None"]:

@@ -24,6 +24,7 @@ from seedbed.errors import BadFile, BadParam, NoRepository
 from seedbed.llm.request import Api, Parameter, Sampling
 from seedbed.paths import PARAMS
 from seedbed.tasks import check_name
+from seedbed.text.instances import OutputWithoutLabel
 from seedbed.text.matching import Metric
 
 
@@ -122,8 +123,15 @@ class Instances(Section):
 
 
 class Prepare(Section):
+    """What becomes of the completions.
+
+    output_without_label: whether an example without any `Output:` is refused, or its whole text
+        taken as the output.
+    """
+
     num_instructions: PositiveInt | None
     max_instances_per_task: PositiveInt
+    output_without_label: OutputWithoutLabel
     include_seed_tasks: bool
     seed: int
 

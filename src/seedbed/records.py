@@ -1,14 +1,25 @@
-"""The rows of every file. Field names are those of the Self-Instruct authors' files."""
+"""The rows of every file. Field names are those of the Self-Instruct authors' files.
 
-from typing import Any
+Their own files are read as they are: what these lack, or have as null, may be None here.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Record(BaseModel):
     """A row. Types are taken as they stand: "3" is no number, 1 is no boolean."""
 
     model_config = ConfigDict(strict=True)
+
+
+def _number_as_text(id_: Any) -> Any:
+    return str(id_) if type(id_) is int else id_  # true is no number
+
+
+# An example's id, which is a number in some of the Auto-Instruct authors' label files.
+Id = Annotated[str, BeforeValidator(_number_as_text)]
 
 
 class Instance(Record):
@@ -31,12 +42,13 @@ class SeedTask(Record):
 class Exchange(Record):
     """What was asked and what came back, without what differs from run to run.
 
-    `key` is the answer's key in the response store, which holds the whole raw answer.
+    `key` is the answer's key in the response store, which holds the whole raw answer; None where
+    another program asked.
     """
 
-    prompt: str
-    response: dict[str, Any]
-    key: str
+    prompt: str | None = None
+    response: dict[str, Any] | None = None
+    key: str | None = None
 
 
 class Instruction(Record):
@@ -70,7 +82,7 @@ class ClassifiedInstruction(Record):
     instruction: str
     is_classification: str
     problem: str | None = None
-    key: str
+    key: str | None = None
 
 
 def is_yes(raw: str) -> bool:
@@ -79,11 +91,14 @@ def is_yes(raw: str) -> bool:
 
 
 class RawInstances(Record):
-    """The completion that holds an instruction's instances, not yet parsed (instances)."""
+    """The completion that holds an instruction's instances, not yet parsed (instances).
+
+    is_classification: None in the authors' files, which leave it to clf's.
+    """
 
     instruction: str
     raw_instances: str
-    is_classification: bool
+    is_classification: bool | None = None
     instance_metadata: Exchange
     instruction_metadata: Exchange
     most_similar: dict[str, float]
@@ -95,18 +110,19 @@ class RawAnswer(Record):
 
     instruction: str
     raw_instances: str
-    is_classification: bool
+    is_classification: bool | None = None
     instance_metadata: "RawAnswerMetadata"
 
     @property
     def cut(self) -> bool:
         """Whether the completion ran into its length limit."""
-        return self.instance_metadata.response.choices[0].finish_reason == "length"
+        response = self.instance_metadata.response
+        return response is not None and response.choices[0].finish_reason == "length"
 
 
 class RawAnswerMetadata(Record):
-    response: "RawAnswerResponse"
-    key: str
+    response: "RawAnswerResponse | None" = None
+    key: str | None = None
 
 
 class RawAnswerResponse(Record):
@@ -120,7 +136,8 @@ class RawAnswerChoice(Record):
 class GeneratedInstance(Record):
     """One instance of an instruction (prepare); also a row for Alpaca's trainers.
 
-    `key` is that of the answer it was cut from; null for a seed task's own instance.
+    `key` is that of the answer it was cut from; null for a seed task's own instance, and where
+    the answer has none.
     """
 
     instruction: str

@@ -144,7 +144,8 @@ def _contents(tables: Sequence[Table]) -> Iterable[str]:
         "Each split is there as Parquet, which `load_dataset` reads, and as the JSON Lines that "
         "the pipeline wrote. `key` (in `ranker`: `instruction_keys`) names the model's answer that "
         "a row was cut from, under which the pipeline's response store has the request and the "
-        "raw answer; it is null for a hand-written row. `sha256sum -c SHA256SUMS` checks the files."
+        "raw answer; it is null for a hand-written row, and for one of an answer that the pipeline "
+        "did not ask for. `sha256sum -c SHA256SUMS` checks the files."
     )
     yield "\n".join(
         [

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from seedbed.paths import PREPARED, RELABELLED
-from seedbed.records import FinetuningRow, GeneratedInstance, MessagesRow, Record
+from seedbed.records import FinetuningRow, GeneratedInstance, Id, MessagesRow, Record
 
 
 def _as_text(demos: Any) -> Any:
@@ -26,7 +26,7 @@ class RankerRow(Record):
     answers.
     """
 
-    id: str
+    id: Id
     prompt: str
     demos: Annotated[str, BeforeValidator(_as_text)]
     input: str

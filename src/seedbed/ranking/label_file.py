@@ -32,7 +32,7 @@ from seedbed.files import problem_of
 from seedbed.ranking import race
 from seedbed.ranking.pick import ABSENT
 from seedbed.ranking.race import Floats, Keys
-from seedbed.records import Record
+from seedbed.records import Id, Record
 
 HEADERS = 3
 # Rows between two looks at their numbers.
@@ -68,7 +68,7 @@ class Labelled(Record):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    id: str
+    id: Id
     input: str
     target: str | list[str]
     instruction_idx: list[int]

@@ -113,7 +113,7 @@ def models() -> tuple[list[Model], int]:
 
 
 class _Keyed(Record):
-    key: str
+    key: str | None = None
 
 
 class _Made(Record):
@@ -132,12 +132,14 @@ def _keys() -> dict[str, set[str]]:
     """For each stage that asks, the keys of the answers that its rows are made of."""
     keys: dict[str, set[str]] = {}
     if _there(INSTRUCTIONS):
-        keys["bootstrap"] = {one.metadata.key for one in read_rows(INSTRUCTIONS, _Made)}
+        made = read_rows(INSTRUCTIONS, _Made)
+        keys["bootstrap"] = {one.metadata.key for one in made if one.metadata.key}
     if _there(CLASSIFIED):
-        keys["clf"] = {one.key for one in read_rows(CLASSIFIED, ClassifiedInstruction)}
+        classified = read_rows(CLASSIFIED, ClassifiedInstruction)
+        keys["clf"] = {one.key for one in classified if one.key}
     if _there(RAW_INSTANCES):
         rows = read_rows(RAW_INSTANCES, _Answered)
-        keys["instances"] = {one.instance_metadata.key for one in rows}
+        keys["instances"] = {one.instance_metadata.key for one in rows if one.instance_metadata.key}
     if _there(ORIGINS):
         keys["candidates"] = {one.key for one in read_rows(ORIGINS, Candidate) if one.key}
     for path in sorted(LABELLED.glob("*.jsonl")):

@@ -49,7 +49,7 @@ Row = TypeVar("Row", bound=Record)
 
 
 class _Keyed(Record):
-    key: str
+    key: str | None = None
 
 
 class _RawInstances(Record):
@@ -128,8 +128,8 @@ class _Collecting:
         self.found.seeds = [[task.id, task.instruction] for task in seeds]
         self._pool = Pool() if SEED_TASKS.exists() and _there(INSTRUCTIONS) else None
         self._prompts: dict[tuple[str, int], int] = {}
-        self._prompt_of: dict[str, str] = {}  # by the key of its answer
-        self._by_text_and_key: dict[tuple[str, str], int] = {}
+        self._prompt_of: dict[str | None, str] = {}  # by the key of its answer
+        self._by_text_and_key: dict[tuple[str, str | None], int] = {}
         self._add_instructions()
         self._add_instances(seeds)
         self._add_refused_instructions()
@@ -143,17 +143,22 @@ class _Collecting:
         }
         for line, row in _rows(INSTRUCTIONS, Instruction):
             key = row.metadata.key
-            self._prompt_of[key] = row.metadata.prompt
+            shown = row.metadata.prompt or ""
+            self._prompt_of[key] = shown
             number = len(self.found.instructions)
             self._by_text_and_key[row.instruction, key] = number
-            prompt = self._prompt(row.metadata.prompt, row.request_idx)
+            prompt = self._prompt(shown, row.request_idx)
             known = classified.get(row.instruction)
             self.found.instructions.append([row.instruction, row.request_idx, prompt, key, known])
             self._add("instruction", line, number, key=key)
 
     def _add_instances(self, seeds: list[SeedTask]) -> None:
+        # An answer without a key is known by its instruction.
         instruction_of = {
-            row.instance_metadata.key: (row.instruction, row.instruction_metadata.key)
+            row.instance_metadata.key or row.instruction: (
+                row.instruction,
+                row.instruction_metadata.key,
+            )
             for _, row in _rows(RAW_INSTANCES, _RawInstances)
         }
         seed_of: dict[tuple[str, str, str], int] = {}
@@ -162,11 +167,11 @@ class _Collecting:
                 seed_of.setdefault((task.instruction, own.input, own.output), -1 - number)
 
         def add(kind: str, line: int, row: GeneratedInstance | RejectedInstance) -> None:
-            origin: Reference | None
+            origin: Reference | None = None
             if row.key is None:
                 origin = seed_of.get((row.instruction, row.input, row.output))
-            else:
-                asked = instruction_of.get(row.key)
+            if origin is None:
+                asked = instruction_of.get(row.key or row.instruction)
                 origin = self._by_text_and_key.get(asked) if asked else None
             if origin is None:
                 self.found.without_origin += 1

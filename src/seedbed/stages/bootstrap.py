@@ -10,6 +10,7 @@ first.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from seedbed.seeds import read_seed_tasks
 from seedbed.sunburst import sunburst
 from seedbed.text.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.text.roots import Root, root
-from seedbed.text.rouge import RougeIndex, closest
+from seedbed.text.rouge import RougeIndex, any_above, closest
 
 # `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
 # of no use, is refused whole: its row has no instruction, but the key of the answer.
@@ -137,33 +138,34 @@ def judge_round(
     index: RougeIndex,
 ) -> None:
     """Sort the pieces of a round's answers into accepted and rejected, in the requests' order."""
-    pieces: list[tuple[str, Exchange, str | None]] = []
+    pieces: list[tuple[str, str, Exchange, str | None]] = []
     for request, answer in zip(requests, answers, strict=True):
         origin = Exchange(prompt=request.prompt, response=answer.response, key=answer.key)
         if answer.problem or answer.cut:
             # Who knows where the last instruction of one that was cut would have ended?
-            pieces.append(("", origin, answer.problem or "cut_at_length"))
+            pieces.append(("", answer.key, origin, answer.problem or "cut_at_length"))
         else:
             texts = split_numbered(answer.text, params.capitalize)
-            pieces += [(text, origin, refuse(text)) for text in texts]
+            pieces += [(text, answer.key, origin, refuse(text)) for text in texts]
 
-    sound = [text for text, _, reason in pieces if reason is None]
+    sound = [text for text, _, _, reason in pieces if reason is None]
     with_pool, with_each_other = index.scores(sound), RougeIndex(sound).scores(sound)
+    threshold = Fraction(str(params.rouge_threshold))  # as it is written: 7/10, not the float's
     taken: list[int] = []  # which of the sound ones were accepted
     row = -1
-    for text, origin, reason in pieces:
+    for text, key, origin, reason in pieces:
         if reason is None:
             # Against the pool as it stood before the round, then against this round's own.
             row += 1
             scores = np.concatenate([with_pool[row], with_each_other[row, taken]])
-            if scores.max(initial=0.0) > params.rouge_threshold:
+            if any_above(scores, text, pool, threshold):
                 reason = "too_similar"
         if reason is None and len(grown.accepted) == params.num_instructions_to_generate:
             reason = "surplus"
         if reason:
             grown.rejected.append(
                 RejectedInstruction(
-                    instruction=text, reason=reason, key=origin.key, request_idx=grown.rounds
+                    instruction=text, reason=reason, key=key, request_idx=grown.rounds
                 )
             )
             continue

@@ -115,7 +115,7 @@ def generate(
 
 def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
     """The stage's figures. Instructions in = the sum of `rows`."""
-    responses = [row.instance_metadata.response for row in rows]
+    responses = [row.instance_metadata.response or {} for row in rows]
     cut = sum(response["choices"][0]["finish_reason"] == "length" for response in responses)
     problems = Counter(response["problem"] for response in responses if "problem" in response)
     kinds = Counter("classification" if row.is_classification else "generation" for row in rows)

@@ -137,11 +137,13 @@ def requests(trial: Trial, params: Label) -> Iterator[Request]:
         for place in chosen:
             tried_on[place].append(example)
     for candidate, examples in zip(trial.candidates, tried_on, strict=True):
-        shared = beginning(candidate.instruction, trial.demos)
+        # One that a person wrote may end with a newline, which a prompt has its own of.
+        instruction = candidate.instruction.strip()
+        shared = beginning(instruction, trial.demos)
         if trial.inputs_begin:
             shared += f" {trial.inputs_begin}"
         for example in examples:
-            text = prompt(candidate.instruction, trial.demos, example.input)
+            text = prompt(instruction, trial.demos, example.input)
             yield Request(text, sampling, prefixes=(shared,))
 
 

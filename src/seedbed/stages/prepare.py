@@ -11,18 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed import draws
-from seedbed.errors import BadFile, TooFewInstructions
+from seedbed.errors import BadFile, BadRow, TooFewInstructions
 from seedbed.figures import counts, histogram, mean, mean_words, share, with_tables
 from seedbed.files import read_rows, to_json, to_line, write_files
 from seedbed.params import Prepare, Section
-from seedbed.paths import METRICS, PLOTS, PREPARED, RAW_INSTANCES, SEED_TASKS
+from seedbed.paths import CLASSIFIED, METRICS, PLOTS, PREPARED, RAW_INSTANCES, SEED_TASKS
 from seedbed.progress import Progress
 from seedbed.records import (
+    ClassifiedInstruction,
     FinetuningRow,
     GeneratedInstance,
     MessagesRow,
     RawAnswer,
     RejectedInstance,
+    is_yes,
 )
 from seedbed.seeds import read_seed_tasks
 from seedbed.text.finetuning import chat, encode
@@ -47,14 +49,39 @@ class Parsed:
     per_task: list[int] = field(default_factory=list)
 
 
+def read_answers() -> Iterator[RawAnswer]:
+    """The completions, each with its kind: where a row has none, that of clf's file.
+
+    Raises:
+        BadFile, BadRow: as `read_rows`; BadRow too for an instruction that clf's file lacks.
+    """
+    kinds: dict[str, bool] | None = None
+    for line, row in enumerate(read_rows(RAW_INSTANCES, RawAnswer), 1):
+        if row.is_classification is None:
+            if kinds is None:
+                classified = read_rows(CLASSIFIED, ClassifiedInstruction)
+                kinds = {one.instruction: is_yes(one.is_classification) for one in classified}
+            if row.instruction not in kinds:
+                raise BadRow(
+                    RAW_INSTANCES,
+                    line,
+                    f"no is_classification, nor has {CLASSIFIED} this instruction",
+                    "Put the file there that was made with it, or add the field: true or false.",
+                )
+            row.is_classification = kinds[row.instruction]
+        yield row
+
+
 def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
     """Cut each row's completion into instances and sort them into kept and rejected."""
     parsed = Parsed()
     for row in rows:
         parsed.tasks += 1
         key = row.instance_metadata.key
-        pairs = (parse_output_first if row.is_classification else parse_input_first)(
-            row.raw_instances
+        pairs = (
+            parse_output_first(row.raw_instances)
+            if row.is_classification
+            else parse_input_first(row.raw_instances, params.output_without_label)
         )
         verdicts = judge(pairs, row.cut)
         sound = [i for i, (_, reason) in enumerate(verdicts) if reason is None]
@@ -159,7 +186,7 @@ def run(params: Params) -> None:
     """Read raw instances, parse, encode; write data/prepare, metrics and plots."""
     own = params.prepare
     with Progress("prepare", None, "tasks") as progress:
-        parsed = parse(progress.over(read_rows(RAW_INSTANCES, RawAnswer)), own)
+        parsed = parse(progress.over(read_answers()), own)
         if not parsed.kept:
             raise BadFile(
                 RAW_INSTANCES,

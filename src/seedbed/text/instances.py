@@ -1,14 +1,18 @@
 """An instance completion → (input, output) pairs, and why a pair is refused.
 
-The rules are those of the Self-Instruct authors' program, without its draws from Python sets.
+What counts as an example and as an output is told by labels, as in the Self-Instruct authors'
+program. A label counts where a line begins, and more ways to write one are known than there;
+docs/self-instruct.md lists what else differs.
 """
 
 import re
+from typing import Literal
 
 # Why a pair is refused, in the order in which it is asked.
 REASONS = (
     "cut_at_length",
     "no_output",
+    "several_outputs",
     "input_is_output",
     "empty_output",
     "ends_in_colon",
@@ -19,35 +23,79 @@ REASONS = (
 
 Pair = tuple[str, str | None]  # (input, output); None where the text names no output
 
-# At the beginning of a line, and an example with its number: elsewhere they are text.
-_EXAMPLE = re.compile(r"^[ \t]*Example\s?\d+[ \t]*[.:)]?", re.MULTILINE)
-_OUTPUT = re.compile(r"^[ \t]*Output\s*\d*\s*:", re.MULTILINE)
-_INPUT = re.compile(r"^[ \t]*Input\s*\d*\s*:", re.MULTILINE)
+# White space within a line: a no-break or an ideographic space too.
+_SPACE = r"[^\S\n]"
+# What Markdown and base models put around a heading.
+_MARK = rf"""(?:{_SPACE}|[#*_=~"'>|()\[\]<•–—-])"""
+
+# The ways to head an example. `Example 2 shows that …` is none: it is text.
+_HEADING = re.compile(
+    "^(?:"
+    # A line of its own: "Example 1", "**Example 1**", "### Example #1", "Example 1 (easy)".
+    rf"{_MARK}*Example{_MARK}*(?:\d+(?:\.\d+)*|\b(?:(?-i:[A-Z])|one|two|three|four|five))"
+    rf"(?:{_SPACE}*[(\[][^\W\d_][^()\[\]\n]*[)\]])?{_MARK}*(?:[.:][*_]*{_SPACE}*)?$"
+    # The same without a number; not in small letters, nor as an item of a list.
+    rf"|{_SPACE}*(?:#+{_SPACE}*)?[*_\[]*(?-i:Example|EXAMPLE)[*_\].:]*{_SPACE}*$"
+    # With text behind a mark: "Example 1: …", "Example 1. …", "Example 1 - …".
+    rf"|{_MARK}*Example{_MARK}*\d+(?:{_MARK}*[.:)][*_]*|{_SPACE}+[–—-](?={_SPACE}))(?!\d)"
+    # With a field: "Example 1 City: …".
+    rf"|{_MARK}*Example{_MARK}*\d+(?={_SPACE}+(?-i:[^\W\d_a-z])\w*(?:{_SPACE}\w+){{0,2}}:)"
+    ")",
+    re.MULTILINE | re.IGNORECASE,
+)
+# The beginning of a heading that a stop sequence, such as `Example 6`, cut off.
+_CUT_HEADING = re.compile(rf"\n{_SPACE}*(?:#+|\*\*)\s*\Z")
 
 
-def parse_input_first(text: str) -> list[Pair]:
+def _label(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds `name:` or `name 1:` where a line begins, also in bold, and what anywhere."""
+    anywhere = rf"{name}\s*(?:\d+\s*)?:"
+    in_bold = rf"(?<=[*_]){name}\s*\d*(?:[*_]+\s*:|:[*_]+)"
+    at_line_begin = rf"^(?:{_SPACE}|[#*_>•+-])*(?:{in_bold}|{anywhere})"
+    return re.compile(at_line_begin, re.MULTILINE), re.compile(anywhere)
+
+
+_OUTPUT, _OUTPUT_ANYWHERE = _label("Output")
+_INPUT, _INPUT_ANYWHERE = _label("Input")
+
+# What becomes of an example without an output label.
+OutputWithoutLabel = Literal["refuse", "take"]
+
+
+def parse_input_first(text: str, without_label: OutputWithoutLabel = "refuse") -> list[Pair]:
     """Pairs of a generation task.
+
+    Args:
+        without_label: of an example without any output label, whether to `take` its whole text as
+            the output.
 
     >>> parse_input_first("Example 1\\nWord: hot\\nOutput: cold\\nExample 2\\nOutput: up")
     [('Word: hot', 'cold'), ('', 'up')]
     >>> parse_input_first("Output: Good morning!")
     [('', 'Good morning!')]
+    >>> parse_input_first("Example 1\\nI walk to school.", without_label="take")
+    [('', 'I walk to school.')]
     """
-    if _EXAMPLE.search(text):
-        pieces = [piece.strip() for piece in _EXAMPLE.split(text)]
-        return [_input_and_output(piece) for piece in pieces if piece]
-    if _OUTPUT.search(text):
-        return [_input_and_output(text.strip())]
-    return []
+    if _HEADING.search(text):
+        pieces = [piece.strip() for piece in _HEADING.split(_CUT_HEADING.sub("", text))]
+        return [_input_and_output(piece, without_label) for piece in pieces if piece]
+    pair = _input_and_output(text.strip(), "refuse")
+    return [] if pair[1] is None else [pair]
 
 
-def _input_and_output(piece: str) -> Pair:
-    # Two outputs in one piece: the first is the answer, what follows is another instance's.
-    before, *rest = _OUTPUT.split(piece)
-    before = before.strip()
-    if label := _INPUT.match(before):
-        before = before[label.end() :].strip()
-    return before, _INPUT.split(rest[0])[0].strip() if rest else None
+def _input_and_output(piece: str, without_label: OutputWithoutLabel) -> Pair:
+    found, next_input = _OUTPUT.search(piece), _INPUT
+    inside = [] if found else list(_OUTPUT_ANYWHERE.finditer(piece))
+    if len(inside) == 1:
+        # Of several within lines any may be text.
+        found, next_input = inside[0], _INPUT_ANYWHERE
+    if found is None and not inside and without_label == "take":
+        return "", _INPUT.split(piece)[0].strip()
+    given = piece[: found.start() if found else None].strip()
+    if label := _INPUT.match(given):
+        given = given[label.end() :].strip()
+    # What follows a later input is another instance's.
+    return given, next_input.split(piece[found.end() :])[0].strip() if found else None
 
 
 def parse_output_first(text: str) -> list[Pair]:
@@ -93,6 +141,9 @@ def _fault(pair: Pair) -> str | None:
     given, output = pair
     if output is None:
         return "no_output"
+    # Two examples without a heading between them that is known: whose is the text in between?
+    if _OUTPUT.search(output):
+        return "several_outputs"
     if given == output:
         return "input_is_output"
     if not output:

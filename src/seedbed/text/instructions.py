@@ -1,6 +1,7 @@
 """The numbered list that bootstrap shows, and its completion → instructions or why not.
 
-The rules are those of the Self-Instruct authors' program; each of their bounds is a parameter.
+The rules follow the Self-Instruct authors' program, each of their bounds a parameter;
+docs/self-instruct.md lists what differs.
 """
 
 import re

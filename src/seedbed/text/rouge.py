@@ -13,6 +13,7 @@ its own: `tests/test_rouge.py` holds that.
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +29,8 @@ _UTF_32 = f"utf-32-{sys.byteorder[0]}e"  # numpy's bytes
 # The code points of a token that the pool does not have, which matches nothing there, and of
 # the end of a text; those of tokens follow.
 _UNKNOWN, _END, _FIRST = 0, 1, 2
+# Rounding moves a score by less than a hair; only scores so near a threshold need more than a look.
+_HAIR = 1e-12
 
 
 @lru_cache(maxsize=1024)  # a text is asked about several times within a round
@@ -134,6 +137,29 @@ def f1(common: np.ndarray, candidate: np.ndarray, target: int | np.ndarray) -> n
         recall = common / target
         score = 2 * precision * recall / (precision + recall)
     return np.where(common > 0, score, 0.0)
+
+
+def any_above(scores: np.ndarray, text: str, pool: Sequence[str], threshold: Fraction) -> bool:
+    """Whether one of a text's scores is above a threshold, whatever their last digits.
+
+    Two texts of 10 tokens that have 7 in common score 0.7, computed as 0.7000000000000001 or as
+    0.7: how near the threshold a score is, is settled with the fraction that it stands for.
+
+    Args:
+        scores: as `RougeIndex.scores` gives them, of `text` with each of `pool`.
+    """
+    highest, limit = float(scores.max(initial=0.0)), float(threshold)
+    if highest == 0 or abs(highest - limit) > _HAIR:
+        return highest > limit
+    return any(
+        _exact_f1(scores[i], text, pool[i]) > threshold
+        for i in np.flatnonzero(scores > limit - _HAIR).tolist()
+    )
+
+
+def _exact_f1(score: float, text: str, other: str) -> Fraction:
+    both = len(tokens(text)) + len(tokens(other))
+    return Fraction(2 * round(score * both / 2), both)
 
 
 def closest(scores: np.ndarray, count: int) -> list[int]:

@@ -108,13 +108,15 @@ def _labelled(telling: Telling, found: Found, shown: list[int], how: str = "") -
 def _tried(telling: Telling, origin: Origin, one: dict[str, Any]) -> None:
     """A candidate on an example. one: what the row has of it, by the names of its lists."""
     out, candidate = telling.out, origin.candidate
-    output, key = one["instruction_outputs"], str(one.get("instruction_keys"))
+    output, key = one["instruction_outputs"], one.get("instruction_keys")
+    key = None if key is None else str(key)
     figures = f"label {one['instruction_labels']:g}, ROUGE-L {one['instruction_rouge']:.3f}"
     if problem := one.get("instruction_problems"):
         figures += f", problem: {problem}"
     if not telling.full:
         quoted = json.dumps(telling.shortened(output), ensure_ascii=False)
-        out.line(f"{candidate.index}. {quoted}: {figures}, answer {key[:KEY]}…")
+        answer = f"answer {key[:KEY]}…" if key else "answer without a key"
+        out.line(f"{candidate.index}. {quoted}: {figures}, {answer}")
         out.line(f"{_came_from(origin)}: {telling.shortened(candidate.instruction)}", deeper=2)
         return
     with out.under(f"{candidate.index}. {figures}"):

@@ -1,6 +1,6 @@
 """Rows of Self-Instruct's stages, told back to the seed tasks."""
 
-from seedbed.lineage import ROWS_OF, Place, Pool, find, origin, row_at, seed_of
+from seedbed.lineage import ROWS_OF, Place, Pool, find, origin, row_at, seed_of, spelt_out
 from seedbed.paths import CLASSIFIED, INSTRUCTIONS, RAW_INSTANCES, SEED_TASKS
 from seedbed.records import (
     ClassifiedInstruction,
@@ -10,7 +10,6 @@ from seedbed.records import (
     Instruction,
     MessagesRow,
     RawInstances,
-    Record,
     RejectedInstance,
     RejectedInstruction,
 )
@@ -57,7 +56,7 @@ def _prepared(telling: Telling, place: Place, row: Prepared) -> None:
         telling.out.field("key", key)
         telling.parameters(stage)
     if key is None:
-        _seed_instance(telling, stage, place, row)
+        _without_key(telling, stage, spelt_out(place, row))
         return
     _raw_instances(
         telling,
@@ -72,8 +71,18 @@ def _prepared(telling: Telling, place: Place, row: Prepared) -> None:
     )
 
 
-def _seed_instance(telling: Telling, stage: str, place: Place, row: Record) -> None:
-    seed = seed_of(place, row)
+def _without_key(telling: Telling, stage: str, row: GeneratedInstance | RejectedInstance) -> None:
+    """A seed task's own instance, or one that was cut from an answer that has no key either."""
+    seed = seed_of(row)
+    if seed is None and RAW_INSTANCES.exists():
+        found = find(
+            RAW_INSTANCES,
+            RawInstances,
+            lambda one: one.instance_metadata.key is None and one.instruction == row.instruction,
+        )
+        if found:
+            _raw_instances(telling, *found, "cut from ")
+            return
     own = "a seed task's own instance"
     whose = f"{seed[1]} ({seed[0]})" if seed else f"not found in {SEED_TASKS}"
     with telling.out.under(f"{own}: {whose}"):
@@ -144,7 +153,9 @@ def _most_similar(telling: Telling, row: Instruction | RawInstances) -> None:
         telling.out.field("most like it", f"ROUGE-L {similarity:.3f}: {text}")
 
 
-def _answer(telling: Telling, stage: str, key: str, exchange: Exchange | None = None) -> str | None:
+def _answer(
+    telling: Telling, stage: str, key: str | None, exchange: Exchange | None = None
+) -> str | None:
     return telling.asked(stage, key, telling.pipeline.prompt_files(stage), exchange)
 
 

@@ -58,31 +58,36 @@ class Telling:
             self.out.field(name, value)
 
     def answer(
-        self, key: str, files: Iterable[Path] = (), row: Exchange | None = None
+        self, key: str | None, files: Iterable[Path] = (), row: Exchange | None = None
     ) -> tuple[str | None, list[Path]]:
         """An answer and its request; gives the prompt, if it is known, and the file it comes from.
 
         Args:
+            key: None if it has none, because Seedbed did not ask for it.
             files: the prompt is made from one of these; all of them are given if it is not known.
             row: what the row has of the answer, for a store that does not have it.
         """
-        kept = read_only(default_path(), key)
+        kept = None if key is None else read_only(default_path(), key)
         request: dict[str, Any] = {}
         response = None
-        with self.out.under(f"answer {key}"):
+        with self.out.under("answer without a key" if key is None else f"answer {key}"):
             if kept:
                 self.out.field("kept", f"{kept.created_at} UTC")
                 if kept.problem:
                     self.out.field("problem", kept.problem)
                 request, response = _fields(kept.request), kept.response
             else:
-                self.out.line(f"the response store {default_path()} lacks it (made elsewhere?)")
+                self.out.line(
+                    "it came with the file: the response store has none without a key"
+                    if key is None
+                    else f"the response store {default_path()} lacks it (made elsewhere?)"
+                )
                 self.out.line(
                     "what follows of it is what the row has"
                     if row
                     else "the row has neither its request nor the raw answer"
                 )
-                if row:
+                if row and row.response is not None:
                     response = json.dumps(row.response, ensure_ascii=False)
             asked = request.pop("prompt", row.prompt if row else None)
             prompt = asked if isinstance(asked, str) else None
@@ -98,9 +103,11 @@ class Telling:
         return prompt, list(shared)
 
     def asked(
-        self, stage: str, key: str, files: Iterable[Path], row: Exchange | None = None
+        self, stage: str, key: str | None, files: Iterable[Path], row: Exchange | None = None
     ) -> str | None:
         """An answer with its prompt file and parameters; gives the prompt. As `answer`."""
+        if key is None:  # the stage had no part in it
+            return self.answer(key, (), row)[0]
         prompt, files = self.answer(key, files, row)
         for file in files:
             with self.out.under(f"prompt file: {file}" if prompt else f"a prompt file: {file}"):

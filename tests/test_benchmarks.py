@@ -1,0 +1,37 @@
+"""Each benchmark still runs: at a tiny size, where its figures say nothing about speed."""
+
+import re
+
+import pytest
+from conftest import ROOT, Project
+
+# What each prints at its end, once it has measured all that it measures.
+ENDINGS = {
+    "novelty": r"scores [\d.]+ million pairs a second, .* scores and decisions agree\.",
+    "prepare": r"prepare turns 400 raw tasks \(\d+ MB\) into [\d,]+ rows in [\d.]+ s",
+    "relabel": r"both keep the same +yes\n\nrelabel-and-pick: the steps \d+ times as fast",
+    "engine": r"0 ms: seedbed/bare client [\d.]+; .*\n.* the full store needs no connection\.",
+    "scoring": r"all differ +[\d.]+ .*\n\nAt least .*: yes\.",
+    "label": r"seedbed evaluates [\d.]+ × the bound .* and [\d.]+ × the seed's order",
+    "report": r"50 rows, .*\nwritten in [\d.]+ s, [\d.]+ MB",
+    "paper": r"\d+ instructions and \d+ labels take Seedbed [\d.]+ minutes",
+}
+
+
+def test_every_benchmark_of_the_makefile_is_run_here() -> None:
+    named = re.findall(r"python benchmarks/(\w+)\.py", (ROOT / "Makefile").read_text())
+    assert {*named, "paper"} == ENDINGS.keys()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # One worker runs all that asks the real model.
+        pytest.param(name, marks=pytest.mark.xdist_group("model") if name == "label" else ())
+        for name in ENDINGS
+    ],
+)
+def test_a_benchmark_ends_well_and_prints_its_figures(name: str, project: Project) -> None:
+    done = project.run("python", f"benchmarks/{name}.py", "--tiny", PYTHONPATH="src:tests")
+    assert done.returncode == 0, done.stdout
+    assert re.search(ENDINGS[name], done.stdout), done.stdout
