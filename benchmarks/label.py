@@ -4,7 +4,7 @@ The embedded server with the packaged model answers the requests of label on a r
 Natural Instructions (../shared/data/niv2; without it, on one of the project's own), with 22
 candidates that the stage `candidates` wrote for it and 3 demos. For each request that the server
 gets, the engine's priming included, it says how many prompt tokens it evaluated:
-usage.prompt_tokens - usage.prompt_tokens_details.cached_tokens.
+timings.prompt_n.
 
     bound    the nodes of the tree of shared beginnings: each distinct beginning once, over the
              token ids that the server's own /tokenize gives
@@ -60,11 +60,9 @@ class Counting(Client):
 
     async def post(self, path, body, *, at_root=False):
         answer = await super().post(path, body, at_root=at_root)
-        if not at_root:
-            usage = json.loads(answer)["usage"]
+        if timings := json.loads(answer).get("timings"):  # what only tokenizes has none
             Counting.requests += 1
-            Counting.evaluated += usage["prompt_tokens"]
-            Counting.evaluated -= usage["prompt_tokens_details"]["cached_tokens"]
+            Counting.evaluated += timings["prompt_n"]
         return answer
 
 
