@@ -107,12 +107,12 @@ def write_files(files: Mapping[Path, Iterable[str]], alone_in: Path | None = Non
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
-                raise WriteFailed(path, error.strerror or str(error)) from None
+                raise WriteFailed(path, error) from None
         for path, partial in ready.items():
             try:
                 partial.replace(path)
             except OSError as error:
-                raise WriteFailed(path, error.strerror or str(error)) from None
+                raise WriteFailed(path, error) from None
         if alone_in is not None:
             for path in alone_in.iterdir():
                 if path not in files and path.is_file():

@@ -58,7 +58,7 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
         _check_free(folder, place)
         partial.rename(place)
     except OSError as error:
-        raise WriteFailed(folder, error.strerror or str(error)) from None
+        raise WriteFailed(folder, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     rows = [f"{one.form.name} · {one.split} · {one.measured.rows} rows" for one in tables]

@@ -9,7 +9,6 @@ the identity that answers are kept under, and the engine asks in a way that leav
 in the cache every time.
 """
 
-import errno
 import hashlib
 import os
 import secrets
@@ -90,7 +89,7 @@ def model_file(model: str) -> tuple[Path, str]:
         package.assemble(partial, overwrite=True)
         partial.replace(path)
     except OSError as error:
-        raise WriteFailed(path, error.strerror or os.strerror(error.errno or errno.EIO)) from None
+        raise WriteFailed(path, error) from None
     except ValueError as error:
         raise BadModel(model, str(error), "Install its packages anew: make clean repro.") from None
     finally:

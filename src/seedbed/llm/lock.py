@@ -27,7 +27,7 @@ async def alone(path: Path, waiting: Callable[[], None]) -> AsyncIterator[None]:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise WriteFailed(path, error.strerror or str(error)) from None
+        raise WriteFailed(path, error) from None
     try:
         while True:
             try:
@@ -37,7 +37,7 @@ async def alone(path: Path, waiting: Callable[[], None]) -> AsyncIterator[None]:
                 waiting()
                 await asyncio.sleep(TRY_EVERY)
             except OSError as error:
-                raise WriteFailed(path, error.strerror or str(error)) from None
+                raise WriteFailed(path, error) from None
         yield
     finally:
         os.close(file)
