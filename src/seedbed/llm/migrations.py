@@ -2,11 +2,12 @@
 
 Version 1 had key, request, response, created_at. Version 2 added what can be said of an answer
 without parsing it, so that look-ups, statistics and reuse need no JSON, and the tables beside that
-of the answers. Version 3 adds a digest to each row, so that one that has changed is noticed.
+of the answers. Version 3 adds a digest to each row, so that one that has changed is noticed, and
+the two tables of claims.
 
-What `key` is the SHA-256 of, `request`, is checked against it, and each row against its digest
-(`digest_of`). The tables are strict, so that SQLite's own check finds a value that has become one
-of another type.
+What `key` is the SHA-256 of, `request`, is checked against it; and each row, but for the claims,
+against its digest (`digest_of`). The tables are strict, so that SQLite's own check finds a value
+that has become one of another type.
 """
 
 import hashlib
@@ -52,6 +53,14 @@ TABLES = (
         digest TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX batch_requests_tag ON batch_requests (tag)",
+    # See seedbed.llm.claims. What stands here is of use only while its process runs.
+    """CREATE TABLE claimants (
+        name TEXT PRIMARY KEY, expires REAL NOT NULL -- seconds since 1970, UTC
+    ) STRICT""",
+    """CREATE TABLE claims (
+        key TEXT PRIMARY KEY,       -- as in responses
+        claimant TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
 )
 
 # The columns of the tables whose rows have a digest, in the order that it is made in.

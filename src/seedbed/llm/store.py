@@ -12,19 +12,18 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock
+from threading import RLock, Thread
 from typing import Any, NamedTuple
 
 from seedbed import errors
 from seedbed.llm.api import MalformedBody, choices_of
+from seedbed.llm.claims import MANY, Claims
 from seedbed.llm.migrations import COLUMNS, SCHEMA, TABLES, digest_of, enter, upgrade, with_digest
 from seedbed.llm.request import key_of
 
-# SQLite takes so many variables in one statement on every build.
-MANY = 900
 # Seconds to wait for another process that writes.
 WAIT = 60
 # Seconds that the check at opening may take. Measured: 0.35 s a gigabyte, the file in memory.
@@ -280,6 +279,7 @@ class Store:
                 self._not_writable = error
                 self._db = connected_to_read(path)
                 self._glance()
+        self._claims: Claims | None = None
         self._seen = self._data_version()
         # Answers that were not kept because another process had kept one first.
         self.outrun = 0
@@ -398,6 +398,8 @@ class Store:
     def put(self, answers: Sequence[Kept], spent: Spent | None = None) -> Spent | None:
         """Keep answers, durably, before this returns; all or none. The first under a key stays.
 
+        No claim on them is left.
+
         spent: what they cost, added to what its run has spent.
 
         Returns:
@@ -409,6 +411,7 @@ class Store:
             entered = self._db.executemany(
                 f"{enter('responses')} ON CONFLICT (key) DO NOTHING", rows
             ).rowcount
+            self._give_up(one.key for one in answers)
             if spent:
                 before = self.spent(spent.run)
                 tokens, dollars = before.tokens + spent.tokens, before.dollars + spent.dollars
@@ -419,6 +422,49 @@ class Store:
                 )
         self.outrun += len(answers) - max(entered, 0)
         return total
+
+    def claim(self, keys: Sequence[str]) -> tuple[dict[str, Kept], set[str]]:
+        """Claim requests before they are sent, unless they are answered or another's.
+
+        Returns:
+            the answers that there are, and the keys that another process has claimed.
+        """
+        with self._transaction():
+            if self.claims_lapsed:
+                self._leave()
+            if self._claims is None:
+                self._claims = Claims(self.path)
+                Thread(target=self._keep_renewing, args=(self._claims,), daemon=True).start()
+            kept = self.get(keys)
+            return kept, self._claims.enter(self._db, [key for key in keys if key not in kept])
+
+    @property
+    def claims_lapsed(self) -> bool:
+        """Whether others may have taken over what was claimed: this process was stopped."""
+        return self._claims is not None and self._claims.lapsed
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Give up the claims on requests that are not answered."""
+        with self._transaction():
+            self._give_up(keys)
+
+    def _give_up(self, keys: Iterable[str]) -> None:
+        self._db.executemany("DELETE FROM claims WHERE key = ?", ((key,) for key in keys))
+
+    def _keep_renewing(self, claims: Claims) -> None:
+        # Not the event loop's affair: it stands still while a stage is at its own work.
+        while claims.wait():
+            with suppress(errors.StoreFailed), self._turn:
+                if not (claims.over or claims.lapsed):
+                    with self._transaction():
+                        claims.renew(self._db)
+
+    def _leave(self) -> None:
+        """Give up all claims; within a transaction."""
+        claims, self._claims = self._claims, None
+        if claims:
+            claims.close()
+            claims.leave(self._db)
 
     def spent(self, run: str) -> Spent:
         """What a run has spent so far."""
@@ -576,6 +622,10 @@ class Store:
             self._db.execute("DELETE FROM batch_requests WHERE tag = ?", (tag,))
 
     def close(self) -> None:
+        if self._claims:
+            # Without room they cannot be taken out; but without their lock they are void.
+            with suppress(errors.StoreFailed), self._transaction():
+                self._leave()
         with self._turn, failures_named(self.path):
             self._db.close()
 
