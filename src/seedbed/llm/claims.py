@@ -9,7 +9,9 @@ was killed is gone on with at once. A process that was stopped (Ctrl-Z) keeps it
 every file system has locks: so a claim is a lease too, which runs out unless it is renewed.
 """
 
+import math
 import os
+import re
 import secrets
 import sqlite3
 import time
@@ -84,10 +86,15 @@ class Claims:
         return theirs
 
     def _drop_the_dead(self, db: sqlite3.Connection) -> None:
-        others = db.execute(
-            "SELECT name, expires FROM claimants WHERE name != ?", (self._name,)
-        ).fetchall()
-        for name, expires in others:
+        others = dict(
+            db.execute("SELECT name, expires FROM claimants WHERE name != ?", (self._name,))
+        )
+        # One that died before its first claim was entered has left no more than its file.
+        ours = re.compile(rf"{re.escape(self._store.stem)}\.([0-9a-f]{{16}})\.claims")
+        for file in self._store.parent.glob("*.claims"):
+            if (found := ours.fullmatch(file.name)) and found[1] != self._name:
+                others.setdefault(found[1].encode(), math.inf)
+        for name, expires in others.items():
             file = self._file_of(name.decode())
             if expires < time.time() or is_free(file):
                 self._drop(db, name.decode())
