@@ -9,12 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from email.message import Message
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Reply, serving
+from engines import LLM, requests_for, response_to, set_environment
 
+from seedbed import errors
 from seedbed.llm import claims
+from seedbed.llm.endpoint import open_endpoint
+from seedbed.llm.engine import Engine
+from seedbed.llm.request import Canon
 from seedbed.llm.store import Kept, Store
 
 KEYS = ["a", "b", "c"]
@@ -161,6 +167,33 @@ def test_without_locks_a_claim_holds_until_it_runs_out(
     assert other.claim(KEYS) == ({}, set(KEYS))
     monkeypatch.setattr(claims.time, "time", lambda now=time.time: now() + 61)
     assert other.claim(KEYS) == ({}, set())
+
+
+def test_what_is_answered_and_then_pruned_is_free(opened: Callable[[], Store]) -> None:
+    one, other = opened(), opened()
+    one.claim(KEYS)
+    one.put([row("a")])
+    assert one.prune(None, None, "9999-01-01", delete=True) == 1
+    assert other.claim(["a"]) == ({}, set())
+
+
+def test_a_request_that_is_given_up_may_be_tried_by_another(
+    path: Path, opened: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_b(body: dict, headers: Message) -> dict:
+        if body["prompt"] == "b":
+            raise Reply(400, '{"error": {"message": "there is something in it"}}')
+        return response_to(body)
+
+    with serving(not_b) as url:
+        set_environment(monkeypatch, url)
+        key = Canon({"server": url, "name": LLM.model}).of(*requests_for("b")).key
+        with closing(Store(path)) as store, open_endpoint(LLM) as endpoint:
+            engine = Engine(endpoint, store, lambda tally: None)
+            with pytest.raises(errors.RowsFailed):
+                list(engine.ask(requests_for("abc")))
+            assert opened().claim([key]) == ({}, set())
+            engine.close()
 
 
 def test_a_run_in_which_nothing_is_sent_claims_nothing(path: Path) -> None:

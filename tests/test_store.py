@@ -198,6 +198,7 @@ def test_an_upgrade_that_is_interrupted_changes_nothing(
 def test_a_store_of_version_2_keeps_all_it_has_and_gets_digests(path: Path) -> None:
     answers = of_version_1()
     write_version_2(path, answers)
+    size = path.stat().st_size
     with closing(Store(path)) as store:
         store.check()
         assert {row.key for row in store.rows()} == {CANON.of(one).key for one, _ in answers}
@@ -211,6 +212,7 @@ def test_a_store_of_version_2_keeps_all_it_has_and_gets_digests(path: Path) -> N
         assert store.batches(CANON.model) == [("tag", "batch_1")]
         first = CANON.of(answers[0][0])
         assert store.batch_requests("tag") == {first.key: (first.base, first.form, 100)}
+    assert path.stat().st_size < 1.2 * size
 
 
 def test_what_is_damaged_in_a_store_of_version_2_does_not_keep_the_rest_from_being_used(

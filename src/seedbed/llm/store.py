@@ -315,6 +315,8 @@ class Store:
             else:
                 for table in TABLES:
                     self._db.execute(table)
+        if 0 < version < SCHEMA:
+            self._db.execute("VACUUM")  # all of it was there twice
 
     def _write_ahead(self) -> None:
         """Set the journal's mode. If another process does so just now, SQLite does not wait."""
