@@ -1,8 +1,9 @@
 """A run as a process of its own, for tests that kill it: prompts in, answers out as JSON Lines.
 
-    python killed_run.py PROMPTS OUT
+    python killed_run.py PROMPTS OUT [LEASE]
 
-The answers are written at the end, all or none, as a stage does it.
+The answers are written at the end, all or none, as a stage does it. LEASE: seconds that a claim is
+good for.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from seedbed.errors import SeedbedError
 from seedbed.files import write_files
+from seedbed.llm import claims
 from seedbed.llm.engine import open_engine
 from seedbed.llm.request import Request, Sampling
 from seedbed.params import Embedded, Llm
@@ -40,6 +42,8 @@ def main(prompts: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        claims.LEASE = float(sys.argv[3])
     try:
         main(Path(sys.argv[1]), Path(sys.argv[2]))
     except SeedbedError as error:

@@ -265,6 +265,24 @@ def test_what_differs_from_run_to_run_is_not_in_an_answer(ask: Ask) -> None:
     assert set(answer.response) == {"object", "model", "choices", "usage"}
 
 
+def test_a_full_disk_stops_the_asking_and_loses_no_more_than_was_in_flight(
+    ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "16")
+    echo = Echo()
+    # SQLite says of a file that may not grow what it says of a full disk.
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count={pages + 60}")
+    with serving(echo) as url:
+        with pytest.raises(errors.StoreFull, match="at most what was in flight is lost"):
+            ask(url, [f"{n:03} {'x' * 2000}" for n in range(400)])
+        asked = len(echo.prompts)
+    kept = _count(store)
+    assert 10 < kept < 100
+    assert asked - kept <= 16
+    assert asked == len(echo.prompts)
+
+
 def test_a_store_of_a_later_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "later.sqlite"
     with sqlite3.connect(path) as db:

@@ -385,6 +385,14 @@ def test_nothing_half_written_is_left(
     assert "No space left" in str(failed.value) or isinstance(stop, KeyboardInterrupt)
 
 
+def test_what_a_killed_export_left_goes_with_the_next(grown: Project, tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    (parent / ".out.0a1b.partial/finetuning").mkdir(parents=True)
+    (parent / ".out.0a1b.partial/finetuning/train.jsonl").write_text("half")
+    export(parent / "out", None, "en")
+    assert [path.name for path in parent.iterdir()] == ["out"]
+
+
 def test_the_command_says_what_it_wrote(
     grown: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

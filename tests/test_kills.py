@@ -29,8 +29,9 @@ CONCURRENCY = 16
 class Run:
     """Runs of tests/killed_run.py on the same prompts, with a folder of their own."""
 
-    def __init__(self, folder: Path, prompts: list[str]):
+    def __init__(self, folder: Path, prompts: list[str], lease: float | None = None):
         folder.mkdir()
+        self._lease = [] if lease is None else [str(lease)]
         self.folder = folder
         self.store = folder / "responses.sqlite"
         self.out = folder / "out.jsonl"
@@ -43,6 +44,7 @@ class Run:
         chosen = {"concurrency": CONCURRENCY, "store": self.store, **variables}
         chosen = {f"SEEDBED_{name.upper()}": str(value) for name, value in chosen.items()}
         python = [sys.executable, str(TESTS / "killed_run.py"), str(self._prompts), str(self.out)]
+        python += self._lease
         return subprocess.Popen(
             [*before, *python],
             cwd=self.folder,
@@ -245,7 +247,7 @@ def test_a_server_that_is_killed_and_brought_back_is_waited_for(tmp_path: Path) 
 
 
 def test_a_full_disk_stops_the_run_with_one_message_and_keeps_what_was_kept(tmp_path: Path) -> None:
-    """A file system of 400 kB, in a namespace of its own, holds the store."""
+    """A file system of 600 kB, in a namespace of its own, holds the store."""
     prompts = [f"prompt {n:04} {'x' * 300}" for n in range(1000)]
     run = Run(tmp_path / "run", prompts)
     small, saved = tmp_path / "small", tmp_path / "saved.sqlite"
@@ -254,7 +256,7 @@ def test_a_full_disk_stops_the_run_with_one_message_and_keeps_what_was_kept(tmp_
     if subprocess.run([*unshare, f"mount -t tmpfs tmpfs {small}"], check=False).returncode:
         pytest.skip("this machine allows no mount in a namespace")
     inside = f"""
-        mount -t tmpfs -o size=400k tmpfs {small}
+        mount -t tmpfs -o size=600k tmpfs {small}
         "$@"; echo "exit $?"
         mount -o remount,size=50m {small}
         "$@"; echo "exit $?"
@@ -269,6 +271,7 @@ def test_a_full_disk_stops_the_run_with_one_message_and_keeps_what_was_kept(tmp_
     full = rf"response store {small}/store\.sqlite: .*full|{small}/store\.log\.jsonl: .*No space"
     assert re.match(full, first), first
     assert first.count("\n") == 2, first
+    assert "ake room and run the same command again" in first
     sent, reused = map(int, re.fullmatch(r"(\d+) sent, (\d+) reused\nexit 0\n", second).groups())
     assert sent + reused == 1000
     assert reused > 20, "what was kept before is there"
@@ -278,13 +281,14 @@ def test_a_full_disk_stops_the_run_with_one_message_and_keeps_what_was_kept(tmp_
 
 
 @pytest.mark.parametrize("start_together", [True, False])
-def test_two_processes_may_do_the_same_work_through_one_store(
-    tmp_path: Path, start_together: bool
+@pytest.mark.parametrize("prompts", [500, 1500])  # one window of requests, or several
+def test_two_processes_at_the_same_work_ask_nothing_twice(
+    tmp_path: Path, start_together: bool, prompts: int
 ) -> None:
-    """Each sees what the other has done, and both write the same, be the answers what they may."""
-    prompts = [f"prompt {n:04}" for n in range(500)]
-    one, other = Run(tmp_path / "one", prompts), Run(tmp_path / "other", prompts)
-    server = Counting(seconds=0.15, answers_differ=True)
+    """What one asks the other waits for, and both write the same, be the answers what they may."""
+    texts = [f"prompt {n:04}" for n in range(prompts)]
+    one, other = Run(tmp_path / "one", texts), Run(tmp_path / "other", texts)
+    server = Counting(seconds=0.05, answers_differ=True)
     with serving(server) as url:
         processes = [one.start(url, store=tmp_path / "s.sqlite", concurrency=8)]
         if not start_together:
@@ -292,10 +296,52 @@ def test_two_processes_may_do_the_same_work_through_one_store(
         processes.append(other.start(url, store=tmp_path / "s.sqlite", concurrency=8))
         outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    print(f"sent {server.total} for 500: {outputs}")
+    print(f"sent {server.total} for {prompts}: {outputs}")
     assert one.out.read_bytes() == other.out.read_bytes()
-    assert len(kept_in(tmp_path / "s.sqlite")) == 500
-    assert server.total < 750
+    assert len(kept_in(tmp_path / "s.sqlite")) == prompts
+    assert set(server.asked.values()) == {1}
+    assert list(tmp_path.glob("*.claims")) == []
+
+
+def test_what_a_killed_process_was_asking_another_takes_over_at_once(tmp_path: Path) -> None:
+    """Not when its lease runs out, which is in an hour; but for what it was asking just then."""
+    prompts = [f"prompt {n:04}" for n in range(500)]
+    killed, other = (Run(tmp_path / name, prompts, lease=3600) for name in ("killed", "other"))
+    server = Counting(seconds=0.05)
+    with serving(server) as url:
+        process = killed.start(url, store=tmp_path / "s.sqlite", concurrency=8)
+        server.wait_for(lambda: server.total >= 100, process)
+        waiting = other.start(url, store=tmp_path / "s.sqlite", concurrency=8)
+        server.wait_for(lambda: server.total >= 200, process)
+        kill(process)
+        output, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, output
+    assert other.texts() == [prompt.upper() for prompt in prompts]
+    assert len(server.asked) == 500
+    assert server.total <= 500 + 8
+    assert list(tmp_path.glob("*.claims")) == []
+
+
+def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out(
+    tmp_path: Path,
+) -> None:
+    """And when it goes on, it asks nothing of that."""
+    prompts = [f"prompt {n:04}" for n in range(500)]
+    stopped, other = (Run(tmp_path / name, prompts, lease=2) for name in ("stopped", "other"))
+    server = Counting(seconds=0.05, answers_differ=True)
+    with serving(server) as url:
+        process = stopped.start(url, store=tmp_path / "s.sqlite", concurrency=8)
+        server.wait_for(lambda: server.total >= 100, process)
+        process.send_signal(signal.SIGSTOP)
+        output = other(url, store=tmp_path / "s.sqlite", concurrency=8)
+        process.send_signal(signal.SIGCONT)
+        late, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, late
+    print(output, late, server.total)
+    assert len(server.asked) == 500
+    assert server.total <= 500 + 8
+    assert stopped.out.read_bytes() == other.out.read_bytes()
+    assert list(tmp_path.glob("*.claims")) == []
 
 
 def test_several_processes_may_create_one_store_at_once(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ def all_kinds() -> list[Kept]:
     keyed = CANON.score("a prompt", " and a text")
     logprobs = {"tokens": [" and"], "token_logprobs": [-0.25]}
     scored = {"choices": [{"text": " and", "finish_reason": "stop", "logprobs": logprobs}]}
+    counted = CANON.tokens("a text")
     return [
         kept("plain"),
         kept("\u2028 \u0085 é 𓀀 \x00 \ud7ff", 'a "quoted" \\ \u2028 line\r\nanother'),
@@ -207,6 +208,10 @@ def all_kinds() -> list[Kept]:
             4.0,
             1.0,
             "2026-11-21 06:00:00",
+        ),
+        Kept(
+            *(counted.key, counted.base, CANON.model, counted.form, '{"tokens": 2}'),
+            *(0, True, None, None, None, "2026-11-21 06:00:00"),
         ),
     ]
 
@@ -341,6 +346,14 @@ def put(name: str, value: object) -> Tamper:
         (put("completion_tokens", math.nan), "completion_tokens"),
         (put("created_at", "yesterday"), "field created_at"),
         (lambda line: line.pop("created_at"), "field created_at"),
+        (put("response", json.dumps(completion("another"))), "the digest is not that of"),
+        (put("max_tokens", 7), "the digest is not that of"),
+        (put("problem", "refused"), "the digest is not that of"),
+        (put("prompt_tokens", 8.0), "the digest is not that of"),
+        (put("completion_tokens", None), "the digest is not that of"),
+        (put("created_at", "2026-11-21 06:00:01"), "the digest is not that of"),
+        (put("digest", "0" * 64), "the digest is not that of"),
+        (put("digest", 0), "field digest"),
     ],
 )
 def test_a_line_that_was_tampered_with_is_named_and_nothing_is_added(
@@ -353,6 +366,28 @@ def test_a_line_that_was_tampered_with_is_named_and_nothing_is_added(
     tamper(line)
     lines[5] = json.dumps(line) + "\n"
     assert_refused(tmp_path, "".join(lines), rf"a\.jsonl:6: .*{says}")
+
+
+def test_an_answer_under_anothers_key_is_refused(tmp_path: Path) -> None:
+    """Though body and digest are each other's."""
+    with store_of(tmp_path / "one.sqlite", [kept("a", "x"), kept("b", "y")]) as one:
+        first, second = map(json.loads, export(one))
+    own = {name: first[name] for name in ("response", "digest")}
+    lines = [json.dumps(first) + "\n", json.dumps(second | own) + "\n"]
+    assert_refused(tmp_path, "".join(lines), r"a\.jsonl:2: the digest is not that of")
+
+
+def test_an_export_of_before_there_were_digests_is_still_read(tmp_path: Path) -> None:
+    with store_of(tmp_path / "one.sqlite", all_kinds()) as one:
+        lines = [json.loads(line) for line in export(one)]
+        for line in lines:
+            del line["digest"]
+        file = tmp_path / "a.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        with store_of(tmp_path / "other.sqlite", []) as other:
+            assert read_in(other, file) == (len(lines), len(lines))
+            assert list(other.rows()) == list(one.rows())
+            other.check()
 
 
 @pytest.mark.parametrize("line", ["\n", "{\n", '"x"\n', "{}\n", b"\xff\n".decode("latin-1")])

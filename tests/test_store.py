@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from email.message import Message
 from pathlib import Path
@@ -14,7 +15,7 @@ from engines import LLM, SAMPLING, answer_to, ask, requests_for, response_to, se
 from seedbed import errors
 from seedbed.llm import endpoint, migrations
 from seedbed.llm.request import Canon, Request
-from seedbed.llm.store import Kept, Store
+from seedbed.llm.store import Kept, Spent, Store
 
 ADDRESS = "http://server/v1"
 CANON = Canon({"server": ADDRESS, "name": LLM.model})
@@ -37,6 +38,45 @@ def write_version_1(path: Path, answers: list[tuple[Request, str]]) -> None:
             row = (keyed.key, keyed.form, body, "2026-01-02 03:04:05")
             db.execute("INSERT INTO responses VALUES (?, ?, ?, ?)", row)
         db.execute("PRAGMA user_version=1")
+        db.commit()
+
+
+VERSION_2 = """
+CREATE TABLE responses (
+    key TEXT NOT NULL, base TEXT NOT NULL, model TEXT NOT NULL, request TEXT NOT NULL,
+    response TEXT NOT NULL, max_tokens INTEGER NOT NULL, ended INTEGER NOT NULL, problem TEXT,
+    prompt_tokens REAL, completion_tokens REAL, created_at TEXT NOT NULL
+);
+CREATE UNIQUE INDEX responses_key ON responses (key);
+CREATE INDEX responses_base ON responses (base) WHERE ended;
+CREATE TABLE spending (run TEXT PRIMARY KEY, tokens INTEGER NOT NULL, dollars REAL NOT NULL);
+CREATE TABLE batches (tag TEXT PRIMARY KEY, model TEXT NOT NULL, id TEXT);
+CREATE TABLE batch_requests (
+    tag TEXT NOT NULL, key TEXT NOT NULL, base TEXT NOT NULL, request TEXT NOT NULL,
+    max_tokens INTEGER NOT NULL
+);
+CREATE INDEX batch_requests_tag ON batch_requests (tag);
+PRAGMA user_version=2;
+"""
+
+
+def write_version_2(path: Path, answers: list[tuple[Request, str]]) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(VERSION_2)
+        for request, body in answers:
+            keyed = CANON.of(request)
+            row = (keyed.key, keyed.base, CANON.model, keyed.form, body, 100, 1, None, 7, 3.5)
+            db.execute(
+                f"INSERT INTO responses VALUES ({'?, ' * 10}'2026-01-02 03:04:05')",
+                row,
+            )
+        first = CANON.of(answers[0][0])
+        db.execute("INSERT INTO spending VALUES ('run', 12, 0.5)")
+        db.execute("INSERT INTO batches VALUES ('tag', ?, 'batch_1')", (CANON.model,))
+        db.execute(
+            "INSERT INTO batch_requests VALUES ('tag', ?, ?, ?, 100)",
+            (first.key, first.base, first.form),
+        )
         db.commit()
 
 
@@ -127,33 +167,79 @@ def test_what_a_store_of_version_1_says_of_an_answer_is_read_out_of_it(
         asking([damaged])
 
 
+@pytest.mark.parametrize(("version", "write"), [(1, write_version_1), (2, write_version_2)])
 def test_an_upgrade_that_is_interrupted_changes_nothing(
-    path: Path, asking: Asking, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: int,
+    write: Callable[[Path, list[tuple[Request, str]]], None],
 ) -> None:
     answers = of_version_1()
-    write_version_1(path, answers)
+    write(path, answers)
 
     class Interrupted(BaseException):
         pass
 
-    def interrupt(db: sqlite3.Connection) -> None:
-        step(db)
+    def interrupt(db: sqlite3.Connection, version: int) -> None:
+        migrations.upgrade(db, version)
         raise Interrupted
 
-    step = migrations.MIGRATIONS[0]
-    monkeypatch.setattr("seedbed.llm.store.MIGRATIONS", (interrupt,))
+    monkeypatch.setattr("seedbed.llm.store.upgrade", interrupt)
     with pytest.raises(Interrupted):
         Store(path)
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (version,)
         assert db.execute("SELECT count(*) FROM responses").fetchone() == (len(answers),)
     monkeypatch.undo()
     with closing(Store(path)) as store:
         assert len(list(store.rows())) == len(answers)
 
 
-def test_a_new_store_and_an_upgraded_one_have_the_same_tables(tmp_path: Path) -> None:
-    write_version_1(tmp_path / "old.sqlite", of_version_1())
+def test_a_store_of_version_2_keeps_all_it_has_and_gets_digests(path: Path) -> None:
+    answers = of_version_1()
+    write_version_2(path, answers)
+    size = path.stat().st_size
+    with closing(Store(path)) as store:
+        store.check()
+        assert {row.key for row in store.rows()} == {CANON.of(one).key for one, _ in answers}
+        for request, body in answers:
+            keyed = CANON.of(request)
+            assert store.row(keyed.key) == Kept(
+                *(keyed.key, keyed.base, CANON.model, keyed.form, body, 100),
+                *(True, None, 7, 3.5, "2026-01-02 03:04:05"),
+            )
+        assert store.spent("run") == Spent("run", 12, 0.5)
+        assert store.batches(CANON.model) == [("tag", "batch_1")]
+        first = CANON.of(answers[0][0])
+        assert store.batch_requests("tag") == {first.key: (first.base, first.form, 100)}
+    assert path.stat().st_size < 1.2 * size
+
+
+def test_what_is_damaged_in_a_store_of_version_2_does_not_keep_the_rest_from_being_used(
+    path: Path,
+) -> None:
+    answers = of_version_1()[:3]
+    write_version_2(path, answers)
+    keys = [CANON.of(one).key for one, _ in answers]
+    with closing(sqlite3.connect(path)) as db:
+        for column, key in zip(("response", "request"), keys[:2], strict=True):
+            change = f"UPDATE responses SET {column} = CAST(x'61ff62' AS TEXT) WHERE key = ?"
+            db.execute(change, (key,))
+        db.commit()
+    with closing(Store(path)) as store:
+        assert list(store.get([keys[2]])) == [keys[2]]
+        for key in keys[:2]:
+            with pytest.raises(errors.RowsDamaged, match=f"the answer {key[:12]}…"):
+                store.get([key])
+        assert store.prune_damaged(delete=True) == 2
+        store.check()
+
+
+@pytest.mark.parametrize("write", [write_version_1, write_version_2])
+def test_a_new_store_and_an_upgraded_one_have_the_same_tables(
+    tmp_path: Path, write: Callable[[Path, list[tuple[Request, str]]], None]
+) -> None:
+    write(tmp_path / "old.sqlite", of_version_1())
     schemas = []
     for name in ("old", "new"):
         Store(tmp_path / f"{name}.sqlite").close()

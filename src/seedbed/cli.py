@@ -231,7 +231,7 @@ def store_stats() -> None:
 
 @store_app.command("check")
 def store_check() -> None:
-    """Read the whole file through for damage (opening a store does so for two seconds)."""
+    """Read the whole file through for damage, and compare each row with its digest."""
     with told("store check"), opened_store() as store:
         store.check()
         print(f"{store.path}: sound")
@@ -290,14 +290,20 @@ def store_prune(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Only those kept before this day (UTC)."),
     ] = None,
+    damaged: Annotated[
+        bool, typer.Option("--damaged", help="Those that are not what was kept, of all models.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete them; else they are counted.")] = False,
 ) -> None:
     """Delete answers, so that they are asked for anew."""
-    if not (model or problem or before):
-        raise typer.BadParameter("say which: --model, --problem or --before")
+    chosen = bool(model or problem or before)
+    if not (chosen or damaged):
+        raise typer.BadParameter("say which: --model, --problem or --before; or --damaged")
+    if chosen and damaged:
+        raise typer.BadParameter("--damaged goes alone: what a row says of itself may be wrong")
     with told("store prune"), opened_store() as store:
         day = f"{before:%Y-%m-%d}" if before else None
-        found = store.prune(model, problem, day, delete=yes)
+        found = store.prune_damaged(yes) if damaged else store.prune(model, problem, day, yes)
         print(f"{found} answers {'deleted' if yes else 'would be deleted: add --yes'}")
 
 

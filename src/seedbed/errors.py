@@ -5,6 +5,7 @@ what to do. None of them ever holds a key: text that comes from a server passes 
 """
 
 import difflib
+import errno
 import itertools
 import json
 import os
@@ -394,26 +395,125 @@ class StoreFailed(SeedbedError):
         self,
         path: Path,
         why: str,
-        remedy: str = "Make room or make it writable, or let SEEDBED_STORE name another place. "
-        "What was kept before is not harmed.",
+        remedy: str = "See to that, or let SEEDBED_STORE name another place. What was kept before "
+        "is not harmed.",
     ):
         super().__init__(f"response store {path}: {why}\n  {remedy}")
 
 
-class StoreDamaged(StoreFailed):
-    def __init__(self, path: Path, found: str):
+class StoreNotWritable(StoreFailed):
+    def __init__(self, path: Path, why: str):
         super().__init__(
             path,
-            f"damaged: {found}",
-            "What is legible can be saved with `sqlite3 FILE .recover | sqlite3 NEW`, or let "
-            "SEEDBED_STORE name another place.",
+            f"cannot be written: {why}",
+            "Make the file and its folder writable, or let SEEDBED_STORE name another place. As it "
+            "is, only what it has can be had: llm.replay, `seedbed store export`.",
+        )
+
+
+class StoreNotReadable(StoreFailed):
+    def __init__(self, path: Path, why: str):
+        super().__init__(
+            path,
+            f"cannot be read: {why}",
+            "Make it a file that you may read, or let SEEDBED_STORE name another place.",
+        )
+
+
+class StoreWithoutFolder(StoreFailed):
+    def __init__(self, path: Path, why: str):
+        super().__init__(
+            path,
+            f"its folder cannot be made: {why}",
+            "Let SEEDBED_STORE name a file in a folder that is there, or can be made.",
+        )
+
+
+class StoreFull(StoreFailed):
+    def __init__(self, path: Path, why: str):
+        super().__init__(
+            path,
+            why,
+            "Make room and run the same command again to go on from there. What was kept before is "
+            "not harmed; at most what was in flight is lost, and asked for again.",
+        )
+
+
+class StoreBusy(StoreFailed):
+    def __init__(self, path: Path, why: str):
+        super().__init__(
+            path,
+            why,
+            "Another process has been writing for a minute. End it, or wait for its end, and run "
+            "the same command again.",
+        )
+
+
+class NotAStore(StoreFailed):
+    def __init__(self, path: Path, why: str):
+        super().__init__(
+            path,
+            f"it is none: {why}",
+            "The file is something else, and was left as it is: let SEEDBED_STORE name another "
+            "place.",
+        )
+
+
+class StoreOfLaterVersion(StoreFailed):
+    def __init__(self, path: Path, version: int, known: int):
+        super().__init__(
+            path,
+            f"of version {version}; this program knows {known}",
+            "Bring Seedbed up to date, or let SEEDBED_STORE name another place.",
+        )
+
+
+class StoreOfEarlierVersion(StoreFailed):
+    """It is read only, or is to be, and so cannot be brought up to date."""
+
+    def __init__(self, path: Path, version: int, known: int):
+        super().__init__(
+            path,
+            f"of version {version}; this program reads {known}",
+            "`seedbed store check` brings it up to date, if it can be written; else let "
+            "SEEDBED_STORE name a copy that can.",
+        )
+
+
+class StoreDamaged(StoreFailed):
+    def __init__(
+        self,
+        path: Path,
+        found: str,
+        remedy: str = "What is legible can be saved with `sqlite3 FILE .recover | sqlite3 NEW`, or "
+        "let SEEDBED_STORE name another place.",
+    ):
+        super().__init__(path, f"damaged: {found}", remedy)
+
+
+class RowsDamaged(StoreDamaged):
+    """The file is sound, but not what is in some of its rows."""
+
+    def __init__(self, path: Path, rows: list[str]):
+        more = f"; and {len(rows) - 10} more" if len(rows) > 10 else ""
+        super().__init__(
+            path,
+            "; ".join(rows[:10]) + more,
+            "`seedbed store prune --damaged` deletes such rows, so that the answers are asked for "
+            "anew; an export made before, imported after that, brings them back.",
         )
 
 
 class WriteFailed(SeedbedError):
-    def __init__(self, path: Path, why: str):
+    def __init__(self, path: Path, error: OSError):
+        why = error.strerror or str(error) or os.strerror(errno.EIO)
+        remedy = "make room"
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = "make the file and its folder writable"
+        elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+            remedy = "see to it that the path leads through folders to a file"
         super().__init__(
-            f"{path}: cannot be written: {why}\n  Nothing was left half-written; make room and "
+            f"{path}: cannot be written: {why}\n  Nothing was left half-written; {remedy} and "
             "run the same command again."
         )
 

@@ -5,11 +5,14 @@ and line. Files are written beside their place and moved there when all of a sta
 complete, so nothing is ever half-written.
 """
 
+import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+import secrets
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,6 +86,65 @@ def to_json(data: Any) -> list[str]:
     return [json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"]
 
 
+@contextmanager
+def beside(places: Iterable[Path]) -> Iterator[dict[Path, Path]]:
+    """Where to write what is to be moved to `places` when it is complete; not there after.
+
+    What a process that was killed has left there goes too. Whoever writes in a folder holds a
+    shared lock on it, which the system takes from a process that dies. So whoever gets it for
+    itself alone may clear up; where there are no locks nobody does.
+
+    Raises:
+        WriteFailed: the folder of one of the places cannot be made.
+    """
+    mark = secrets.token_hex(4)  # two machines may have processes of one number
+    partials = {place: place.with_name(f".{place.name}.{mark}.partial") for place in places}
+    with ExitStack() as locks:
+        folders: dict[Path, list[str]] = {}
+        for place in partials:
+            folders.setdefault(place.parent, []).append(place.name)
+        for folder, names in folders.items():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise WriteFailed(folder / names[0], error) from None
+            locks.enter_context(_writing_in(folder, names))
+        try:
+            yield partials
+        finally:
+            for partial in partials.values():
+                _remove(partial)
+
+
+@contextmanager
+def _writing_in(folder: Path, names: Collection[str]) -> Iterator[None]:
+    with ExitStack() as stack:
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _clear(folder, names)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+def _clear(folder: Path, names: Collection[str]) -> None:
+    """Remove what is beside the files of these names."""
+    for path in folder.glob(".*.partial"):
+        name, _, mark = path.name[1:].removesuffix(".partial").rpartition(".")
+        if name in names and re.fullmatch("[0-9a-f]+", mark):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
 def write_files(files: Mapping[Path, Iterable[str]], alone_in: Path | None = None) -> None:
     """Write the files; none is moved into its place before all are complete.
 
@@ -94,30 +156,24 @@ def write_files(files: Mapping[Path, Iterable[str]], alone_in: Path | None = Non
     Raises:
         WriteFailed: no room, or no permission. What stood there before is untouched.
     """
-    ready: dict[Path, Path] = {}
-    try:
+    with beside(files) as partials:
         for path, pieces in files.items():
-            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            ready[path] = partial
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 # A lone surrogate (a server may send one as \ud800) has no UTF-8 form.
-                with partial.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+                with partials[path].open(
+                    "w", encoding="utf-8", errors="replace", newline="\n"
+                ) as file:
                     file.writelines(pieces)
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
-                raise WriteFailed(path, error.strerror or str(error)) from None
-        for path, partial in ready.items():
+                raise WriteFailed(path, error) from None
+        for path, partial in partials.items():
             try:
                 partial.replace(path)
             except OSError as error:
-                raise WriteFailed(path, error.strerror or str(error)) from None
+                raise WriteFailed(path, error) from None
         if alone_in is not None:
             for path in alone_in.iterdir():
                 if path not in files and path.is_file():
                     path.unlink()
-    finally:
-        for partial in ready.values():
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)

@@ -11,7 +11,6 @@ store is needed, and the same lock gives the same bytes.
 """
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from seedbed.errors import FolderTaken, NothingToExport, WriteFailed
 from seedbed.export.card import Made, Table, card
 from seedbed.export.forms import FORMS, Form
 from seedbed.export.tables import write_parquet
-from seedbed.files import write_files
+from seedbed.files import beside, write_files
 from seedbed.recorded import LOCK, Pipeline
 
 
@@ -43,24 +42,22 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
     forms, told = _forms(pipeline)
     stages = pipeline.made_of(form.stage for form in forms)
     made = [Made(one, pipeline.description(one), pipeline.ran_with(one)) for one in stages]
-    # Beside its place, so that it can be moved there at once.
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        tables = [
-            _table(form, split, partial)
-            for form in forms
-            for split, source in form.splits.items()
-            if source.stat().st_size  # a split without rows would be no split to a reader
-        ]
-        write_files({partial / "README.md": [card(tables, made, license, language)]})
-        write_files({partial / "SHA256SUMS": _sums(partial)})
-        _check_free(folder, place)
-        partial.rename(place)
+        with beside([place]) as partials:
+            partial = partials[place]
+            partial.mkdir()
+            tables = [
+                _table(form, split, partial)
+                for form in forms
+                for split, source in form.splits.items()
+                if source.stat().st_size  # a split without rows would be no split to a reader
+            ]
+            write_files({partial / "README.md": [card(tables, made, license, language)]})
+            write_files({partial / "SHA256SUMS": _sums(partial)})
+            _check_free(folder, place)
+            partial.rename(place)
     except OSError as error:
-        raise WriteFailed(folder, error.strerror or str(error)) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        raise WriteFailed(folder, error) from None
     rows = [f"{one.form.name} · {one.split} · {one.measured.rows} rows" for one in tables]
     return [*rows, *told, f"written to {folder}: read its README.md before you hand it on"]
 

@@ -223,7 +223,7 @@ class BatchSender:
             with TemporaryFile(dir=folder) as file:
                 yield file
         except OSError as error:
-            raise errors.WriteFailed(folder, error.strerror or str(error)) from None
+            raise errors.WriteFailed(folder, error) from None
 
     async def _wait(self) -> None:
         """Until one of the batches is over, and what it brought is entered."""

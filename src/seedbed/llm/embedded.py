@@ -9,7 +9,6 @@ the identity that answers are kept under, and the engine asks in a way that leav
 in the cache every time.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seedbed.errors import BadModel, WriteFailed
+from seedbed.files import beside
 from seedbed.params import Embedded, Llm
 
 PACKAGED = "gemma-3-270m-q4_k_m"
@@ -89,17 +89,14 @@ def model_file(model: str) -> tuple[Path, str]:
     if path.is_file() and _sha256(path) == package.EXPECTED_SHA256:
         return path, package.EXPECTED_SHA256
     # Two processes may come here at once: each joins a file of its own and moves it into place.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        package.assemble(partial, overwrite=True)
-        partial.replace(path)
+        with beside([path]) as partials:
+            package.assemble(partials[path], overwrite=True)
+            partials[path].replace(path)
     except OSError as error:
-        raise WriteFailed(path, error.strerror or os.strerror(error.errno or errno.EIO)) from None
+        raise WriteFailed(path, error) from None
     except ValueError as error:
         raise BadModel(model, str(error), "Install its packages anew: make clean repro.") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return path, package.EXPECTED_SHA256
 
 

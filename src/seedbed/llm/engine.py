@@ -68,6 +68,7 @@ class Engine:
     def _sender(self) -> Sender | BatchSender:
         """Made at the first request that has to be sent: a run that needs none does not connect."""
         if self._made is None:
+            self._store.demand_writing()  # before anything is sent
             budget = self._endpoint.budget(self._store.spent(run_of_this_process()))
             kind = BatchSender if self._endpoint.batch else Sender
             self._made = kind(
@@ -231,8 +232,10 @@ class Engine:
             models = [str(one["model"]) for one in self._store.statistics()]
             raise errors.NotInStore(self._store.path, row, keyed.key, keyed.form, models)
 
-    def _damaged(self, key: str, problem: MalformedBody) -> errors.StoreDamaged:
-        return errors.StoreDamaged(self._store.path, f"the answer {key[:12]}…: {problem}")
+    def _damaged(self, key: str, problem: MalformedBody) -> errors.RowsDamaged:
+        return errors.RowsDamaged(
+            self._store.path, [f"the answer {key[:12]}… cannot be read: {problem}"]
+        )
 
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""
@@ -280,7 +283,7 @@ class Engine:
                         key=keyed.key, request=keyed.form, max_tokens=asked
                     )
                     break
-        if found and enter:
+        if found and enter and self._store.writable:
             self._store.put(list(found.values()))
         return found
 

@@ -56,7 +56,7 @@ class RunLog:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError as error:
-            raise WriteFailed(self.path, error.strerror or str(error)) from None
+            raise WriteFailed(self.path, error) from None
 
     def close(self) -> None:
         """Write what is left: the failures since the last answer."""

@@ -1,7 +1,8 @@
 """Sends what is missing, many requests at a time, and keeps each answer as it arrives.
 
 A worker takes a call, waits for its turn, sends it, waits until the answer is in the store, and
-takes the next: so a run that is killed has to send again at most what was in flight.
+takes the next: so a run that is killed has to send again at most what was in flight. What is to be
+sent is claimed first, so that several processes at the same work do not send it twice.
 """
 
 import asyncio
@@ -28,8 +29,8 @@ LOWER, TIMES = 0.8, 10
 HOPELESS = 3
 # So many requests in a row may fail while others are under way.
 MANY = 100
-# Seconds between two looks at what other processes have put into the store.
-LOOK_EVERY = 1.0
+# Seconds between two looks at what other processes have claimed.
+LOOK_EVERY = 0.5
 
 
 @dataclass
@@ -84,8 +85,9 @@ class Sender:
         self._renamed = False
         self._failing_since: float | None = None
         self._left_at = 0.0
-        self._looked = 0.0
-        self._outrun = 0
+        # What other processes have claimed, and who looks for their answers.
+        self._theirs: list[Call] = []
+        self._looking: asyncio.Task[None] | None = None
         # Whether the server may take several prompts, or samples, in one request; whether it did.
         self._together = not endpoint.embedded
         self._together_worked = False
@@ -100,7 +102,7 @@ class Sender:
 
     def add(self, wanted: Sequence[Wanted]) -> None:
         per_call = self._endpoint.prompts_per_request if self._together else 1
-        self._todo += group(wanted, per_call, samples=self._together)
+        self._claim(group(wanted, per_call, samples=self._together))
 
     @property
     def waiting(self) -> int:
@@ -127,6 +129,8 @@ class Sender:
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
+        if self._theirs and self._looking is None:
+            self._looking = asyncio.create_task(self._look())
 
     async def finish(self, window: Window) -> None:
         """Until every request of the window is answered or has failed. Later ones go on too.
@@ -147,6 +151,8 @@ class Sender:
         """Let what is in flight finish, for so long, and drop the rest."""
         self._todo.clear()
         self._end(asyncio.CancelledError())
+        if self._looking:
+            self._looking.cancel()
         end = asyncio.get_running_loop().time() + seconds
         while self._workers and (self._limits.in_flight or self._pending or self._committer):
             if asyncio.get_running_loop().time() > end:
@@ -179,7 +185,9 @@ class Sender:
         self._paid.set()
 
     async def _handle(self, call: Call) -> None:
-        if self._done_by_others(call):
+        if self._store.claims_lapsed:
+            calls, self._todo = [call, *self._todo], deque()
+            self._claim(calls)
             return
         attempts = Attempts(max_tokens=call.first.request.sampling.max_tokens)
         while self._fatal is None:
@@ -345,6 +353,7 @@ class Sender:
         if self._failed_in_a_row >= MANY:
             raise error
         self._book.fail(call, errors.redact(reason))
+        self._store.release(one.keyed.key for one in call.wanted)
         self._wake.set()
 
     def _named(self, setback: Setback) -> errors.SeedbedError:
@@ -429,6 +438,7 @@ class Sender:
                 self.budget.spent = total or self.budget.spent
                 self._log.flush()
             except Exception as error:
+                self._end(error)  # before any worker takes up something else
                 for _, _, done in batch:
                     if not done.done():
                         done.set_exception(error)
@@ -438,31 +448,49 @@ class Sender:
                         done.set_result(None)
         self._committer = None
 
-    def _done_by_others(self, call: Call) -> bool:
-        """Whether another process has answered the call meanwhile; looked up now and then."""
-        now = asyncio.get_running_loop().time()
-        if now - self._looked < LOOK_EVERY:
-            return False
-        self._looked = now
-        if not self._store.others_wrote():
-            return False
-        calls = [call, *self._todo]
-        found = self._store.get(one.keyed.key for each in calls for one in each.wanted)
-        left = [each for each in self._todo if not self._settle_found(each, found)]
-        if found or self._store.outrun > self._outrun:
-            # It is at the same work: in the same order both would send the same all the way.
-            random.shuffle(left)
-            self._outrun = self._store.outrun
-        self._todo = deque(left)
-        return self._settle_found(call, found)
+    def _claim(self, calls: Sequence[Call]) -> None:
+        """Set out for the calls, but for what others have answered or are at."""
+        self._divide(calls, *self._store.claim(_keys_of(calls)))
 
-    def _settle_found(self, call: Call, found: dict[str, Kept]) -> bool:
-        if not all(one.keyed.key in found for one in call.wanted):
-            return False
+    def _divide(self, calls: Sequence[Call], found: dict[str, Kept], theirs: set[str]) -> None:
+        for call in calls:
+            states = {(key in found, key in theirs) for key in _keys_of([call])}
+            for part in [call] if len(states) == 1 else call.apart():
+                if part.first.keyed.key in found:
+                    self._settle_found(part, found)
+                elif part.first.keyed.key in theirs:
+                    self._theirs.append(part)
+                else:
+                    self._todo.append(part)
+
+    async def _look(self) -> None:
+        """Until others have answered what they claimed; what they give up is taken over."""
+        try:
+            while self._theirs and self._fatal is None:
+                if not self._workers:
+                    self._book.show("waiting for another process at the same work")
+                await asyncio.sleep(LOOK_EVERY)
+                calls, self._theirs = self._theirs, []
+                # Not here: another process may be writing for long.
+                self._divide(calls, *await asyncio.to_thread(self._store.claim, _keys_of(calls)))
+                self._hire()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._end(error)
+        finally:
+            self._looking = None
+            self._book.tally.note = None
+            self._wake.set()
+
+    def _settle_found(self, call: Call, found: dict[str, Kept]) -> None:
         for one in call.wanted:
             self._book.settle(one, found[one.keyed.key], sent=False)
         self._wake.set()
-        return True
 
 
 MALFORMED = "not a completion: "
+
+
+def _keys_of(calls: Sequence[Call]) -> list[str]:
+    return [one.keyed.key for call in calls for one in call.wanted]

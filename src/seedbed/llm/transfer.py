@@ -2,9 +2,11 @@
 
     {"key": "0f3a…", "request": {…the canonical form…}, "response": "…the raw body…",
      "max_tokens": 350, "problem": null, "prompt_tokens": 512.0, "completion_tokens": 96.0,
-     "created_at": "2026-11-21 06:00:00"}
+     "created_at": "2026-11-21 06:00:00", "digest": "9c1d…"}
 
-Rows come by key. What can be computed from them is not written; what is written is checked.
+Rows come by key. What can be computed from them is not written; what is written is checked: the key
+is that of the request, the digest that of the answer under this key, as the store has it. Lines
+without a digest, as exports before version 3 of the store have them, are taken as they are.
 """
 
 import json
@@ -16,9 +18,10 @@ from pydantic import Field
 
 from seedbed.errors import BadRow
 from seedbed.files import read_rows, to_line
-from seedbed.llm.api import PROBLEMS, MalformedBody, choices_of
+from seedbed.llm.api import PROBLEMS, MalformedBody
+from seedbed.llm.migrations import digest_of
 from seedbed.llm.request import base_of, canonical, key_of
-from seedbed.llm.store import Kept, Store
+from seedbed.llm.store import Kept, Store, ended_of, values_of
 from seedbed.records import Record
 
 # Rows a transaction.
@@ -36,14 +39,19 @@ class Transferred(Record):
     prompt_tokens: float | None = Field(ge=0, allow_inf_nan=False)
     completion_tokens: float | None = Field(ge=0, allow_inf_nan=False)
     created_at: str = Field(pattern=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")
+    digest: str | None = None
+
+
+WRITTEN = [name for name in Transferred.model_fields if name in Kept._fields]
 
 
 def export(store: Store, model: str | None = None) -> Iterator[str]:
     """The store's answers as lines (of the models whose identity has `model` in it)."""
     for kept in store.rows():
         if model is None or model in kept.model:
-            fields = {name: getattr(kept, name) for name in Transferred.model_fields}
-            yield to_line({**fields, "request": json.loads(kept.request)})
+            fields = {name: getattr(kept, name) for name in WRITTEN}
+            fields["request"] = json.loads(kept.request)
+            yield to_line({**fields, "digest": digest_of(values_of(kept))})
 
 
 def read_in(store: Store, path: Path) -> tuple[int, int]:
@@ -52,7 +60,8 @@ def read_in(store: Store, path: Path) -> tuple[int, int]:
     Nothing is added unless all lines are sound.
 
     Raises:
-        BadFile, BadRow: as `read_rows`; also a key that is not that of its request.
+        BadFile, BadRow: as `read_rows`; also a key that is not that of its request, or a digest
+            that is not that of its answer.
         StoreFailed
     """
     for _ in _rows(path):
@@ -83,14 +92,11 @@ def _rows(path: Path) -> Iterable[Kept]:
             raise BadRow(
                 path, number, f"problem {row.problem!r}", f"It is null or {', '.join(PROBLEMS)}."
             )
-        ended = False
-        if row.problem in (None, "empty"):
-            try:
-                _, (choice,) = choices_of(row.response, 1)
-            except MalformedBody as problem:
-                raise BadRow(path, number, f"response: {problem}", "Export it anew.") from None
-            ended = choice.get("finish_reason") == "stop"
-        yield Kept(
+        try:
+            ended = ended_of(row.request, row.response, row.problem)
+        except MalformedBody as problem:
+            raise BadRow(path, number, f"response: {problem}", "Export it anew.") from None
+        kept = Kept(
             key=row.key,
             base=base_of(form),
             model=canonical(row.request.get("model")),
@@ -103,6 +109,9 @@ def _rows(path: Path) -> Iterable[Kept]:
             completion_tokens=row.completion_tokens,
             created_at=row.created_at,
         )
+        if row.digest not in (None, digest_of(values_of(kept))):
+            raise BadRow(path, number, "the digest is not that of the answer", "Export it anew.")
+        yield kept
 
 
 def statistics(store: Store) -> Iterator[str]:
