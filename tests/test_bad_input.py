@@ -195,12 +195,18 @@ def test_a_model_that_nobody_serves_is_refused(project: Project) -> None:
         ("OPENAI_BASE_URL", "http://[::1/v1", "http(s)://host[:port]/v1"),
         ("SEEDBED_CONCURRENCY", "zero", "a whole number of at least 1"),
         ("SEEDBED_MAX_RETRIES", "-1", "a whole number of at least 0"),
+        # No float takes the one, and Python writes no int out of the other.
+        ("SEEDBED_PATIENCE", "9" * 400, "a whole number of at least 1"),
+        ("SEEDBED_TIMEOUT", "9" * 5000, "a whole number of at least 1"),
     ],
 )
 def test_a_bad_environment_variable_is_named(
     project: Project, name: str, value: str, expected: str
 ) -> None:
-    assert_refused(project, f"environment variable {name}=", expected, **{name: value})
+    said = refusal(project, **{name: value})
+    assert f"environment variable {name}=" in said
+    assert expected in said
+    assert len(said) < 1000
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from engines import LLM, SAMPLING, answer_to, ask, requests_for, response_to, se
 from seedbed import errors
 from seedbed.llm import endpoint, migrations
 from seedbed.llm.request import Canon, Request
-from seedbed.llm.store import Kept, Store
+from seedbed.llm.store import Kept, Spent, Store, read_only
 
 ADDRESS = "http://server/v1"
 CANON = Canon({"server": ADDRESS, "name": LLM.model})
@@ -198,3 +198,33 @@ def test_what_another_process_kept_first_stays_and_is_told(path: Path) -> None:
     assert not one.others_wrote()
     one.close()
     other.close()
+
+
+@pytest.mark.parametrize("column", ["max_tokens", "ended", "prompt_tokens", "completion_tokens"])
+def test_a_text_in_a_column_of_numbers_is_damage_and_its_row_is_named(
+    path: Path, column: str
+) -> None:
+    with closing(Store(path)) as store:
+        store.put([row("good"), row("bad")])
+        # SQLite keeps it as it is.
+        store._db.execute(f"UPDATE responses SET {column} = 'many' WHERE key = 'bad'")
+        assert store.get(["good"])
+        for look in (
+            lambda: store.get(["good", "bad"]),
+            lambda: list(store.rows()),
+            lambda: read_only(path, "bad"),
+        ):
+            with pytest.raises(errors.StoreDamaged, match="row bad has a text where a number"):
+                look()
+
+
+def test_a_text_in_what_was_spent_or_is_under_way_is_damage_too(path: Path) -> None:
+    with closing(Store(path)) as store:
+        store.put([], Spent("mine", 1, 0.5))
+        store.batch_begun("tag", "{}", [("key", "base", "{}", 8)])
+        store._db.execute("UPDATE spending SET tokens = 'many'")
+        store._db.execute("UPDATE batch_requests SET max_tokens = 'many'")
+        with pytest.raises(errors.StoreDamaged, match="row mine has a text"):
+            store.spent("mine")
+        with pytest.raises(errors.StoreDamaged, match="row key has a text"):
+            store.batch_requests("tag")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
@@ -64,6 +65,19 @@ class Kept(NamedTuple):
 COLUMNS = ", ".join(Kept._fields)
 
 
+def _check_numbers(path: Path, row: str, *numbers: object) -> None:
+    """Raises StoreDamaged: SQLite keeps a text in a column of numbers, if it is given one."""
+    if not all(isinstance(one, int | float | None) for one in numbers):
+        raise StoreDamaged(path, f"row {row} has a text where a number belongs")
+
+
+def _kept(path: Path, row: Sequence[Any]) -> Kept:
+    kept = Kept._make(row)
+    numbers = kept.max_tokens, kept.ended, kept.prompt_tokens, kept.completion_tokens
+    _check_numbers(path, kept.key, *numbers)
+    return kept
+
+
 def read_only(path: Path, key: str) -> Kept | None:
     """What the store at `path` has under a key; nothing is written, not even an empty store.
 
@@ -80,7 +94,7 @@ def read_only(path: Path, key: str) -> Kept | None:
             ).fetchone()
     except sqlite3.Error as error:
         raise StoreFailed(path, str(error)) from None
-    return Kept._make(row) if row else None
+    return _kept(path, row) if row else None
 
 
 def requests_of(path: Path, keys: Iterable[str]) -> Iterator[tuple[str, str, str]]:
@@ -245,7 +259,10 @@ class Store:
             row = self._db.execute(
                 "SELECT run, tokens, dollars FROM spending WHERE run = ?", (run,)
             ).fetchone()
-        return Spent(*row) if row else Spent(run)
+        if row is None:
+            return Spent(run)
+        _check_numbers(self.path, run, *row[1:])
+        return Spent(*row)
 
     def get(self, keys: Iterable[str]) -> dict[str, Kept]:
         """The answers under those keys that are here."""
@@ -267,7 +284,7 @@ class Store:
                 part = wanted[i : i + MANY]
                 marks = where.format(", ".join("?" * len(part)))
                 yield from map(
-                    Kept._make,
+                    partial(_kept, self.path),
                     self._db.execute(f"SELECT {COLUMNS} FROM responses WHERE {marks}", part),  # noqa: S608
                 )
 
@@ -288,7 +305,7 @@ class Store:
         where = "" if model is None else " WHERE model = ?"
         with self._failures_named():
             yield from map(
-                Kept._make,
+                partial(_kept, self.path),
                 self._db.execute(
                     f"SELECT {COLUMNS} FROM responses{where} ORDER BY key",  # noqa: S608
                     () if model is None else (model,),
@@ -363,7 +380,10 @@ class Store:
             rows = self._db.execute(
                 "SELECT key, base, request, max_tokens FROM batch_requests WHERE tag = ?", (tag,)
             )
-            return {key: (base, form, most) for key, base, form, most in rows}
+            found = {key: (base, form, most) for key, base, form, most in rows}
+        for key, (_, _, most) in found.items():
+            _check_numbers(self.path, key, most)
+        return found
 
     def batch_begun(
         self, tag: str, model: str, requests: Iterable[tuple[str, str, str, int]]
