@@ -58,6 +58,14 @@ def test_a_place_that_the_prompt_does_not_have_is_refused_with_its_line(
         prompt_of(f"{{tasks}}\n{place}\n")
 
 
+def test_a_prompt_of_nothing_but_braces_is_read_at_once(
+    prompt_of: Callable[[str], Prompt],
+) -> None:
+    for piece in ("{", "{a", "{a}{", "}"):
+        with pytest.raises((BadFile, BadRow)):
+            prompt_of(piece * 300_000)
+
+
 def test_a_byte_order_mark_is_not_sent_to_the_model(prompt_of: Callable[[str], Prompt]) -> None:
     with pytest.raises(BadFile, match=r"p\.txt: begins with a byte order mark"):
         prompt_of("\ufeff{tasks}")

@@ -4,12 +4,13 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from seedbed.errors import BadFile, BadRow
+from seedbed.errors import BadFile, BadRow, cut
 from seedbed.files import read_text
 from seedbed.paths import PROMPTS
 
-# What a place looks like, in a prompt's braces or in those of the ranking model's template.
-_PLACE = re.compile(r"\{+[^\W\d]\w*\}+")
+# What a place looks like, in a prompt's braces or in those of the ranking model's template. Nothing
+# is tried twice (++), so that a file of nothing but braces takes no longer than another.
+_PLACE = re.compile(r"(?<!\{)\{++[^\W\d]\w*+\}++")
 
 
 def read_prompt(path: Path, places: Collection[str]) -> str:
@@ -28,7 +29,7 @@ def read_prompt(path: Path, places: Collection[str]) -> str:
             raise BadRow(
                 path,
                 text.count("\n", 0, found.start()) + 1,
-                f"there is no place {found[0]}",
+                f"there is no place {cut(found[0])}",
                 f"There are: {', '.join(places)}. If it is a text, put a space within its braces.",
             )
     for place in places:
