@@ -1,5 +1,6 @@
 """What is wrong with the input is told before anything is asked or written."""
 
+import codecs
 import json
 import os
 import shutil
@@ -114,8 +115,23 @@ def without(field: str) -> bytes:
         ),
         pytest.param(
             third(LINES[2].replace(b'"name": "', b'"name": "\xff')),
-            [f"{SEEDS}:3: ", FIELDS],
+            [f"{SEEDS}:3: not UTF-8 (byte ", "Save it as UTF-8"],
             id="not UTF-8",
+        ),
+        pytest.param(
+            codecs.BOM_UTF8 + b"".join(LINES),
+            [f"{SEEDS}:1: begins with a byte order mark", "Save it as UTF-8"],
+            id="byte order mark",
+        ),
+        pytest.param(
+            b"".join(LINES).decode().encode("utf-16"),
+            [f"{SEEDS}:1: is UTF-16, not UTF-8", "Save it as UTF-8"],
+            id="UTF-16",
+        ),
+        pytest.param(
+            third(LINES[2].replace(b'"name": "', b'"name": "\\ud800')),
+            [f"{SEEDS}:3: ", "half of a surrogate pair (column ", FIELDS],
+            id="half of a surrogate pair",
         ),
         pytest.param(
             b"".join(LINES[:5]), [f"{SEEDS}: 5 seed tasks", "show 8", "Add tasks"], id="too few"

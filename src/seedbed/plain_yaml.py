@@ -52,7 +52,9 @@ def compose(path: Path, text: str, most: int = MOST_VALUES) -> yaml.Node | None:
         ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(filter(None, (error.context, error.problem)))
+        begun = f" (from line {error.context_mark.line + 1} on)" if error.context_mark else ""
+        context = error.context and f"{error.context}{begun}"
+        said = ", ".join(filter(None, (context, error.problem)))
         line = mark.line + 1 if mark else 1
         raise BadRow(path, line, cut(said, 200), "Mend the YAML there.") from None
     except (OverflowError, ValueError):
