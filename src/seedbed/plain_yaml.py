@@ -58,9 +58,10 @@ def compose(path: Path, text: str, most: int = MOST_VALUES) -> yaml.Node | None:
         line = mark.line + 1 if mark else 1
         raise BadRow(path, line, cut(said, 200), "Mend the YAML there.") from None
     except (OverflowError, ValueError):
-        # Of an escape such as \UFFFFFFFF.
+        # Of an escape such as \UFFFFFFFF, or a %YAML of thousands of digits.
         line = loader.line + 1 if loader else 1
-        raise BadRow(path, line, "there is no such character", "Mend the YAML there.") from None
+        said = "a number or a character that there is not"
+        raise BadRow(path, line, said, "Mend the YAML there.") from None
     finally:
         if loader:
             loader.dispose()
