@@ -241,6 +241,7 @@ def test_lines_that_make_no_sense_leave_the_others_alone(ask: Ask, server: Batch
     def spoil(data: bytes) -> bytes:
         lines = data.splitlines()
         spoilt = [lines[0][:-20], b"", b"[]", b'{"custom_id": ["x"]}', b"\xff", b"null"]
+        spoilt += [b'{"custom_id": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"]
         stranger = lines[1].replace(b'"custom_id": "', b'"custom_id": "another')
         odd = b'{"custom_id": "%s", "response": 7}' % json.loads(lines[2])["custom_id"].encode()
         return b"\n".join([*spoilt, stranger, odd, *lines[3:]])

@@ -1,5 +1,6 @@
 """Asking for instructions that compete to prompt a task; a fake in the model's place."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -271,6 +272,23 @@ def test_a_meta_prompt_without_its_places_is_an_error(text: str) -> None:
         candidates.read_meta_prompts("few")
 
 
+@pytest.mark.parametrize("place", ["{instrution}", "{{demos}}", "{answer_format}"])
+def test_a_meta_prompt_with_a_place_that_there_is_not_is_an_error(place: str) -> None:
+    path = Path("data/prompts/candidates/few_shot/mine.txt")
+    path.write_text(f"{{instruction}} {{demos}}\n{place}")
+    with pytest.raises(BadRow, match=rf"{path}:2: there is no place {re.escape(place)}\n"):
+        candidates.read_meta_prompts("few")
+
+
+def test_a_hidden_file_is_no_meta_prompt_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("data/prompts/candidates/few_shot")
+    before = candidates.read_meta_prompts("few")
+    (folder / "._steps.txt").write_bytes(b"\0\5\x16\7Mac OS X")
+    (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    assert candidates.read_meta_prompts("few") == before
+    assert capsys.readouterr().err == f"{folder}/._steps.txt: left out, a hidden file\n"
+
+
 # --- the files
 
 
@@ -295,7 +313,11 @@ def test_a_file_of_ones_own_needs_no_origins() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"[", "not JSON"),
+        (b"[", r"Invalid JSON: .*\(column 1\)"),
+        (b'["a",\n"\\ud800"]', r"Invalid JSON: half of a surrogate pair \(column 8\)"),
+        (b"[" * 5000, "Invalid JSON: recursion limit"),
+        (b"9" * 5000, "Invalid JSON: number out of range"),
+        ('["a"]'.encode("utf-16"), "is UTF-16, not UTF-8"),
         (b"{}", "holds a dict, not a list"),
         (b'"text"', "holds a str, not a list"),
         (b"[]", "an empty list"),
@@ -308,7 +330,7 @@ def test_a_file_of_ones_own_needs_no_origins() -> None:
 def test_what_is_no_list_of_texts_is_an_error(content: bytes, said: str) -> None:
     CANDIDATES.mkdir(parents=True)
     file_of("t").write_bytes(content)
-    with pytest.raises(BadFile, match=f"^{file_of('t')}: .*{said}"):
+    with pytest.raises((BadFile, BadRow), match=f"^{file_of('t')}(:[12])?: .*{said}"):
         read_instructions("t")
 
 

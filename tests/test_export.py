@@ -366,6 +366,13 @@ def test_what_stands_at_the_place_is_not_touched(grown: Project, tmp_path: Path)
     assert files(tmp_path / "full") == {"mine": b"mine"}
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "circle/inside"])
+def test_a_place_where_nothing_can_be_is_one_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(BadFile):
+        export(tmp_path / name, None, "en")
+
+
 @pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
 def test_nothing_half_written_is_left(
     grown: Project, parent: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException

@@ -1,5 +1,6 @@
 """JSON Lines in and out."""
 
+import codecs
 import fcntl
 import hashlib
 import json
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seedbed.errors import BadFile, BadRow, WriteFailed
-from seedbed.files import read_rows, read_text, to_json, to_line, write_files
+from seedbed.files import exists, read_rows, read_text, to_json, to_line, write_files
 from seedbed.llm import embedded
 from seedbed.records import GeneratedInstance, Instance, SeedTask
 
@@ -64,7 +65,6 @@ def test_a_last_line_without_newline_is_a_row(path: Path) -> None:
     [
         (b'{"input": "a", "output": ', "Invalid JSON"),
         (b'{"input": "a", "output": "b"} {}', "Invalid JSON"),
-        (b'{"input": "\xff", "output": "b"}', "Invalid JSON"),
         (b"", "blank line"),
         (b"[]", "object"),
         (b'{"input": "a"}', "field output: Field required"),
@@ -81,6 +81,52 @@ def test_a_bad_row_is_named_with_file_line_and_what_is_expected(
     assert message.startswith(f"{path}:3: ")
     assert said in message
     assert "input, output" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        (codecs.BOM_UTF8 + GOOD, 1, "begins with a byte order mark"),
+        (GOOD + codecs.BOM_UTF8 + GOOD, 2, "begins with a byte order mark"),
+        (GOOD.decode().encode("utf-16"), 1, "is UTF-16, not UTF-8"),
+        (GOOD.decode().encode("utf-16-le"), 1, "is UTF-16, not UTF-8"),
+        (GOOD.decode().encode("utf-16-be"), 1, "is UTF-16, not UTF-8"),
+        (GOOD + b'{"input": "\xff", "output": "b"}\n', 2, "not UTF-8 (byte 11)"),
+    ],
+)
+def test_an_encoding_that_is_not_utf_8_is_called_by_its_name(
+    path: Path, content: bytes, line: int, said: str
+) -> None:
+    with pytest.raises(BadRow) as failure:
+        read(path, content)
+    assert (
+        str(failure.value)
+        == f"{path}:{line}: {said}\n  Save it as UTF-8, without a byte order mark."
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [
+        ('{"input": x}', 11),
+        ('{"input": "a", "output": ', 26),  # where it ends
+        ('{"input": "äöü", x}', 18),  # in characters
+        ('{"input": "a', 13),
+        ("x", 1),
+        (" x", 2),
+    ],
+)
+def test_broken_json_is_told_with_the_character_where_it_breaks(
+    path: Path, line: str, column: int
+) -> None:
+    with pytest.raises(BadRow, match=rf":1: Invalid JSON: .*\(column {column}\)\n"):
+        read(path, line.encode() + b"\n")
+
+
+def test_half_a_surrogate_pair_is_called_by_its_name(path: Path) -> None:
+    for half in (rb"\ud800", rb"\udc00", rb"\ud800\u0041"):
+        with pytest.raises(BadRow, match=r":1: Invalid JSON: half of a surrogate pair \(column"):
+            read(path, b'{"input": "", "output": "' + half + b'"}\n')
 
 
 def test_a_bad_row_is_named_by_one_line_number_only(path: Path) -> None:
@@ -125,6 +171,33 @@ def test_a_text_that_is_missing_or_not_utf_8_is_named(path: Path) -> None:
     path.write_bytes(b"abc\xff")
     with pytest.raises(BadFile, match=r"not UTF-8 \(byte 3\)"):
         read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [("utf-8-sig", "begins with a byte order mark"), ("utf-16", "is UTF-16, not UTF-8")],
+)
+def test_a_text_in_another_encoding_is_refused_by_its_name(
+    path: Path, encoding: str, said: str
+) -> None:
+    path.write_text("Sing {tasks}", encoding=encoding)
+    with pytest.raises(BadFile, match=rf"rows\.jsonl: {said}\n  Save it as UTF-8"):
+        read_text(path)
+
+
+def test_newlines_of_any_kind_are_read_as_one(path: Path) -> None:
+    path.write_bytes(b"a\r\nb\rc\n")
+    assert read_text(path) == "a\nb\nc\n"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x/" * 2500, "a\0b"])
+def test_a_name_that_no_file_can_have_is_one_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for look in (exists, read_text, lambda path: list(read_rows(path, Instance))):
+        with pytest.raises(BadFile):
+            look(path)
+    with pytest.raises((BadFile, WriteFailed)):
+        write_files({path: ["a"]})
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:

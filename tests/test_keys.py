@@ -21,6 +21,7 @@ from engines import CHAT, EMBEDDED, LLM, SAMPLING, requests_for, response_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedbed import errors
 from seedbed.llm import embedded
 from seedbed.llm.api import Answer, body_for
 from seedbed.llm.endpoint import Endpoint, open_endpoint
@@ -258,6 +259,12 @@ def test_a_setting_of_the_embedded_server(local: Local, field: str) -> None:
 def test_a_model_file_is_known_by_its_content(local: Local) -> None:
     assert local("renamed.gguf") == "hit"
     assert local(content=b"GGUF 2") == "miss"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".gguf", "~nobody-of-this-name/a.gguf"])
+def test_a_model_file_that_cannot_be_there_is_named(name: str) -> None:
+    with pytest.raises(errors.BadModel, match=f"^llm.model: {name}: "):
+        embedded.model_file(name)
 
 
 def test_another_version_of_the_embedded_engine(

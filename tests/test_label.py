@@ -500,10 +500,12 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
         (file_of("one"), '"Candidate 2."', '"Another one."', "instruction 2 is not the one"),
         (file_of("two"), '"Odd?",', "", "2 instructions, but .* has 3"),
         (file_of("two"), '"Odd?"', "7", "instruction 0 is 7, not a text"),
-        (file_of("one"), "[", "", "not JSON"),
+        (file_of("one"), "[", "", "Invalid JSON"),
         (ORIGINS, '"index": 1', '"index": "1"', "field index: "),
         (Path("data/niv2/two.json"), '"Instances"', '"Instanzen"', "field Instances: "),
         (Path("data/prompts/label.txt"), "{{input}}", "", "stands in it 0 times"),
+        (Path("data/prompts/label.txt"), "Does", "{{demos}}", r"no place \{\{demos"),
+        (Path("data/prompts/label.txt"), "Does", "{input}", r"no place \{input"),
     ],
 )
 def test_bad_input_is_one_error_that_names_the_file_and_nothing_is_asked_or_written(

@@ -399,3 +399,8 @@ def test_a_short_wait_ends() -> None:
                 assert at + wait > at
                 at += wait
             pace.take(1)
+
+
+def test_pauses_double_up_to_the_last_however_often_it_is_tried() -> None:
+    assert [limits.pause_before(attempt) for attempt in (1, 2, 3)] == [0.5, 1.0, 2.0]
+    assert limits.pause_before(7) == limits.pause_before(10**9) == limits.LAST_PAUSE

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import ROOT, Project
 from test_bad_input import assert_refused, refusal
 
 from seedbed import params
-from seedbed.errors import BadParam
+from seedbed.errors import BadFile, BadParam, SeedbedError
+from seedbed.paths import PARAMS
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +157,81 @@ def test_a_section_that_the_stage_does_not_declare_is_not_handed_out(
 def test_a_mistake_in_a_later_stages_section_is_found_by_the_first(project: Project) -> None:
     project.replace("params.yaml", "max_instances_per_task: 5", "max_instances_per_task: 0")
     assert_refused(project, "prepare.max_instances_per_task: found 0")
+
+
+# --- values that a parameter cannot have, in this process
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The project's params.yaml, in a folder that has nothing else."""
+    monkeypatch.chdir(tmp_path)
+    return (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+
+def checked(text: str) -> str:
+    """What is said of a params.yaml, "" if nothing is wrong with it."""
+    PARAMS.write_text(text, encoding="utf-8")
+    try:
+        params.everything()
+    except SeedbedError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  seed: 42", "  seed: 2024-13-01", "bootstrap.seed: YAML cannot read '2024-13-01'"),
+        ("  seed: 42", "  seed: !!int x", "bootstrap.seed: YAML cannot read 'x' as int"),
+        ("  seed: 42", f"  seed: {'9' * 5000}", "bootstrap.seed: YAML cannot read '999"),
+        ("  seed: 42", f"  seed: 0x{'f' * 5000}", "bootstrap.seed: found a number of thousands"),
+        ("  seed: 42", f"  seed: 0o{'7' * 5000}", "bootstrap.seed: DVC (YAML 1.2) reads a number"),
+        ("  seed: 42", "  seed: " + "[" * 600 + "]" * 600, "nested more than 20 deep"),
+        ("  seed: 42", "  seed: &a [*a]", "nested more than 20 deep, or an alias within"),
+        ("[Write a program]", "[-_]", "bootstrap.refused_prefixes.0: DVC (YAML 1.2) cannot read"),
+        ("max_tokens: 1024", f"max_tokens: {2**63}", "bootstrap.sampling.max_tokens: found 92233"),
+        ("_max_tokens: 300", f"_max_tokens: {2**63}", "instances.classification_max_tokens: found"),
+        ("max_tokens: 32", f"max_tokens: {2**63}", "label.max_tokens: found 9223372036854775808"),
+        ("model: gemma-3-270m-q4_k_m", r'model: "\ud800"', "llm.model: half of a surrogate pair"),
+        ("model: gemma-3-270m-q4_k_m", r'model: "a\0.gguf"', r"llm.model: found 'a\x00.gguf': no "),
+        ("context: 4096", "context: 4194305", "llm.embedded.context: found 4194305: input should"),
+        ("slots: 1", "slots: 257", "llm.embedded.slots: found 257: input should be less than"),
+        ("threads: 2", "threads: 4294967297", "llm.embedded.threads: found 4294967297: input"),
+        ("input: 1.5,", "input: 1.5, inputs: 1,", "llm.prices.0.inputs: there is no such param"),
+        ("folder: data/niv2", r'folder: "data\0"', r"niv2.folder: found 'data\x00': no file"),
+        ("folder: data/niv2", "folder: s3://a/b", "niv2.folder: found 's3://a/b': an address"),
+        ("folder: data/niv2", "folder: data/niv2.dvc", "niv2.folder: found 'data/niv2.dvc': what"),
+    ],
+)
+def test_whatever_cannot_be_read_is_named_with_its_line(
+    text: str, old: str, new: str, said: str
+) -> None:
+    assert old in text
+    line = text[: text.index(old)].count("\n") + 1
+    found = checked(text.replace(old, new, 1))
+    assert found.startswith(f"params.yaml:{line}: {said}"), found[:500]
+    assert len(found) < 600
+
+
+def test_lines_that_come_to_billions_of_values_are_refused(text: str) -> None:
+    lines = "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    old = "  refused_words: "
+    found = checked(text.replace(old, f"  a0: &a0 [1, 1]\n{lines}{old}"))
+    assert re.match(r"params\.yaml:\d+: more than 10,000 values", found)
+
+
+def test_aliases_and_merges_without_a_circle_are_accepted(text: str) -> None:
+    sampling = "  sampling: &sampling\n    max_tokens: 3\n"
+    assert "  sampling:\n    max_tokens: 3\n" in text
+    shared = text.replace("  sampling:\n    max_tokens: 3\n", sampling, 1)
+    own = re.compile(r"  sampling:\n    max_tokens: 350\n(    .*\n)*", re.MULTILINE)
+    for alias in ("  sampling: *sampling\n", "  sampling:\n    <<: *sampling\n    max_tokens: 4\n"):
+        assert checked(own.sub(alias, shared, count=1)) == ""
+
+
+def test_a_file_that_is_no_utf_8_is_told_by_the_name_of_what_it_is(text: str) -> None:
+    for encoding, said in (("utf-16", "is UTF-16"), ("utf-8-sig", "begins with a byte order mark")):
+        PARAMS.write_text(text, encoding=encoding)
+        with pytest.raises(BadFile, match=rf"^params\.yaml: {said}"):
+            params.everything()

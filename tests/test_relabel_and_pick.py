@@ -798,8 +798,9 @@ def test_fewer_candidates_than_are_drawn_name_the_task(folder: Path) -> None:
     assert not OUT.exists()
 
 
-def test_a_name_that_a_merged_file_needs_is_refused(folder: Path) -> None:
-    write_task("train", rows_of(1))
+@pytest.mark.parametrize("name", ["train", "Train", "SEEN_DEV"])
+def test_a_name_that_a_merged_file_needs_is_refused(folder: Path, name: str) -> None:
+    write_task(name, rows_of(1))
     with pytest.raises(BadFile, match="rename"):
         run()
 

@@ -1,6 +1,7 @@
 """Prompts, the parsing of completions, and the shapes of the finetuning data."""
 
 import random
+import re
 import string
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedbed.errors import BadFile
+from seedbed.errors import BadFile, BadRow
 from seedbed.prompts import Prompt
 from seedbed.text import instances
 from seedbed.text.finetuning import chat, drop_field_name, encode
@@ -41,13 +42,36 @@ def test_a_prompt_is_its_file_with_the_text_filled_in(prompt_of: Callable[[str],
 
 
 def test_braces_are_harmless(prompt_of: Callable[[str], Prompt]) -> None:
-    prompt = prompt_of('Like {"a": {}}: {tasks} {0} {task}')
+    prompt = prompt_of('Like {"a": {}}: {tasks} {0} { task }')
     assert (
-        prompt.fill("{tasks} {x} {{}} %s {") == 'Like {"a": {}}: {tasks} {x} {{}} %s { {0} {task}'
+        prompt.fill("{tasks} {x} {{}} %s {") == 'Like {"a": {}}: {tasks} {x} {{}} %s { {0} { task }'
     )
 
 
-@pytest.mark.parametrize("text", ["none", "", "{task}", "{tasks} and {tasks}"])
+@pytest.mark.parametrize("place", ["{task}", "{{tasks}}", "{instruction}", "{tasks_2}", "{größe}"])
+def test_a_place_that_the_prompt_does_not_have_is_refused_with_its_line(
+    prompt_of: Callable[[str], Prompt], place: str
+) -> None:
+    with pytest.raises(
+        BadRow, match=rf"p\.txt:2: there is no place {re.escape(place)}\n.*{{tasks}}"
+    ):
+        prompt_of(f"{{tasks}}\n{place}\n")
+
+
+def test_a_prompt_of_nothing_but_braces_is_read_at_once(
+    prompt_of: Callable[[str], Prompt],
+) -> None:
+    for piece in ("{", "{a", "{a}{", "}"):
+        with pytest.raises((BadFile, BadRow)):
+            prompt_of(piece * 300_000)
+
+
+def test_a_byte_order_mark_is_not_sent_to_the_model(prompt_of: Callable[[str], Prompt]) -> None:
+    with pytest.raises(BadFile, match=r"p\.txt: begins with a byte order mark"):
+        prompt_of("\ufeff{tasks}")
+
+
+@pytest.mark.parametrize("text", ["none", "", "{tasks} and {tasks}"])
 def test_a_prompt_without_just_one_placeholder_is_refused(
     prompt_of: Callable[[str], Prompt], text: str
 ) -> None:

@@ -603,6 +603,9 @@ def test_neither_is_it_in_a_message() -> None:
         ("data/clf/is_clf_or_not.jsonl:" + "9" * 5000, NotAPlace, "is not FILE:LINE"),
         (":3", NotAPlace, "is not FILE:LINE"),
         ("data/none.jsonl:1", BadFile, "data/none.jsonl: no such file"),
+        ("x" * 5000 + ":1", BadFile, "xxx: File name too long"),
+        ("data/label/" + "x" * 5000 + ":1", BadFile, "xxx: File name too long"),
+        ("data/no\0ne:1", BadFile, "has a NUL character"),
         (
             f"{SEED_TASKS}:1",
             NotAnOutput,

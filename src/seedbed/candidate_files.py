@@ -8,9 +8,12 @@ origins.jsonl    where each of them came from; a file of your own needs none
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from seedbed.errors import BadFile
-from seedbed.files import read_rows, read_text
+from seedbed.files import read_json, read_rows
 from seedbed.paths import CANDIDATES
 from seedbed.records import Candidate
 
@@ -25,14 +28,12 @@ def read_instructions(task: str) -> list[str]:
     """The candidates of a task, the seed instruction first.
 
     Raises:
-        BadFile: missing, not UTF-8, not a JSON list of texts, one of them blank.
+        BadFile: missing, not UTF-8, not a list of texts, one of them blank.
+        BadRow: not JSON.
     """
     path = file_of(task)
     remedy = "It must be one JSON list of texts, the task's instructions."
-    try:
-        found = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise BadFile(path, f"not JSON: {error}", remedy) from None
+    found = read_json(path, TypeAdapter(Any).validate_json, remedy)
     if not isinstance(found, list):
         raise BadFile(path, f"holds a {type(found).__name__}, not a list", remedy)
     if not found:

@@ -145,7 +145,7 @@ def report(
 
         page = build()
         write_files({output: [page]})
-        print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+        show([printable(f"{output}: {output.stat().st_size / 1e6:.1f} MB")])
 
 
 @app.command()
@@ -210,10 +210,11 @@ def export(
 @contextmanager
 def opened_store() -> Iterator["Store"]:
     """The store, if there is one: looking at it does not make it."""
+    from seedbed.files import exists
     from seedbed.llm.store import Store, default_path
 
     path = default_path()
-    if not path.exists():
+    if not exists(path):
         remedy = "Nothing was asked yet, or SEEDBED_STORE should name another place."
         raise BadFile(path, "there is no response store", remedy)
     with closing(Store(path)) as store:
@@ -234,7 +235,7 @@ def store_check() -> None:
     """Read the whole file through for damage, and compare each row with its digest."""
     with told("store check"), opened_store() as store:
         store.check()
-        print(f"{store.path}: sound")
+        show([printable(f"{store.path}: sound")])
 
 
 Model = Annotated[

@@ -79,6 +79,19 @@ def without_prompt(text: str, prompts: Iterable[str]) -> str:
     return "".join(pieces)
 
 
+def cut(text: str, most: int = 100) -> str:
+    """A text of any length as a message can show it."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def shown(value: Any) -> str:
+    """A value of any size as a message can show it."""
+    try:
+        return cut(repr(value))
+    except ValueError:  # Python writes out no more than 4,300 digits
+        return "a number of thousands of digits"
+
+
 class SeedbedError(Exception):
     """A failure that the user can do something about: shown as one message, without a traceback."""
 
@@ -520,7 +533,7 @@ class WriteFailed(SeedbedError):
 
 class BadEnvironment(SeedbedError):
     def __init__(self, name: str, value: str, expected: str):
-        super().__init__(f"environment variable {name}={value!r}: expected {expected}")
+        super().__init__(f"environment variable {name}={shown(value)}: expected {expected}")
 
 
 class FolderTaken(SeedbedError):

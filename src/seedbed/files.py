@@ -5,30 +5,116 @@ and line. Files are written beside their place and moved there when all of a sta
 complete, so nothing is ever half-written.
 """
 
+import codecs
 import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from seedbed.errors import BadFile, BadRow, WriteFailed
 
 Row = TypeVar("Row", bound=BaseModel)
+Read = TypeVar("Read")
+
+_AS_UTF_8 = "Save it as UTF-8, without a byte order mark."
+_PLACE = re.compile(r" at line (\d+) column (\d+)$")
+# In the parser's words these name what it looked for, not what a person wrote.
+_HALF = re.compile("unexpected end of hex escape|lone leading surrogate in hex escape")
 
 
 def problem_of(error: ValidationError) -> tuple[str, str]:
     """Name and say the first thing that pydantic found wrong: ("instances.0.output", "…")."""
     first = error.errors()[0]
-    return ".".join(str(part) for part in first["loc"]), re.sub(
-        r" at line \d+ column (\d+)", r" (column \1)", first["msg"]
-    )
+    return ".".join(str(part) for part in first["loc"]), plainly(first["msg"])
+
+
+def plainly(message: str) -> str:
+    """A message of pydantic's without the names of our classes, and its place left to `place_of`.
+
+    >>> plainly("Value error, a name stands there twice")
+    'a name stands there twice'
+    """
+    message = _HALF.sub("half of a surrogate pair", _PLACE.sub("", message))
+    return re.sub(r" or instance of \w+$", "", message.removeprefix("Value error, "))
+
+
+def place_of(error: ValidationError, data: bytes) -> tuple[int, int] | None:
+    """Line and character, counted from 1, at which `data` is no JSON; None if it is JSON.
+
+    The parser counts bytes, and a newline as the beginning of the next line.
+    """
+    found = _PLACE.search(error.errors()[0]["msg"])
+    if found is None:
+        return None
+    line, column = int(found[1]), int(found[2])
+    lines = data.split(b"\n", line)
+    if column == 0 and line > 1:
+        line -= 1
+        column = len(lines[line - 1]) + 1
+    column = max(column, 1)  # of nothing at all
+    return line, len(lines[line - 1][: column - 1].decode("utf-8", "replace")) + 1
+
+
+def encoding_problem(data: bytes) -> str | None:
+    """Why a text, or its beginning, is not UTF-8 as everything here is; None if it is."""
+    # A text in UTF-16 has a zero in every character that English needs.
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if marked or (len(data) > 1 and data[:2].count(0) == 1):
+        return "is UTF-16, not UTF-8"
+    # Nobody sees it, and a model would be sent it.
+    if data.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (byte {error.start})"
+    return None
+
+
+def _check_name(path: Path) -> None:
+    if "\0" in str(path):
+        raise BadFile(path, "has a NUL character in its name", "Name another place.")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at a place that a person named.
+
+    Raises:
+        BadFile: nobody can look there: the name is too long, or a folder is closed.
+    """
+    _check_name(path)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BadFile(path, error.strerror or str(error), "Name another place.") from None
+    return True
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, to be read.
+
+    Raises:
+        BadFile: it is missing, or cannot be read.
+    """
+    _check_name(path)
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
+    except OSError as error:
+        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
 
 
 def read_text(path: Path) -> str:
@@ -37,14 +123,49 @@ def read_text(path: Path) -> str:
     Raises:
         BadFile: it is missing or not UTF-8.
     """
+    with opened(path) as file:
+        data = file.read()
+    if problem := encoding_problem(data):
+        raise BadFile(path, problem, _AS_UTF_8)
+    return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, read: Callable[[bytes], Read], shape: str) -> Read:
+    """What `read`, such as a record's `model_validate_json`, makes of a file of one JSON value.
+
+    Args:
+        shape: what the file should be, for the error.
+
+    Raises:
+        BadFile: it is missing or not UTF-8.
+        BadRow: it is not JSON; names file and line.
+        ValidationError: it is JSON, but not what `read` wants.
+    """
+    with opened(path) as file:
+        # Some editors put a mark before UTF-8; to JSON it means nothing.
+        data = file.read().removeprefix(codecs.BOM_UTF8)
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
-    except OSError as error:
-        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
-    except UnicodeDecodeError as error:
-        raise BadFile(path, f"not UTF-8 (byte {error.start})", "Save it as UTF-8.") from None
+        return read(data)
+    except ValidationError as error:
+        place = place_of(error, data)
+        if place is None:
+            raise
+        if problem := encoding_problem(data):
+            raise BadFile(path, problem, _AS_UTF_8) from None
+        line, column = place
+        message = f"{problem_of(error)[1]} (column {column})"
+        raise BadRow(path, line, message, f"Mend the JSON there. {shape}") from None
+
+
+def bad_row(path: Path, number: int, line: bytes, error: ValidationError, shape: str) -> BadRow:
+    """What is wrong with a line of JSON. shape: what it should be."""
+    field, message = problem_of(error)
+    place = place_of(error, line)
+    if place is None:
+        return BadRow(path, number, (f"field {field}: " if field else "") + message, shape)
+    if problem := encoding_problem(line):
+        return BadRow(path, number, problem, _AS_UTF_8)
+    return BadRow(path, number, f"{message} (column {place[1]})", shape)
 
 
 def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
@@ -56,21 +177,14 @@ def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
     """
     number = 0
     shape = f"Each line is one JSON object with {', '.join(record.model_fields)}."
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    raise BadRow(path, number, "blank line", "Remove it. " + shape)
-                try:
-                    yield record.model_validate_json(line)
-                except ValidationError as error:
-                    field, message = problem_of(error)
-                    where = f"field {field}: " if field else ""
-                    raise BadRow(path, number, where + message, shape) from None
-    except FileNotFoundError:
-        raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
-    except OSError as error:
-        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
+    with opened(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                raise BadRow(path, number, "blank line", "Remove it. " + shape)
+            try:
+                yield record.model_validate_json(line)
+            except ValidationError as error:
+                raise bad_row(path, number, line, error, shape) from None
     if number == 0:
         raise BadFile(path, "empty", shape)
 
@@ -155,7 +269,10 @@ def write_files(files: Mapping[Path, Iterable[str]], alone_in: Path | None = Non
 
     Raises:
         WriteFailed: no room, or no permission. What stood there before is untouched.
+        BadFile: no file can have that name.
     """
+    for path in files:
+        _check_name(path)
     with beside(files) as partials:
         for path, pieces in files.items():
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seedbed.errors import NoSuchLine, NotAPlace, NotHere, OriginMissing
-from seedbed.files import read_rows
+from seedbed.files import exists, read_rows
 from seedbed.paths import (
     CLASSIFIED,
     INSTRUCTIONS,
@@ -105,7 +105,7 @@ def origin(
 
 
 def _rows(path: Path, record: type[Row]) -> Iterator[Row]:
-    if not path.exists():
+    if not exists(path):
         raise NotHere(path)
     return read_rows(path, record)
 

@@ -6,10 +6,9 @@ a parameter that a stage reads without declaring it fails at once, instead of go
 
 import difflib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,9 +19,12 @@ from pydantic import (
     model_validator,
 )
 
-from seedbed.errors import BadFile, BadParam, NoRepository
+from seedbed.errors import BadFile, BadParam, NoRepository, shown
+from seedbed.files import plainly, read_text
 from seedbed.llm.request import Api, Parameter, Sampling
 from seedbed.paths import PARAMS
+from seedbed.plain_yaml import Name, Tree
+from seedbed.recorded import read_yaml
 from seedbed.tasks import check_name
 from seedbed.text.instances import OutputWithoutLabel
 from seedbed.text.matching import Metric
@@ -30,6 +32,22 @@ from seedbed.text.matching import Metric
 
 class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _place(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no file or folder can have a NUL character in its name")
+    return text
+
+
+def _local_folder(text: str) -> str:
+    """dvc.yaml has it as a dependency, and DVC takes some names for more than a name."""
+    if "://" in text:
+        raise ValueError("an address, not a folder: `dvc import` fetches what is elsewhere")
+    path = PurePath(text)
+    if path.suffix == ".dvc" or path.name in (".dvc", "dvc.yaml"):
+        raise ValueError("what has this name is DVC's own")
+    return text
 
 
 class Embedded(Section):
@@ -41,9 +59,10 @@ class Embedded(Section):
         goes on as the text did the last time that it came by the same words. null: nothing does.
     """
 
-    context: int = Field(ge=256)
-    slots: PositiveInt
-    threads: PositiveInt
+    # What it counts in 32 bits, the two multiplied too.
+    context: int = Field(ge=256, le=2**22)
+    slots: PositiveInt = Field(le=256)
+    threads: PositiveInt = Field(le=512)
     speculative: Literal["ngram_map_k"] | None = None
 
 
@@ -65,7 +84,7 @@ class Llm(Section):
     prices: for servers that cost something; used by `seedbed estimate` and the budget.
     """
 
-    model: str = Field(min_length=1)
+    model: Annotated[str, Field(min_length=1), AfterValidator(_place)]
     api: Api = "completions"
     system: str | None = None
     leave_out: list[Parameter] = []
@@ -149,7 +168,9 @@ class Niv2(Section):
     tasks: their names; null for all that are there.
     """
 
-    folder: str = Field(min_length=1)
+    folder: Annotated[
+        str, Field(min_length=1), AfterValidator(_place), AfterValidator(_local_folder)
+    ]
     tasks: (
         Annotated[
             list[Annotated[str, AfterValidator(check_name)]],
@@ -268,113 +289,113 @@ def load(stage: str, sections: type[Declared]) -> Declared:
     after the stages before it were paid for.
 
     Raises:
-        BadFile: params.yaml is missing or no YAML.
+        BadFile, BadRow: params.yaml is missing, no text, or no YAML.
         BadParam: a parameter that is unknown, of the wrong type, out of range, or that YAML 1.1
             and YAML 1.2 read differently; names file, line and parameter.
+        NoRepository: this is no clone of the project.
     """
-    everything, lines = _checked()
-    import dvc.api
-    from dvc.exceptions import DvcException
-
-    try:
-        declared = dvc.api.params_show(stages=stage)
-    except DvcException as error:
-        raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
-    if "llm" in declared:
-        declared["llm"] |= {
-            name: value for name, value in everything["llm"].items() if name in UNTRACKED
-        }
-    try:
-        return sections.model_validate(declared)
-    except ValidationError as error:
-        raise _explained(error, lines) from None
-
-
-def everything() -> Everything:
-    """All of params.yaml. Raises as `load`."""
-    return Everything.model_validate(_checked()[0])
-
-
-def _checked() -> tuple[dict[str, Any], "Lines"]:
-    """What params.yaml says, once it is known to be sound, and where it says it."""
-    try:
-        text = PARAMS.read_text(encoding="utf-8")
-        read_as_1_1 = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise BadFile(PARAMS, "no such file", "Run Seedbed from the project's folder.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadFile(PARAMS, " ".join(str(error).split()), "Mend the YAML there.") from None
-    if not isinstance(read_as_1_1, dict):
-        needed = ", ".join(Everything.model_fields)
-        raise BadFile(PARAMS, "holds no parameters", f"It has the sections {needed}.")
-    lines = Lines(text)
-    if twice := lines.twice():
-        raise BadParam(PARAMS, *twice, "stands there twice", "Remove one of them.")
-    for name, value in _leaves(read_as_1_1):
-        if not isinstance(value, str | int | float | list | dict | None):
-            raise BadParam(
-                PARAMS,
-                lines.of(name),
-                ".".join(map(str, name)),
-                f"YAML reads it as a {type(value).__name__}",
-                "Write quotes around it if it is a text.",
-            )
+    tree = _checked()
     # Imported here because it takes a third of a second, and reading the help should not.
     import dvc.api
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.scm import SCMError
 
     try:
-        everything = dvc.api.params_show(str(PARAMS))
+        declared = dvc.api.params_show(stages=stage)
     except (NotDvcRepoError, SCMError):
         raise NoRepository(Path.cwd()) from None
     except DvcException as error:
         raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
-    for name, value in _leaves(everything):
-        other = _at(read_as_1_1, name)
-        if repr(value) != repr(other):
-            raise BadParam(
-                PARAMS,
-                lines.of(name),
-                ".".join(map(str, name)),
-                f"DVC (YAML 1.2) reads {value!r}, PyYAML (YAML 1.1) reads {other!r}",
+    if "llm" in declared:
+        declared["llm"] |= {
+            name: value for name, value in tree.data["llm"].items() if name in UNTRACKED
+        }
+    try:
+        return sections.model_validate(declared)
+    except ValidationError as error:
+        raise explained(error, tree) from None
+
+
+def everything() -> Everything:
+    """All of params.yaml. Raises as `load`."""
+    return Everything.model_validate(_checked().data)
+
+
+def _checked() -> Tree:
+    """What params.yaml says, once it is known to be sound."""
+    if not PARAMS.exists():
+        raise BadFile(PARAMS, "no such file", "Run Seedbed from the project's folder.")
+    tree = Tree(PARAMS, read_text(PARAMS))
+    _check_that_dvc_reads_the_same(tree)
+    try:
+        Everything.model_validate(tree.data)
+    except ValidationError as error:
+        raise explained(error, tree) from None
+    return tree
+
+
+def _check_that_dvc_reads_the_same(tree: Tree) -> None:
+    """DVC reads YAML 1.2, PyYAML and most editors 1.1."""
+    try:
+        read = read_yaml(tree.path)
+    except BadFile:
+        # It does not say what: a text such as -_, which looks to it like the beginning of a number.
+        for name, value in _leaves(tree.data):
+            if isinstance(value, str) and not _dvc_can_read(value):
+                problem = f"DVC (YAML 1.2) cannot read {shown(value)}"
+                raise tree.bad(name, problem, "Write quotes around it.") from None
+        raise
+    for name, value in _leaves(read):
+        other = tree.at(name)
+        # What is no number (.nan) is not equal to itself.
+        if type(value) is not type(other) or (value != other and value == value):
+            raise tree.bad(
+                name,
+                f"DVC (YAML 1.2) reads {shown(value)}, PyYAML (YAML 1.1) reads {shown(other)}",
                 "Write it so that both agree: 0.000001 or 1.0e-6 for 1e-6, true for yes, "
                 'quotes around a text such as "no".',
             )
+
+
+def _dvc_can_read(text: str) -> bool:
+    from dvc.utils.serialize import ParseError, parse_yaml
+
     try:
-        Everything.model_validate(everything)
-    except ValidationError as error:
-        raise _explained(error, lines) from None
-    return everything, lines
+        parse_yaml(text, PARAMS)
+    except ParseError:
+        pass  # a text of several lines may be no YAML by itself
+    except ValueError:
+        return False
+    return True
 
 
-def _explained(error: ValidationError, lines: "Lines") -> BadParam:
+def explained(error: ValidationError, tree: Tree) -> BadParam:
+    """The first thing that is wrong with parameters, where `tree` has it."""
     errors = error.errors()
     # A name that is misspelt is also one that is missing: say the former.
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     name = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
-        model: Any = Everything
-        for part in name[:-1]:
-            model = model.model_fields[part].annotation
-        return _unknown(lines, name, list(model.model_fields))
-    expected = first["msg"][0].lower() + first["msg"][1:]
+        return _unknown(tree, name)
+    expected = plainly(first["msg"])
+    expected = expected[0].lower() + expected[1:]
     value = first["input"]
-    shown = "" if isinstance(value, dict) else f"found {value!r}: "
-    return BadParam(
-        PARAMS, lines.of(name), ".".join(map(str, name)), shown + expected, "Change it there."
-    )
+    found = "" if isinstance(value, dict) else f"found {shown(value)}: "
+    return tree.bad(name, found + expected, "Change it there.")
 
 
-def _unknown(lines: "Lines", name: tuple[Any, ...], known: list[str]) -> BadParam:
+def _unknown(tree: Tree, name: Name) -> BadParam:
+    model: Any = Everything
+    for part in name[:-1]:
+        # A number is a place in a list.
+        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
+    known = list(model.model_fields)
     close = difflib.get_close_matches(str(name[-1]), known, n=1)
     remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
-    return BadParam(
-        PARAMS, lines.of(name), ".".join(map(str, name)), "there is no such parameter", remedy
-    )
+    return tree.bad(name, "there is no such parameter", remedy)
 
 
-def _leaves(data: Any, name: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def _leaves(data: Any, name: Name = ()) -> Iterator[tuple[Name, Any]]:
     items = (
         data.items()
         if isinstance(data, dict)
@@ -388,50 +409,3 @@ def _leaves(data: Any, name: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
         yield from _leaves(value, (*name, key))
     if empty:
         yield name, data
-
-
-def _at(data: Any, name: tuple[Any, ...]) -> Any:
-    try:
-        for part in name:
-            data = data[part]
-    except (LookupError, TypeError):
-        return None
-    return data
-
-
-class Lines:
-    """Where in params.yaml a parameter stands."""
-
-    def __init__(self, text: str):
-        self._root = yaml.compose(text)
-
-    def twice(self) -> tuple[int, str] | None:
-        """Line and name of the first parameter whose name stands twice in its section."""
-        todo: list[tuple[yaml.Node | None, str]] = [(self._root, "")]
-        while todo:
-            node, name = todo.pop()
-            if isinstance(node, yaml.MappingNode):
-                seen = set()
-                for key, value in node.value:
-                    full = f"{name}.{key.value}".lstrip(".")
-                    if key.value in seen:
-                        return key.start_mark.line + 1, full
-                    seen.add(key.value)
-                    todo.append((value, full))
-        return None
-
-    def of(self, name: tuple[Any, ...]) -> int:
-        """The line of a parameter, counted from 1; of its section if it is missing."""
-        node, line = self._root, 1
-        for part in name:
-            if isinstance(node, yaml.MappingNode):
-                found = [(k, v) for k, v in node.value if k.value == str(part)]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                found = [(v, v) for v in node.value[part : part + 1]]
-            else:
-                found = []
-            if not found:
-                break
-            key, node = found[0]
-            line = key.start_mark.line + 1
-        return line

@@ -4,7 +4,9 @@ What stands in params.yaml is what a run uses, and DVC sees nothing else: a pres
 file, with all of its comments left as they are, and `git diff params.yaml` shows what it did.
 """
 
+import copy
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from seedbed.errors import BadFile, BadParam
-from seedbed.files import problem_of, read_text, write_files
-from seedbed.params import Everything, Lines
+from seedbed.errors import BadFile, SeedbedError
+from seedbed.files import exists, read_text, write_files
+from seedbed.params import Everything, explained
 from seedbed.paths import PARAMS, PRESETS
+from seedbed.plain_yaml import Tree
 
+# What JSON has as it is, and YAML only as an escape.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 # A change: a parameter's full name, what stood there, what stands there now.
 Change = tuple[str, Any, Any]
 
@@ -24,7 +29,7 @@ Change = tuple[str, Any, Any]
 def path_of(name: str) -> Path:
     """Raises BadFile: there is no preset of that name."""
     path = PRESETS / f"{name}.yaml"
-    if not path.is_file():
+    if not exists(path):
         there = ", ".join(sorted(one.stem for one in PRESETS.glob("*.yaml"))) or "none"
         raise BadFile(path, "no such preset", f"There are: {there}.")
     return path
@@ -34,51 +39,72 @@ def apply(name: str) -> list[Change]:
     """Write the values of a preset into params.yaml; gives those that changed, in its order.
 
     Raises:
-        BadFile: no such preset, or one of the two files is no YAML mapping.
+        BadFile, BadRow: no such preset, or one of the two files is no YAML mapping.
         BadParam: the preset names a parameter that params.yaml does not have, or gives it a value
-            that it cannot have. params.yaml is then left alone.
+            that it cannot have; or one of the files is not sound. params.yaml is then left alone.
     """
     path = path_of(name)
-    own, text = read_text(path), read_text(PARAMS)
-    _root(path, own)
-    lines, root = Lines(own), _root(PARAMS, text)
-    current = yaml.safe_load(text)
+    preset, params = Tree(path, read_text(path)), Tree(PARAMS, read_text(PARAMS))
+    text = params.text
+    wanted = copy.deepcopy(params.data)
     changes: list[Change] = []
     pieces: list[tuple[int, int, str]] = []  # from, to, what to put there
-    for names, value in _leaves(yaml.safe_load(own)):
-        full = ".".join(names)
-        found = _place(root, names)
+    for names, value in _leaves(preset.data):
+        found = _place(params.root, names)
         if found is None:
             remedy = "Take its name from params.yaml."
-            raise BadParam(path, lines.of(names), full, "there is no such parameter", remedy)
-        before = current
-        for one in names:
-            before = before[one]
+            raise preset.bad(names, "there is no such parameter", remedy)
+        section = wanted
+        for one in names[:-1]:
+            section = section[one]
+        before = section[names[-1]]
         if before != value:
-            changes.append((full, before, value))
-            # JSON is YAML too, and fits on the line of the name, whatever stood there.
-            pieces.append((*found, f": {json.dumps(value, ensure_ascii=False)}"))
+            section[names[-1]] = value
+            changes.append((".".join(names), before, value))
+            pieces.append((*found, f": {written(value)}"))
     for start, end, new in sorted(pieces, reverse=True):
         text = text[:start] + new + text[end:]
     try:
-        Everything.model_validate(yaml.safe_load(text))
+        Everything.model_validate(wanted)
     except ValidationError as error:
-        full, problem = problem_of(error)
-        line = lines.of(tuple(full.split(".")))
-        raise BadParam(path, line, full, problem, "Change it there.") from None
+        # What is wrong in params.yaml itself is no fault of the preset's.
+        place = error.errors()[0]["loc"]
+        stated = [names for names, _ in _leaves(preset.data)]
+        own = any(names[: len(place)] == place[: len(names)] for names in stated)
+        raise explained(error, preset if own else params) from None
+    if not _says(text, wanted):
+        raise BadFile(
+            PARAMS,
+            "one of the values there stands for several parameters",
+            "Write out what its aliases (*) and merges (<<) stand for.",
+        )
     if changes:
         write_files({PARAMS: [text]})
     return changes
 
 
-def _root(path: Path, text: str) -> yaml.MappingNode:
+def _says(text: str, wanted: dict[str, Any]) -> bool:
     try:
-        root = yaml.compose(text)
-    except yaml.YAMLError as error:
-        raise BadFile(path, " ".join(str(error).split()), "Mend the YAML there.") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise BadFile(path, "holds no parameters", "It has sections, as params.yaml has.")
-    return root
+        return Tree(PARAMS, text).data == wanted
+    except SeedbedError:
+        return False
+
+
+def written(value: Any) -> str:
+    """A value as YAML 1.1 and 1.2 both read it, on one line.
+
+    >>> print(written([None, True, 1e-05, "no", "\x85"]))
+    [null, true, 1.0e-05, "no", "\u0085"]
+    """
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{written(k)}: {written(v)}" for k, v in value.items()) + "}"
+    # JSON is YAML too, but for numbers such as 1e-05.
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        return text if "." in text else text.replace("e", ".0e")
+    return _ESCAPED.sub(lambda one: f"\\u{ord(one[0]):04x}", text)
 
 
 def _leaves(data: Mapping[str, Any], names: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:

@@ -1,8 +1,45 @@
-"""Prompts: text files in data/prompts, with a {placeholder} for what the stage fills in."""
+"""Prompts: text files in data/prompts, with a {place} for each thing that a stage fills in."""
 
-from seedbed.errors import BadFile
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from seedbed.errors import BadFile, BadRow, cut
 from seedbed.files import read_text
 from seedbed.paths import PROMPTS
+
+# What a place looks like, in a prompt's braces or in those of the ranking model's template. Nothing
+# is tried twice (++), so that a file of nothing but braces takes no longer than another.
+_PLACE = re.compile(r"(?<!\{)\{++[^\W\d]\w*+\}++")
+
+
+def read_prompt(path: Path, places: Collection[str]) -> str:
+    """A prompt file, in which each of `places`, braces included, stands once, and no other does.
+
+    Raises:
+        BadFile: it is missing, not UTF-8, or a place stands in it never or twice.
+        BadRow: something else in it looks like a place.
+    """
+    # An editor ends a file with a newline; the prompt ends where its last word does.
+    text = read_text(path).removesuffix("\n")
+    # A misspelt place would go to the model as it stands, thousands of times: better to refuse a
+    # few texts that only look like one.
+    for found in _PLACE.finditer(text):
+        if found[0] not in places:
+            raise BadRow(
+                path,
+                text.count("\n", 0, found.start()) + 1,
+                f"there is no place {cut(found[0])}",
+                f"There are: {', '.join(places)}. If it is a text, put a space within its braces.",
+            )
+    for place in places:
+        if (times := text.count(place)) != 1:
+            raise BadFile(
+                path,
+                f"{place} stands in it {times} times",
+                "It must stand there once, where the text is to be filled in.",
+            )
+    return text
 
 
 class Prompt:
@@ -13,18 +50,9 @@ class Prompt:
     """
 
     def __init__(self, name: str, placeholder: str):
-        """Read data/prompts/`name`. Raises BadFile if it lacks the placeholder, or has two."""
-        path = PROMPTS / name
-        parts = read_text(path).split("{" + placeholder + "}")
-        if len(parts) != 2:
-            raise BadFile(
-                path,
-                f"{{{placeholder}}} stands in it {len(parts) - 1} times",
-                "It must stand there once, where the text is to be filled in.",
-            )
-        self._before, after = parts
-        # An editor ends a file with a newline; the prompt ends where its last word does.
-        self._after = after.removesuffix("\n")
+        """Read data/prompts/`name`. Raises as `read_prompt`."""
+        place = "{" + placeholder + "}"
+        self._before, _, self._after = read_prompt(PROMPTS / name, [place]).partition(place)
 
     @property
     def prefix(self) -> str:

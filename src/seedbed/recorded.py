@@ -6,34 +6,48 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from seedbed.errors import BadFile, NotOneRun
+from pydantic import Field, TypeAdapter, ValidationError
+
+from seedbed.errors import BadFile, BadParam, BadRow, NotOneRun, cut
+from seedbed.files import exists, problem_of, read_text
 from seedbed.paths import PARAMS
+from seedbed.plain_yaml import compose, line_of
+from seedbed.records import Record
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
+# With its aliases followed: of a file that DVC writes, nobody knows how long it will be.
+MOST_VALUES = 1_000_000
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as DVC reads it: `1e-06`, as dvc.lock has it, is a text to PyYAML.
 
     Raises:
-        BadFile: it is missing or no YAML.
+        BadFile, BadRow: it is missing, no text, or no YAML.
     """
     # Imported here because the other commands do without it.
-    from dvc.exceptions import DvcException
-    from dvc.utils.serialize import load_yaml
+    from dvc.utils.serialize import ParseError, parse_yaml
+    from ruamel.yaml.error import MarkedYAMLError
 
+    text = read_text(path)
+    compose(path, text, MOST_VALUES)
     try:
-        data = load_yaml(str(path))
-    except FileNotFoundError:
-        raise BadFile(path, "no such file", "Run Seedbed from the project's folder.") from None
-    except OSError as error:
-        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
-    except DvcException as error:
-        raise BadFile(path, " ".join(str(error).split()), "Mend the YAML there.") from None
-    return data if isinstance(data, dict) else {}
+        data = parse_yaml(text, str(path))
+    except ParseError as error:
+        cause = error.__cause__
+        if not isinstance(cause, MarkedYAMLError) or cause.problem_mark is None:
+            raise BadFile(path, " ".join(str(error).split()), "Mend the YAML there.") from None
+        line = cause.problem_mark.line + 1
+        raise BadRow(path, line, cut(str(cause.problem)), "Mend the YAML there.") from None
+    # A date without such a day, for one.
+    except (LookupError, TypeError, ValueError) as error:
+        raise BadFile(path, f"DVC cannot read it: {error}", "Mend the YAML there.") from None
+    if not isinstance(data, dict):
+        raise BadFile(path, f"holds a {type(data).__name__}, not a mapping", "Mend the YAML there.")
+    return data
 
 
 def md5_of(path: Path) -> str | None:
@@ -45,18 +59,64 @@ def md5_of(path: Path) -> str | None:
         return None
 
 
+# An output with settings of its own, such as `cache: false`, is a mapping of one name.
+_Out = str | Annotated[dict[str, Any], Field(min_length=1)]
+
+
+class _Stage(Record):
+    """What is read of a stage in dvc.yaml."""
+
+    desc: str = ""
+    deps: list[str] = Field(default=[])
+    outs: list[_Out] = Field(default=[])
+
+
+class _Entry(Record):
+    """A dependency or output as dvc.lock has it."""
+
+    path: str
+    md5: str | None = None
+
+
+class _Locked(Record):
+    """What is read of a stage in dvc.lock. params: of each file, name → value."""
+
+    deps: list[_Entry] = Field(default=[])
+    outs: list[_Entry] = Field(default=[])
+    params: dict[str, dict[str, Any]] = Field(default={})
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def _read_stages(path: Path, kind: type[Kind]) -> dict[str, Kind]:
+    """Raises BadFile, BadRow: the file is missing, no YAML, or not as DVC writes or wants it."""
+    stages = read_yaml(path).get("stages") or {}
+    try:
+        return TypeAdapter(dict[str, kind]).validate_python(stages)  # type: ignore[valid-type]
+    except ValidationError as error:
+        name = ("stages", *error.errors()[0]["loc"])
+        line = line_of(compose(path, read_text(path), MOST_VALUES), name)
+        remedy = "`dvc status` says what DVC makes of the file."
+        full = cut(".".join(map(str, name)))
+        raise BadParam(path, line, full, problem_of(error)[1], remedy) from None
+
+
 class Pipeline:
     """dvc.yaml and dvc.lock."""
 
     def __init__(self) -> None:
-        """Read both. Raises BadFile; a dvc.lock that is missing records nothing."""
-        self._stages = read_yaml(PIPELINE).get("stages", {})
-        self._locked = read_yaml(LOCK).get("stages", {}) if LOCK.exists() else {}
-        # An entry with settings of its own, such as `cache: false`, is a mapping of one name.
+        """Read both; a dvc.lock that is missing records nothing.
+
+        Raises:
+            BadFile, BadRow, BadParam: one of them is broken, or there is no dvc.yaml.
+        """
+        self._stages = _read_stages(PIPELINE, _Stage)
+        self._locked = _read_stages(LOCK, _Locked) if LOCK.exists() else {}
         self.writers = {
             Path(out if isinstance(out, str) else next(iter(out))): name
             for name, stage in self._stages.items()
-            for out in stage.get("outs", [])
+            for out in stage.outs
         }
         self._read: dict[Path, dict[str, Any]] = {}
         self._folders: dict[str, dict[Path, _Folder] | str] = {}
@@ -67,13 +127,17 @@ class Pipeline:
 
     def prompt_files(self, stage: str) -> list[Path]:
         """The text files among the stage's dependencies."""
-        paths = map(Path, self._stages.get(stage, {}).get("deps", []))
+        paths = map(Path, self._stages.get(stage, _Stage()).deps)
         return [path for path in paths if path.suffix == ".txt"]
 
     def compared(self, stage: str, path: Path) -> str:
         """How a dependency or output, or what lies in one, compares with what dvc.lock recorded."""
-        for kind, role in (("deps", f"what {stage} ran with"), ("outs", f"what {stage} wrote")):
-            same = self._same(stage, kind, path)
+        locked = self._locked.get(stage, _Locked())
+        for entries, role in (
+            (locked.deps, f"what {stage} ran with"),
+            (locked.outs, f"what {stage} wrote"),
+        ):
+            same = self._same(stage, entries, path)
             if same is None:
                 continue
             if isinstance(same, str):
@@ -83,15 +147,15 @@ class Pipeline:
             return f"the file is NOT {role}: it has changed since (dvc.lock)"
         return f"the file is not in dvc.lock's record of {stage}"
 
-    def _same(self, stage: str, kind: str, path: Path) -> bool | str | None:
+    def _same(self, stage: str, entries: list[_Entry], path: Path) -> bool | str | None:
         """Whether a file is as dvc.lock recorded it; a text, why that is not known.
 
-        None if dvc.lock does not have it among the stage's `kind`, which is deps or outs.
+        None if it is not among `entries`, which are the stage's dependencies or outputs.
         """
-        for entry in self._locked.get(stage, {}).get(kind, []):
-            recorded = Path(entry["path"])
+        for entry in entries:
+            recorded = Path(entry.path)
             if recorded == path:
-                return bool(entry.get("md5") == md5_of(path))
+                return entry.md5 == md5_of(path)
             if recorded in path.parents:
                 return self._compared_within(stage, recorded, path)
         return None
@@ -131,7 +195,7 @@ class Pipeline:
                 f"no such file, though dvc.lock says that {stage} wrote it",
                 f"`dvc pull` fetches it if it was pushed; `dvc repro {stage}` makes it.",
             )
-        same = self._same(stage, "outs", path)
+        same = self._same(stage, self._locked.get(stage, _Locked()).outs, path)
         if same is not True:
             why = {None: "dvc.lock does not say so", False: "it has changed since"}
             raise BadFile(
@@ -147,9 +211,7 @@ class Pipeline:
             NotOneRun: one of them ran on what another wrote, and that has run again since.
         """
         wrote = {
-            out["path"]: (name, out.get("md5"))
-            for name, entries in self._locked.items()
-            for out in entries.get("outs", [])
+            out.path: (name, out.md5) for name, stage in self._locked.items() for out in stage.outs
         }
         found, todo = set[str](), list(stages)
         while todo:
@@ -157,21 +219,21 @@ class Pipeline:
             if stage in found:
                 continue
             found.add(stage)
-            for entry in self._locked[stage].get("deps", []):
-                writer, md5 = wrote.get(entry["path"], (None, None))
+            for entry in self._locked[stage].deps:
+                writer, md5 = wrote.get(entry.path, (None, None))
                 if writer is not None:
-                    if md5 != entry.get("md5"):
-                        raise NotOneRun(stage, Path(entry["path"]), writer)
+                    if md5 != entry.md5:
+                        raise NotOneRun(stage, Path(entry.path), writer)
                     todo.append(writer)
-        return sorted(found, key=list(self._stages | self._locked).index)
+        return sorted(found, key=list({**self._stages, **self._locked}).index)
 
     def description(self, stage: str) -> str:
         """What dvc.yaml says that the stage does; "" if it does not say."""
-        return str(self._stages.get(stage, {}).get("desc", ""))
+        return self._stages.get(stage, _Stage()).desc
 
     def ran_with(self, stage: str) -> dict[str, Any]:
         """The parameters that dvc.lock records, each under the name that the stage declares."""
-        files = self._locked.get(stage, {}).get("params", {}).values()
+        files = self._locked.get(stage, _Locked()).params.values()
         return {name: value for file in files for name, value in file.items()}
 
     def parameters(self, stage: str) -> Iterator[tuple[str, Any, Any]]:
@@ -179,7 +241,7 @@ class Pipeline:
 
         A parameter that came since has the value MISSING when the stage ran, one that went, now.
         """
-        for file, then in self._locked.get(stage, {}).get("params", {}).items():
+        for file, then in self._locked.get(stage, _Locked()).params.items():
             current = self._current(Path(file))
             now = {name: _at(current, name) for name in then}
             before, after = dict(leaves(then)), dict(leaves(now))
@@ -188,7 +250,7 @@ class Pipeline:
 
     def _current(self, path: Path) -> dict[str, Any]:
         if path not in self._read:
-            self._read[path] = read_yaml(path) if path.exists() else {}
+            self._read[path] = read_yaml(path) if exists(path) else {}
         return self._read[path]
 
     def parameter(self, stage: str, name: str) -> Any:

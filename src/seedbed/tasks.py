@@ -14,7 +14,6 @@ Other fields and files are left alone. Everything is checked before anything is 
 what lies behind `max_examples`.
 """
 
-import codecs
 import hashlib
 import json
 import re
@@ -33,8 +32,9 @@ from seedbed.errors import (
     NoSuchTask,
     SameTaskName,
     SeedbedError,
+    shown,
 )
-from seedbed.files import problem_of, read_rows, read_text
+from seedbed.files import exists, problem_of, read_json, read_rows, read_text
 from seedbed.paths import MERGED
 from seedbed.records import Record
 
@@ -102,10 +102,11 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} cannot name a task: at most 200 of A-Z a-z 0-9 _ . -, the first a letter "
-            "or digit, no two points together"
+            f"{shown(name)} cannot name a task: at most 200 of A-Z a-z 0-9 _ . -, the first a "
+            "letter or digit, no two points together"
         )
-    if name in MERGED:
+    # Some disks keep a name in any case as one.
+    if name.casefold() in MERGED:
         raise ValueError(f"{name!r} cannot name a task: relabel-and-pick has a file of that name")
     return name
 
@@ -238,14 +239,14 @@ def _is_closed(outputs: int, met: int, categories: list[str]) -> bool:
 
 def _entries(folder: Path) -> list[Path]:
     """The folders and JSON files in a folder, by name; hidden ones are DVC's or git's."""
+    if not exists(folder):
+        raise BadFile(folder, "no such folder", "Check niv2.folder in params.yaml.")
     try:
         return sorted(
             path
             for path in folder.iterdir()
             if not path.name.startswith(".") and (path.suffix == ".json" or path.is_dir())
         )
-    except FileNotFoundError:
-        raise BadFile(folder, "no such folder", "Check niv2.folder in params.yaml.") from None
     except OSError as error:
         raise BadFile(folder, error.strerror or str(error), "It must be a folder.") from None
 
@@ -354,27 +355,14 @@ def _read_folder(folder: Path) -> _Read:
 
 def _parsed(path: Path, form: type[Form]) -> Form:
     """A file that is one JSON object."""
+    fields = ", ".join(one.alias or name for name, one in form.model_fields.items())
+    shape = f"Of its fields these are read: {fields}."
     try:
-        # Some editors put a mark before UTF-8.
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None
-    try:
-        return form.model_validate_json(data)
+        return read_json(path, form.model_validate_json, shape)
     except ValidationError as error:
-        first = error.errors()[0]
         field, message = problem_of(error)
-        if first["type"] != "json_invalid":
-            where = f"field {field}: " if field else ""
-            fields = ", ".join(one.alias or name for name, one in form.model_fields.items())
-            remedy = f"Of its fields these are read: {fields}."
-            raise BadFile(path, where + message, remedy) from None
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError as found:
-            raise BadFile(path, f"not UTF-8 (byte {found.start})", "Save it as UTF-8.") from None
-        line = re.search(r" at line (\d+)", first["msg"])
-        raise BadRow(path, int(line[1]) if line else 1, message, "Mend the JSON there.") from None
+        where = f"field {field}: " if field else ""
+        raise BadFile(path, where + message, shape) from None
 
 
 def _examples(

@@ -18,7 +18,7 @@ from seedbed.errors import FolderTaken, NothingToExport, WriteFailed
 from seedbed.export.card import Made, Table, card
 from seedbed.export.forms import FORMS, Form
 from seedbed.export.tables import write_parquet
-from seedbed.files import beside, write_files
+from seedbed.files import beside, exists, write_files
 from seedbed.recorded import LOCK, Pipeline
 
 
@@ -30,14 +30,14 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
         license, language: as `card`.
 
     Raises:
-        FolderTaken: there is something at that place.
+        FolderTaken, BadFile: there is something at that place, or nothing can be there.
         NothingToExport: dvc.lock knows of no data.
         BadFile: a file is missing, or is not what dvc.lock says.
         NotOneRun: dvc.lock is of several runs.
         WriteFailed: no room, or no permission.
     """
+    _check_free(folder)
     place = folder.resolve()
-    _check_free(folder, place)
     pipeline = Pipeline()
     forms, told = _forms(pipeline)
     stages = pipeline.made_of(form.stage for form in forms)
@@ -54,7 +54,7 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
             ]
             write_files({partial / "README.md": [card(tables, made, license, language)]})
             write_files({partial / "SHA256SUMS": _sums(partial)})
-            _check_free(folder, place)
+            _check_free(folder)
             partial.rename(place)
     except OSError as error:
         raise WriteFailed(folder, error) from None
@@ -62,10 +62,10 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
     return [*rows, *told, f"written to {folder}: read its README.md before you hand it on"]
 
 
-def _check_free(folder: Path, place: Path) -> None:
-    if place.exists() and not place.is_dir():
+def _check_free(folder: Path) -> None:
+    if exists(folder) and not folder.is_dir():
         raise FolderTaken(folder, "is a file")
-    if place.is_dir() and any(place.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise FolderTaken(folder, "is not empty")
 
 

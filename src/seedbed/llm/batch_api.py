@@ -72,7 +72,7 @@ def read_line(line: bytes) -> Line | None:
         fields = json.loads(line)
         key, response = fields["custom_id"], fields.get("response") or {}
         status, body = response.get("status_code"), response.get("body")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not isinstance(key, str):
         return None

@@ -70,10 +70,10 @@ def model_file(model: str) -> tuple[Path, str]:
         WriteFailed: no room for the joined file.
     """
     if model != PACKAGED:
-        path = Path(model).expanduser()
-        if not path.is_file():
-            raise BadModel(model, "no such file", "Check the path; it counts from the project.")
+        path = Path(os.path.expanduser(model))  # noqa: PTH111 - a ~name that is nobody's stays
         try:
+            if not path.is_file():
+                raise BadModel(model, "no such file", "Check the path; it counts from the project.")
             with path.open("rb") as file:
                 if file.read(4) != b"GGUF":
                     raise BadModel(model, "not a GGUF file", "Convert it with llama.cpp's tools.")

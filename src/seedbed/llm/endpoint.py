@@ -80,8 +80,9 @@ def number_from_env(name: str, default: int, least: int = 1) -> int:
     value = os.environ.get(name, "")
     if not value:
         return default
-    if not value.isdecimal() or int(value) < least:
-        raise BadEnvironment(name, value, f"a whole number of at least {least}")
+    # More digits than that no float takes, and no clock or queue either.
+    if not value.isdecimal() or len(value) > 12 or int(value) < least:
+        raise BadEnvironment(name, value, f"a whole number of at least {least}, in 12 digits")
     return int(value)
 
 

@@ -18,7 +18,8 @@ SHARE = 0.98
 
 def pause_before(attempt: int) -> float:
     """Seconds to wait before try number `attempt` (the second is 1)."""
-    return float(min(FIRST_PAUSE * 2 ** (attempt - 1), LAST_PAUSE))
+    # Who tries for a day tries more often than a float can be doubled.
+    return min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 100), LAST_PAUSE)
 
 
 class Pace:

@@ -183,8 +183,14 @@ class Canon:
 
 
 def canonical(value: Any) -> str:
-    """JSON in the one way that keys are made of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """JSON in the one way that keys are made of.
+
+    Raises:
+        ValueError: there is a number in it that JSON does not have, such as NaN.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def key_of(form: str) -> str:

@@ -34,7 +34,7 @@ class Transferred(Record):
     key: str
     request: dict[str, Any]
     response: str
-    max_tokens: int = Field(ge=0)
+    max_tokens: int = Field(ge=0, lt=2**63)  # SQLite's greatest
     problem: str | None
     prompt_tokens: float | None = Field(ge=0, allow_inf_nan=False)
     completion_tokens: float | None = Field(ge=0, allow_inf_nan=False)
@@ -85,7 +85,11 @@ def _put(store: Store, rows: list[Kept]) -> int:
 
 def _rows(path: Path) -> Iterable[Kept]:
     for number, row in enumerate(read_rows(path, Transferred), 1):
-        form = canonical(row.request)
+        try:
+            form = canonical(row.request)
+        except ValueError:
+            said = "field request: a number that JSON does not have, such as NaN"
+            raise BadRow(path, number, said, "Export it anew.") from None
         if key_of(form) != row.key:
             raise BadRow(path, number, "the key is not that of the request", "Export it anew.")
         if row.problem not in (None, *PROBLEMS):

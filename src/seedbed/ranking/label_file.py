@@ -17,18 +17,17 @@ once for the numbers, and single rows again for what is kept.
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError
 
 from seedbed.errors import BadFile, BadRow, TooFewCandidates
-from seedbed.files import problem_of
+from seedbed.files import bad_row, opened
 from seedbed.ranking import race
 from seedbed.ranking.pick import ABSENT
 from seedbed.ranking.race import Floats, Keys
@@ -155,7 +154,7 @@ def read_labels(
             nor from 0 to 1; a second example with the same id.
         TooFewCandidates: fewer than `at_least`.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         # Counted first: to grow the matrix instead would need room for it twice.
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
         file.seek(0)
@@ -235,10 +234,7 @@ class _Reading:
         try:
             row = Labelled.model_validate_json(line)
         except ValidationError as error:
-            field, message = problem_of(error)
-            raise self._bad(
-                number, (f"field {field}: " if field else "") + message, self._shape
-            ) from None
+            raise bad_row(self.path, LabelFile.line_of(number), line, error, self._shape) from None
         length = len(row.instruction_idx)
         for name, values in row.lists().items():
             if len(values) != length:
@@ -298,13 +294,8 @@ def _header(path: Path, line: int, text: bytes, record: type[Header]) -> Header:
     try:
         return record.model_validate_json(text)
     except ValidationError as error:
-        field, message = problem_of(error)
-        raise BadRow(
-            path,
-            line,
-            (f"field {field}: " if field else "") + message,
-            f"Line {line} is one JSON object with {', '.join(record.model_fields)}.",
-        ) from None
+        shape = f"Line {line} is one JSON object with {', '.join(record.model_fields)}."
+        raise bad_row(path, line, text, error, shape) from None
 
 
 def _refuse_repeated_ids(found: LabelFile, keys: Keys) -> None:
@@ -323,14 +314,3 @@ def _refuse_repeated_ids(found: LabelFile, keys: Keys) -> None:
             f"id {row.id!r} is already that of line {found.line_of(first)}",
             "Give it its own.",
         )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError:
-        raise BadFile(path, "no such file", "Check the path, or run `dvc repro`.") from None
-    except OSError as error:
-        raise BadFile(path, error.strerror or str(error), "It must be a readable file.") from None

@@ -12,8 +12,9 @@ Whatever is drawn or asked belongs to its task: another task more changes nothin
 """
 
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ from seedbed import draws
 from seedbed.candidate_files import ORIGINS, file_of
 from seedbed.errors import BadFile
 from seedbed.figures import counts, mean_words, with_tables
-from seedbed.files import read_text, to_json, to_line, write_files
+from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
 from seedbed.params import Candidates, Llm, Niv2, Section
 from seedbed.paths import CANDIDATES, METRICS, PROMPTS
 from seedbed.progress import Progress
+from seedbed.prompts import read_prompt
 from seedbed.records import Candidate
 from seedbed.tasks import Task, find_tasks, read_task
 from seedbed.text.few_shot import DEMOS, shown
@@ -87,22 +89,21 @@ def read_meta_prompts(shots: str) -> list[MetaPrompt]:
     """All of a kind, in the order of their names.
 
     Raises:
-        BadFile: there are none, or one does not show what it must.
+        BadFile, BadRow: there are none, or one does not show what it must, and that alone.
     """
     folder = PROMPTS / "candidates" / f"{shots}_shot"
-    paths = sorted(folder.glob("*.txt"))
+    paths = []
+    for path in sorted(folder.glob("*.txt")):
+        # Such as ._steps.txt: what an operating system keeps beside a file, nobody wrote as a
+        # prompt, and nobody sees. Who hid one of their own to leave it out gets what they wanted.
+        if path.name.startswith("."):
+            print(f"{path}: left out, a hidden file", file=sys.stderr)
+        else:
+            paths.append(path)
     if not paths:
         raise BadFile(folder, "no meta-prompts there", "Put at least one .txt file into it.")
-    return [_read_meta_prompt(path, PLACEHOLDERS[shots]) for path in paths]
-
-
-def _read_meta_prompt(path: Path, placeholders: Sequence[str]) -> MetaPrompt:
-    # An editor ends a file with a newline; the prompt ends where its last word does.
-    text = read_text(path).removesuffix("\n")
-    for name in placeholders:
-        if (times := text.count("{" + name + "}")) != 1:
-            raise BadFile(path, f"{{{name}}} stands in it {times} times", "It must stand once.")
-    return MetaPrompt(path.stem, text)
+    places = ["{" + name + "}" for name in PLACEHOLDERS[shots]]
+    return [MetaPrompt(path.stem, read_prompt(path, places)) for path in paths]
 
 
 @dataclass

@@ -21,15 +21,16 @@ import numpy as np
 
 from seedbed import draws
 from seedbed.candidate_files import read_candidates
-from seedbed.errors import BadFile, TooFewToDrawFrom
+from seedbed.errors import TooFewToDrawFrom
 from seedbed.figures import counts, mean, with_tables
-from seedbed.files import read_text, to_json, to_line, write_files
+from seedbed.files import to_json, to_line, write_files
 from seedbed.llm.api import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.llm.request import Request
 from seedbed.params import Label, Llm, Niv2, Section
 from seedbed.paths import LABELLED, METRICS, PLOTS, PROMPTS
 from seedbed.progress import Progress
+from seedbed.prompts import read_prompt
 from seedbed.records import Candidate, LabelledExample
 from seedbed.tasks import Example, Task, find_tasks, read_task, task_name
 from seedbed.text.few_shot import DEMOS, beginning, common_label, prompt, shown
@@ -300,12 +301,8 @@ def lines_of(trial: Trial, rows: Iterable[LabelledExample], template: str) -> It
 
 
 def read_template() -> str:
-    """The ranking model's prompt. Raises BadFile if it lacks one of its places."""
-    text = read_text(TEMPLATE).removesuffix("\n")
-    for place in ("{{input}}", "{{instruction}}"):
-        if (times := text.count(place)) != 1:
-            raise BadFile(TEMPLATE, f"{place} stands in it {times} times", "It must stand once.")
-    return text
+    """The ranking model's prompt. Raises as `read_prompt`."""
+    return read_prompt(TEMPLATE, ["{{input}}", "{{instruction}}"])
 
 
 def read_trials(niv2: Niv2, own: Label) -> list[Trial]:

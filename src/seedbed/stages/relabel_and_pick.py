@@ -77,7 +77,7 @@ def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[L
         BadFile, BadRow, TooFewCandidates: as `read_labels`; or the task has the name of a merged
             file, or data/candidates has other candidates than the labels were made with.
     """
-    if path.stem in MERGED:
+    if path.stem.casefold() in MERGED:  # some disks keep a name in any case as one
         raise BadFile(
             path, "a task of this name", f"{path.name} is that of a merged file: rename the task."
         )

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from seedbed.errors import BadFile, NotAnOutput
+from seedbed.files import exists
 from seedbed.lineage import ROWS_OF, Place
 from seedbed.recorded import Pipeline
 from seedbed.trace import auto_instruct, self_instruct
@@ -38,7 +39,7 @@ def account(text: str, full: bool = False) -> list[str]:
         self_instruct.tell(telling, place)
     elif place.path.parent in auto_instruct.FOLDERS and place.path.parent in writers:
         auto_instruct.tell(telling, place)
-    elif not place.path.exists():
+    elif not exists(place.path):
         raise BadFile(place.path, "no such file", "Check the path.")
     else:
         files = [path for path in writers if path in ROWS_OF]

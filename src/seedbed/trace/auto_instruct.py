@@ -7,6 +7,7 @@ from typing import Any
 
 from seedbed.candidate_files import ORIGINS, file_of
 from seedbed.errors import BadFile
+from seedbed.files import exists
 from seedbed.lineage import Place, row_at
 from seedbed.paths import CANDIDATES, LABELLED, MERGED, PROMPTS, RELABELLED
 from seedbed.ranking.label_file import Labelled
@@ -39,7 +40,7 @@ def tell(telling: Telling, place: Place) -> None:
             "one JSON list, without rows",
             f"Where its texts came from stands in {ORIGINS}: name a line of that.",
         )
-    if folder.exists() and not place.path.exists():
+    if folder.exists() and not exists(place.path):
         close = get_close_matches(place.path.name, [path.name for path in folder.iterdir()], n=1)
         remedy = f"Did you mean {close[0]}?" if close else f"See what is in {folder}."
         raise BadFile(place.path, "no such file", remedy)

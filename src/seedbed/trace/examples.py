@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seedbed.candidate_files import ORIGINS, file_of, read_candidates
 from seedbed.errors import BadRow, NoSuchLine, NotHere, OriginMissing
-from seedbed.files import read_rows
+from seedbed.files import exists, read_rows
 from seedbed.lineage import Place
 from seedbed.paths import LABELLED
 from seedbed.ranking.label_file import HEADERS, LabelFile, Labelled, read_labels
@@ -145,7 +145,7 @@ def find_task(folder: Path, name: str) -> Path:
 
 
 def _read(path: Path) -> LabelFile:
-    if not path.exists():
+    if not exists(path):
         raise NotHere(path)
     # The seed is that of draws which are not made here.
     return read_labels(path, seed=0, at_least=0)[0]
