@@ -165,7 +165,11 @@ def test_ctrl_c_ends_a_run_within_seconds_and_keeps_what_arrived(
     assert run.texts() == [prompt.upper() for prompt in prompts]
 
 
-def test_a_stage_that_is_interrupted_says_how_to_go_on(project: Project) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stage_that_is_interrupted_says_how_to_go_on(
+    project: Project, number: signal.Signals
+) -> None:
+    """By a person, by a scheduler, or by a terminal that goes away."""
     write_instructions(project, [f"Name the capital of country number {n}" for n in range(200)])
     server = Counting()
     hanging = Condition()
@@ -182,18 +186,35 @@ def test_a_stage_that_is_interrupted_says_how_to_go_on(project: Project) -> None
         process = project.start_stage("clf", **environment)
         server.wait_for(lambda: server.total >= 50, process)
         time.sleep(1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         begun = time.monotonic()
         output, _ = process.communicate(timeout=30)
         assert time.monotonic() - begun < 10
         with hanging:
             hanging.notify_all()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "50 answers are in the response store" in output
     assert "Run the same command to go on from there." in output
     assert "Traceback" not in output
     assert not list(project.folder.glob("data/clf/*.jsonl*"))
     assert len(kept_in(project.folder / ".seedbed/responses.sqlite")) == 50
+
+
+def test_a_stage_under_nohup_goes_on_when_its_terminal_goes_away(project: Project) -> None:
+    write_instructions(project, [f"Name the capital of country number {n}" for n in range(40)])
+    server = Counting(0.05)
+    with serving(server) as url:
+        environment = {"OPENAI_BASE_URL": url, "SEEDBED_CONCURRENCY": "1"}
+        ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child begins with the same
+        try:
+            process = project.start_stage("clf", **environment)
+        finally:
+            signal.signal(signal.SIGHUP, ignored)
+        server.wait_for(lambda: server.total >= 5, process)
+        process.send_signal(signal.SIGHUP)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert server.total == 40
 
 
 def write_instructions(project: Project, texts: list[str]) -> None:

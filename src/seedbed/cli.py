@@ -1,6 +1,7 @@
 """The command line: the stages that dvc.yaml calls, and what looks at a run from outside."""
 
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -8,7 +9,8 @@ from datetime import datetime
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,20 +43,53 @@ STAGES = {
 }
 
 
+class Stop:
+    """Signals that ask a process to end, from a scheduler or a terminal that goes away: as Ctrl-C.
+
+    number: of the signal that came last, SIGINT if none did.
+    """
+
+    def __init__(self) -> None:
+        self.number = signal.SIGINT
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Whoever had it ignored (nohup) wants to go on.
+            if signal.getsignal(number) is signal.SIG_DFL:
+                self._before[number] = signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.number = signal.Signals(number)
+        # While asyncio runs, it has a handler of its own there, which does not break in anywhere.
+        interrupt = signal.getsignal(signal.SIGINT)
+        if callable(interrupt):
+            interrupt(signal.SIGINT, frame)
+        else:
+            raise KeyboardInterrupt
+
+
 @contextmanager
 def told(name: str) -> Iterator[None]:
     """Say what went wrong in one message."""
-    try:
-        yield
-    except SeedbedError as error:
-        # What is quoted in a message may be a model's text, or a server's.
-        said = "\n".join(map(printable, str(error).split("\n")))
-        print(f"seedbed {name}: {said}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt as stop:
-        for note in getattr(stop, "__notes__", []):
-            print(f"\nseedbed {note}. Run the same command to go on from there.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with Stop() as stopped:
+        try:
+            yield
+        except SeedbedError as error:
+            # What is quoted in a message may be a model's text, or a server's.
+            said = "\n".join(map(printable, str(error).split("\n")))
+            print(f"seedbed {name}: {said}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt as stop:
+            for note in getattr(stop, "__notes__", []):
+                told_how = f"seedbed {note}. Run the same command to go on from there."
+                print(f"\n{told_how}", file=sys.stderr)
+            raise typer.Exit(128 + stopped.number) from None
 
 
 def stage_command(name: str) -> Callable[[], None]:
