@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import openai
 import pytest
 from engines import LLM, answer_to, ask, kept_in, requests_for, response_to, set_environment
 
 from seedbed import errors
-from seedbed.llm import engine, limits
+from seedbed.llm import client, engine, limits
 from seedbed.llm.endpoint import open_endpoint
 from seedbed.llm.store import Store
 
@@ -97,10 +96,7 @@ class Simulated:
         runner = partial(RUNNER, loop_factory=SimulatedLoop)
         self._monkeypatch.setattr(asyncio, "Runner", runner)
 
-        def connect(**_: object) -> httpx2.AsyncClient:
-            return httpx2.AsyncClient(transport=Transport(answer))
-
-        self._monkeypatch.setattr(openai, "DefaultAioHttpClient", connect)
+        self._monkeypatch.setattr(client, "Wire", lambda *_, **__: Transport(answer))
 
     def __call__(
         self, prompts: list[str], answer: Answer, max_tokens: int = 100, **variables: object

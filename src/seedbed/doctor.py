@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from seedbed import errors
 from seedbed.llm.api import MalformedBody, body_for, choices_of, usage_of
 from seedbed.llm.client import PATHS, Client, Setback, failure
 from seedbed.llm.endpoint import Endpoint, open_endpoint
 from seedbed.llm.request import Parameter, Request, Sampling
 from seedbed.params import Llm
+from seedbed.redaction import redact
 
 PLAIN = Sampling(
     max_tokens=1,
@@ -58,7 +58,7 @@ def examine(llm: Llm) -> Iterator[str]:
         client = Client(endpoint)
         try:
             models = runner.run(client.models())
-            yield f"models    {errors.redact(', '.join(models)) or 'it does not say'}"
+            yield f"models    {redact(', '.join(models)) or 'it does not say'}"
             took = []
             for _ in range(3):
                 began = time.monotonic()
@@ -107,7 +107,7 @@ async def _refusal(client: Client, endpoint: Endpoint, **how: Any) -> str | None
     except Setback as setback:
         if setback.kind in ("busy", "absent"):
             raise failure(endpoint.address, setback) from None
-        return errors.redact(setback.said)
+        return redact(setback.said)
     return None
 
 

@@ -9,74 +9,11 @@ import errno
 import itertools
 import json
 import os
-import re
-from base64 import b64encode
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote
+from typing import Any
 
-Row = TypeVar("Row", bound=NamedTuple)
-
-
-def _secrets(least: int) -> list[str]:
-    """What nobody may read, longest first: the key, and the login of the address."""
-    login = os.environ.get("OPENAI_BASE_URL", "").partition("://")[2].partition("/")[0]
-    login = login.rpartition("@")[0]
-    plain = unquote(login)
-    found = {os.environ.get("OPENAI_API_KEY", ""), login, plain}
-    found |= {login.partition(":")[2], plain.partition(":")[2]}
-    if login:
-        found.add(b64encode(plain.encode()).decode())
-    # As they stand in JSON, too.
-    found |= {json.dumps(one)[1:-1] for one in found}
-    found |= {one.replace("/", "\\/") for one in found}
-    return sorted((one for one in found if len(one) >= least), key=len, reverse=True)
-
-
-def without_key(row: Row) -> Row:
-    """Take the API key out of a row's response, in case a server sent it back.
-
-    A key that is a word ("password", for a server that wants any) is not looked for: taking it
-    out would change what models say. Nor is one that stands in the request: we sent it ourselves.
-    """
-    fields = row._asdict()
-    response = fields["response"]
-    for secret in _secrets(8):
-        if secret in response and not secret.isalpha() and secret not in fields["request"]:
-            response = response.replace(secret, "[key]")
-    return row if response is fields["response"] else row._replace(response=response)
-
-
-def redact(text: str) -> str:
-    """Take the API key, and whatever else looks like one, out of a text that a server sent."""
-    for secret in _secrets(4):
-        text = text.replace(secret, "[key]")
-    text = re.sub(r"(?i)\bBearer\s+\S+", "Bearer [key]", text)
-    return re.sub(r"\bsk-[\w*.-]+", "[key]", text)
-
-
-def without_prompt(text: str, prompts: Iterable[str]) -> str:
-    """Take out of a text what it repeats of the prompts.
-
-    >>> without_prompt("bad input: 'Sort the list of words.'", ["Sort the list of words.", "Hi"])
-    'bad input: [prompt]'
-    """
-    repeated = [False] * len(text)
-    for prompt in prompts:
-        least = min(len(prompt), 16)
-        if least < 8:
-            continue
-        forms = {" ".join(prompt.split()), repr(prompt), json.dumps(prompt)}
-        forms.add(json.dumps(prompt, ensure_ascii=False))
-        for i in range(len(text) - least + 1):
-            if any(text[i : i + least] in form for form in forms):
-                repeated[i : i + least] = [True] * least
-    pieces = []
-    for is_prompt, group in itertools.groupby(zip(repeated, text, strict=True), lambda one: one[0]):
-        pieces.append("[prompt]" if is_prompt else "".join(character for _, character in group))
-    return "".join(pieces)
+from seedbed.redaction import quoted, redact
 
 
 def cut(text: str, most: int = 100) -> str:
@@ -261,6 +198,16 @@ class ModelUnknown(SeedbedError):
         )
 
 
+class Redirected(SeedbedError):
+    """The server points to another place, where neither key nor prompts should go unasked."""
+
+    def __init__(self, address: str, target: str):
+        super().__init__(
+            f"{address} redirects requests to {quoted(target, 200)!r}, which is not followed\n"
+            "  If that is the right place, name it in OPENAI_BASE_URL."
+        )
+
+
 class RequestRefused(SeedbedError):
     def __init__(self, address: str, status: int, answer: str):
         super().__init__(
@@ -398,7 +345,7 @@ class ServerFailed(SeedbedError):
 class BadAnswer(SeedbedError):
     def __init__(self, address: str, problem: str, body: str):
         super().__init__(
-            f"{address} sent what is not a completion: {problem}: {redact(body)[:200]!r}\n"
+            f"{address} sent what is not a completion: {problem}: {quoted(body, 200)!r}\n"
             "  Does it serve the OpenAI completions API (/v1/completions)?"
         )
 
@@ -534,6 +481,18 @@ class WriteFailed(SeedbedError):
 class BadEnvironment(SeedbedError):
     def __init__(self, name: str, value: str, expected: str):
         super().__init__(f"environment variable {name}={shown(value)}: expected {expected}")
+
+
+class BadAddress(SeedbedError):
+    """It is not quoted: in what is no address, a password may be anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "environment variable OPENAI_BASE_URL: not the address of a server (it is not shown, "
+            "because a password may be in it)\n"
+            "  Expected http(s)://[user:password@]host[:port]/v1; in user and password write /, ?, "
+            "# and @ as %2F, %3F, %23 and %40."
+        )
 
 
 class FolderTaken(SeedbedError):

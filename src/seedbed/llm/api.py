@@ -157,6 +157,12 @@ def usage_of(data: dict[str, Any]) -> tuple[int, int] | None:
     return (prompt, completion) if prompt in possible and completion in possible else None
 
 
+def problem_body(said: str, body: str = "") -> str:
+    """What is kept of a response that is no completion: what was said, and how the body begins."""
+    told = {"message": said, "body": body} if body else {"message": said}
+    return written({"error": told})
+
+
 def usage_in(body: str) -> tuple[int, int] | None:
     """The usage of a body that may be no completion."""
     try:
@@ -176,8 +182,15 @@ def split(data: dict[str, Any], choices: list[dict[str, Any]]) -> list[str]:
 
 
 def written(body: Any) -> str:
-    """A body as the store can keep it: half of a surrogate pair, which no file can, becomes "?"."""
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace").decode()
+    """A body as the store can keep it: half of a surrogate pair, which no file can, becomes "?".
+
+    Raises:
+        MalformedBody: it is nested so deep that it could only just be read.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace").decode()
+    except RecursionError:
+        raise MalformedBody("nested too deep") from None
 
 
 def problem_of(choice: dict[str, Any]) -> Problem | None:

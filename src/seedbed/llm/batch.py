@@ -20,7 +20,7 @@ from typing import IO
 from tqdm import tqdm
 
 from seedbed import errors
-from seedbed.llm.api import MalformedBody, body_for, written
+from seedbed.llm.api import MalformedBody, body_for, problem_body, written
 from seedbed.llm.batch_api import URLS, BatchApi, Line, State, read_line, to_line
 from seedbed.llm.budget import Budget, cost, most_tokens
 from seedbed.llm.client import AGAINST_THE_RULES, Client
@@ -30,6 +30,7 @@ from seedbed.llm.request import Keyed
 from seedbed.llm.runlog import RunLog
 from seedbed.llm.store import Kept, Spent, Store
 from seedbed.llm.work import Book, Call, Wanted, Window, keep, read_of
+from seedbed.redaction import redact, without_key
 
 # OpenAI and Azure take 50,000 requests and 200 MB a file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000
@@ -279,11 +280,10 @@ class BatchSender:
         reason = f"batch {batch.id} is {state.status} without an answer to it"
         for file in state.files if asked else ():
             with self._temporary() as lines:
-                if await self._api.download(file, lines):
-                    lines.seek(0)
-                    self._enter(lines, asked, batch.id)
-                else:
-                    reason = f"the server no longer has the answers of batch {batch.id}"
+                if missing := await self._api.download(file, lines):
+                    reason = f"{missing} of batch {batch.id}"
+                lines.seek(0)
+                self._enter(lines, asked, batch.id)
         for key in sorted(wanted & self._wanted.keys(), key=lambda key: self._wanted[key].row):
             self._fail(key, reason)
         self._store.batch_over(batch.tag)
@@ -303,7 +303,7 @@ class BatchSender:
                     continue
                 row, usage, reason = self._read(one, asked)
                 if row:
-                    rows.append(errors.without_key(row))
+                    rows.append(without_key(row))
                     most = self._most_of(self._wanted.get(one.key))
                     paid, spent = _sum(paid, usage or (0, 0)), _sum(spent, usage or most)
                 else:
@@ -322,15 +322,15 @@ class BatchSender:
         """What a line says: a row for the store and its usage, or why there is none."""
         base, form, max_tokens = asked[line.key]
         keyed = Keyed(line.key, base, form)
-        body = written(line.body)
         if line.status == 200:
             try:
-                found = read_of([keyed], self._model, body, max_tokens)
+                found = read_of([keyed], self._model, written(line.body), max_tokens)
             except MalformedBody as problem:
                 return None, None, f"not a completion: {problem}"
             return found.rows[0], found.usage, ""
         if re.search(AGAINST_THE_RULES, line.said, re.IGNORECASE):
-            return keep(keyed, self._model, body, max_tokens, "refused"), (0, 0), line.said
+            kept = problem_body(line.said)
+            return keep(keyed, self._model, kept, max_tokens, "refused"), (0, 0), line.said
         return None, None, line.said
 
     def _note(self, line: Line, usage: tuple[int, int] | None, said: str, batch: str) -> None:
@@ -344,7 +344,7 @@ class BatchSender:
             completion_tokens=tokens[1],
             key=line.key,
             batch=batch,
-            **({"said": errors.redact(said)} if said else {}),
+            **({"said": redact(said)} if said else {}),
         )
 
     def _commit(self, rows: list[Kept], tokens: tuple[int, int]) -> None:
@@ -364,7 +364,7 @@ class BatchSender:
 
     def _fail(self, key: str, reason: str) -> None:
         if one := self._wanted.pop(key, None):
-            self._book.fail(Call([one]), errors.redact(reason))
+            self._book.fail(Call([one]), redact(reason))
 
 
 def tell_of_batches(store: Store, model: str, wanted: Collection[str]) -> None:

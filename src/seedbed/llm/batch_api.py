@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import IO, Any, NamedTuple, TypeVar
 
 from seedbed import errors
-from seedbed.llm.client import PATHS, Client, Setback
+from seedbed.llm.client import MOST_SAID, PATHS, Client, Setback
 from seedbed.llm.endpoint import Endpoint
+from seedbed.llm.wire import MOST_BYTES
+from seedbed.redaction import quoted
 
 OVER = ("completed", "failed", "expired", "cancelled", "unknown")
 # What a batch calls an endpoint, wherever the server has it.
@@ -84,8 +86,8 @@ def read_line(line: bytes) -> Line | None:
     code, said = "", error
     if isinstance(error, dict):
         code, said = str(error.get("code") or ""), error.get("message") or error
-    parts = ("" if status is None else f"HTTP {status}", code, " ".join(str(said).split())[:500])
-    return Line(key, status, body, ": ".join(filter(None, parts)))
+    parts = ("" if status is None else f"HTTP {status}", code, " ".join(str(said).split()))
+    return Line(key, status, body, quoted(": ".join(filter(None, parts)), MOST_SAID))
 
 
 class BatchApi:
@@ -176,22 +178,30 @@ class BatchApi:
         with self._named():
             return await self._insist(see)
 
-    async def download(self, file: str, into: IO[bytes]) -> bool:
-        """Fetch a file; False if the server has it no longer.
+    async def download(self, file: str, into: IO[bytes]) -> str:
+        """Fetch a file; gives why not all of it came, "" if it did.
+
+        A line that is longer than an answer may be ends it: what stands before is there.
 
         Raises:
             BatchFailed, ServerNotThere, KeyRefused
         """
 
-        async def fetch() -> bool:
+        async def fetch() -> str:
             into.seek(0)
             into.truncate()
-            streamed = self._client.openai.files.with_streaming_response.content(file)
+            line = 0
+            streamed = self._client.downloads.files.with_streaming_response.content(file)
             async with streamed as response:
                 blocks: AsyncIterator[bytes] = response.iter_bytes()
                 async for block in blocks:
                     into.write(block)
-            return True
+                    _, end, rest = block.rpartition(b"\n")
+                    line = len(rest) if end else line + len(block)
+                    if line > MOST_BYTES:
+                        into.truncate(into.tell() - line)
+                        return f"a line of more than {MOST_BYTES // 10**6} MB ends the answers"
+            return ""
 
         with self._named():
             try:
@@ -199,7 +209,7 @@ class BatchApi:
             except Setback as setback:
                 if setback.status not in (404, 410):
                     raise
-                return False
+                return "the server no longer has the answers"
 
     async def _insist(self, action: Callable[[], Awaitable[Result]]) -> Result:
         return await self._client.insist(action, self._endpoint.retries, self._endpoint.patience)
@@ -219,13 +229,13 @@ def _id_of(made: Any) -> str:
     """The id of a file or a batch. The client gives whatever a server sent, be it a web page."""
     id_ = getattr(made, "id", None)
     if not isinstance(id_, str) or not id_:
-        raise Setback("bad", f"its answer has no id: {str(made)[:200]!r}")
+        raise Setback("bad", f"its answer has no id: {quoted(str(made), 200)!r}")
     return id_
 
 
 def _state_of(batch: Any) -> State:
     if not isinstance(getattr(batch, "status", None), str):
-        raise Setback("bad", f"its answer has no status: {str(batch)[:200]!r}")
+        raise Setback("bad", f"its answer has no status: {quoted(str(batch), 200)!r}")
     counts = batch.request_counts
     problems = (batch.errors and batch.errors.data) or []
     said = [

@@ -8,14 +8,13 @@ import asyncio
 import json
 import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import aiohttp
 import httpx2
 import openai
 
@@ -23,6 +22,8 @@ from seedbed import errors
 from seedbed.llm.endpoint import Endpoint, number_from_env
 from seedbed.llm.limits import pause_before
 from seedbed.llm.request import Parameter
+from seedbed.llm.wire import TooLarge, Wire
+from seedbed.redaction import quoted
 
 Result = TypeVar("Result")
 
@@ -34,6 +35,10 @@ PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 # refused: its rules forbid this prompt; bad: it will not take this request as it is.
 Kind = Literal["busy", "absent", "broke", "too_long", "refused", "bad"]
 
+MALFORMED = "not a completion: "
+# Characters that are quoted of what a server said, and of a body that is malformed.
+MOST_SAID, MOST_OF_A_BODY = 500, 1000
+
 
 @dataclass
 class Setback(Exception):
@@ -42,7 +47,8 @@ class Setback(Exception):
     said: what the server said, in one line.
     retry_after: seconds that it asks to wait.
     parameter: what a `bad` request should leave out, if the server says so.
-    body: of the response, if there was one.
+    body: of a response that is not what it should be; its beginning is kept.
+    usage: the tokens that such a response says it took.
     slow: whether the server may be overloaded.
     """
 
@@ -52,7 +58,13 @@ class Setback(Exception):
     retry_after: float | None = None
     parameter: str | None = None
     body: str = ""
+    usage: tuple[int, int] | None = None
     slow: bool = False
+
+    def __post_init__(self) -> None:
+        # Whatever came from outside is looked through here, before anybody can show or keep it.
+        self.said = quoted(re.sub(r"\s+", " ", self.said), MOST_SAID)
+        self.body = quoted(self.body, MOST_OF_A_BODY)
 
     @property
     def may_be_charged(self) -> bool:
@@ -60,8 +72,18 @@ class Setback(Exception):
         return self.kind == "broke" and self.status in (None, 200)
 
     @property
+    def malformed(self) -> bool:
+        """Whether it was answered, with what is no completion."""
+        return self.said.startswith(MALFORMED)
+
+    @property
     def status_or_kind(self) -> str:
         return self.kind if self.status is None else f"HTTP {self.status}"
+
+
+def malformed(why: str, body: str = "", usage: tuple[int, int] | None = None) -> Setback:
+    """A response that is no completion: a failed try, like a connection that breaks."""
+    return Setback("broke", f"{MALFORMED}{why}", 200, body=body, usage=usage)
 
 
 class Client:
@@ -74,21 +96,41 @@ class Client:
         self._endpoint = endpoint
         self.reached = False
         base_url, key = endpoint.connect()
-        base_url, login = _without_login(base_url)
-        self._root = base_url.rstrip("/").removesuffix("/v1")
+        self._place = _place(base_url)
+        self._root = self._place.base_url.removesuffix("/v1")
         self._timeout = number_from_env("SEEDBED_TIMEOUT", 600)
         self._deadlines: set[asyncio.Timeout] = set()
         self._openai = openai.AsyncOpenAI(
-            base_url=base_url,
+            base_url=self._place.base_url,
             api_key=key,
             # The engine itself tries again: it knows what the other requests go through.
             max_retries=0,
             timeout=self._timeout,
-            default_headers=login,
-            # aiohttp carries more requests a second than the client's default transport.
-            # A proxy is for the way out, never for the server in this process.
-            http_client=openai.DefaultAioHttpClient(trust_env=not endpoint.embedded),
+            default_headers=self._place.login,
+            http_client=self._http_client(whole=True),
         )
+        self._downloads: openai.AsyncOpenAI | None = None
+
+    def _http_client(self, *, whole: bool) -> httpx2.AsyncClient:
+        wire = Wire(
+            self._place.base_url,
+            self._endpoint.address,
+            # A proxy is for the way out, never for the server in this process.
+            trust_env=not self._endpoint.embedded,
+            whole=whole,
+        )
+        query = httpx2.QueryParams(self._place.query)
+        return httpx2.AsyncClient(
+            transport=wire, params=query, timeout=self._timeout, follow_redirects=True
+        )
+
+    @property
+    def downloads(self) -> openai.AsyncOpenAI:
+        """The same for what is longer than an answer may be, and is read bit by bit."""
+        if self._downloads is None:
+            http_client = self._http_client(whole=False)
+            self._downloads = self._openai.with_options(http_client=http_client)
+        return self._downloads
 
     @property
     def openai(self) -> openai.AsyncOpenAI:
@@ -96,6 +138,8 @@ class Client:
 
     async def close(self) -> None:
         await self._openai.close()
+        if self._downloads is not None:
+            await self._downloads.close()
 
     async def post(self, path: str, body: Mapping[str, Any], *, at_root: bool = False) -> str:
         """Send one request and give the raw body of the response.
@@ -103,7 +147,7 @@ class Client:
         at_root: the path is the server's own, not one of the API under /v1.
 
         Raises:
-            Setback, errors.KeyRefused, errors.ModelUnknown
+            Setback, errors.KeyRefused, errors.ModelUnknown, errors.Redirected
         """
         where = f"{self._root}{path}" if at_root else path
         with self.setbacks():
@@ -117,7 +161,10 @@ class Client:
                         options={"timeout": httpx2.Timeout(self._timeout, read=None)},
                     )
                 )
-                return response.text
+                # Whatever the response calls it: JSON is UTF-8.
+                return response.content.decode()
+            except UnicodeDecodeError:
+                raise malformed("not UTF-8", response.text) from None
             except openai.NotFoundError as error:
                 known = await self.models()
                 raise errors.ModelUnknown(
@@ -175,7 +222,8 @@ class Client:
         """The models that the server says it has; none if it does not say."""
         try:
             models = await self._openai.with_options(timeout=10).models.list()
-            return [model.id for model in models.data if isinstance(model.id, str)][:20]
+            names = [model.id for model in models.data if isinstance(model.id, str)]
+            return [quoted(name, 200) for name in names[:20]]
         except UNEXPECTED:
             return []
 
@@ -193,14 +241,32 @@ def failure(address: str, setback: Setback) -> errors.SeedbedError:
     return errors.RequestRefused(address, setback.status, setback.said)
 
 
-def _without_login(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without user and password, and the header that says the same."""
+class _Place(NamedTuple):
+    """Where a URL leads, and what goes there with every request.
+
+    login: the header that says what user and password in the URL say.
+    """
+
+    base_url: str
+    login: dict[str, str]
+    query: str
+
+
+def _place(url: str) -> _Place:
+    """A URL taken apart.
+
+    >>> _place("https://ann:pw@host/openai/?api-version=2026-01-01")
+    _Place(base_url='https://host/openai', login={'Authorization': 'Basic YW5uOnB3'},
+        query='api-version=2026-01-01')
+    """
     parts = urlsplit(url)
     login, _, place = parts.netloc.rpartition("@")
-    if not login:
-        return url, {}
-    code = b64encode(unquote(login).encode()).decode()
-    return urlunsplit(parts._replace(netloc=place)), {"Authorization": f"Basic {code}"}
+    code = b64encode(unquote(login).encode(errors="surrogateescape")).decode()
+    return _Place(
+        urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", "")),
+        {"Authorization": f"Basic {code}"} if login else {},
+        parts.query,
+    )
 
 
 class _Setbacks:
@@ -228,30 +294,29 @@ class _Setbacks:
 
 
 # What the typed calls raise at a body that is not what the API promises is no OpenAIError.
-UNEXPECTED = (openai.OpenAIError, httpx2.HTTPError, ValueError, TypeError, AttributeError)
+UNEXPECTED = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 TIMED_OUT = "it does not answer in time (SEEDBED_TIMEOUT)"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
 def _connection(error: openai.APIConnectionError) -> Setback:
-    """No connection, or one that broke. The transport calls most of them timeouts."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, aiohttp.ClientConnectorError | httpx2.ConnectError):
-            return Setback("absent", str(cause).replace(" ssl:default", ""), slow=True)
-    for cause in causes:
-        if isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-            return Setback("broke", f"the connection was cut: {cause}")
-        if isinstance(cause, TimeoutError | aiohttp.ServerTimeoutError):
-            return Setback("broke", TIMED_OUT, slow=True)
-    said = str(causes[1] if len(causes) > 1 else error) or type(causes[-1]).__name__
-    return Setback("broke", f"the connection was cut: {said}")
+    """No connection, or one that broke."""
+    cause = error.__cause__
+    if isinstance(cause, TooLarge):
+        return malformed(str(cause), cause.beginning.decode(errors="replace"))
+    if isinstance(cause, httpx2.ConnectError):
+        return Setback("absent", str(cause), slow=True)
+    if isinstance(cause, httpx2.TimeoutException):
+        return Setback("broke", TIMED_OUT, slow=True)
+    if isinstance(cause, httpx2.RemoteProtocolError):
+        return Setback("broke", f"what came is no HTTP: {cause}")
+    return Setback("broke", f"the connection was cut: {cause or error}")
 
 
 def _status(error: openai.APIStatusError) -> Setback:
@@ -261,13 +326,12 @@ def _status(error: openai.APIStatusError) -> Setback:
         return Setback("busy", said, status, wait, slow=True)
     if status in (408, 409) or status >= 500:
         return Setback("broke", said, status, wait, slow=status in (408, 504))
-    body = error.response.text
     if status == 413 or re.search(TOO_LONG, said, re.IGNORECASE):
-        return Setback("too_long", said, status, body=body)
+        return Setback("too_long", said, status)
     if re.search(AGAINST_THE_RULES, f"{said} {_field(error, 'code')}", re.IGNORECASE):
-        return Setback("refused", said, status, body=body)
+        return Setback("refused", said, status)
     parameter = refused_parameter(said, _field(error, "param"))
-    return Setback("bad", said, status, parameter=parameter, body=body)
+    return Setback("bad", said, status, parameter=parameter)
 
 
 # OpenAI: "maximum context length is 4097 tokens"; vLLM the same, or "longer than the maximum
@@ -298,7 +362,7 @@ def refused_parameter(said: str, named: str = "") -> str | None:
 
 def _field(error: openai.APIStatusError, name: str) -> str:
     body = error.body
-    return str(body.get(name) or "") if isinstance(body, dict) else ""
+    return str(body.get(name) or "")[:200] if isinstance(body, dict) else ""
 
 
 def _said(error: openai.APIStatusError) -> str:
@@ -315,9 +379,13 @@ def _said(error: openai.APIStatusError) -> str:
     elif isinstance(body, list | dict):
         body = json.dumps(body)
     said = str(body or error.message)
-    if found := re.findall(COMPLAINT, said):
+    if found := re.findall(COMPLAINT, said[:MOST_TO_SEARCH]):
         said = "; ".join(f"{place}: {message}" for place, message in found)
-    return errors.redact(" ".join(said.split()))[:500]
+    return quoted(" ".join(said.split()), MOST_SAID)
+
+
+# What finds a complaint takes time in proportion to the square.
+MOST_TO_SEARCH = 20_000
 
 
 # The same in vLLM's words.
@@ -325,13 +393,29 @@ COMPLAINT = r"""'loc': \(([^)]*)\), 'msg': ('[^']*'|"[^"]*")"""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a Retry-After header: a number, or a date."""
+    """Seconds from a Retry-After header: a number, or a date.
+
+    A date counts from the response's own, since the server's clock need not be ours.
+
+    >>> date, later = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:30 GMT"
+    >>> _retry_after({"date": date, "retry-after": later})
+    30.0
+    """
     value = headers.get("retry-after", "")
     try:
         return max(0.0, float(value))
     except ValueError:
         pass
+    until = _date(value)
+    begun = _date(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (until - begun).total_seconds()) if until else None
+
+
+def _date(value: str) -> datetime | None:
+    """A header's date, None if it is none."""
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
         return None
+    # Without a zone it is UTC, as all dates in headers are.
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from seedbed.errors import BadEnvironment, BadModel, NoPrice, redact
+from seedbed.errors import BadAddress, BadEnvironment, BadModel, NoPrice
 from seedbed.llm import embedded
 from seedbed.llm.budget import Budget
 from seedbed.llm.store import Spent
@@ -101,9 +101,11 @@ def _is_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         # Reading the port raises if it is none.
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+    # An @ after the place: a password ended it before its end, by a slash in it, say.
+    return is_place and "@" not in parts.path + parts.query + parts.fragment
 
 
 @contextmanager
@@ -115,7 +117,7 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
     if there is an OPENAI_API_KEY, the name of one of OpenAI's models.
 
     Raises:
-        BadModel, BadEnvironment
+        BadModel, BadEnvironment, BadAddress
     """
     url = os.environ.get("OPENAI_BASE_URL", "")
     key = os.environ.get("OPENAI_API_KEY", "")
@@ -151,8 +153,7 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
             )
         url = OPENAI
     if not _is_url(url):
-        shown = redact(url.rpartition("@")[2].partition("?")[0])
-        raise BadEnvironment("OPENAI_BASE_URL", shown, "http(s)://host[:port]/v1")
+        raise BadAddress
     address = without_secrets(url)
     number = partial(number_from_env, least=1)
     yield Endpoint(

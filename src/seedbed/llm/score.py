@@ -17,22 +17,26 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from seedbed import errors
 from seedbed.llm.api import MalformedBody, choices_of, usage_of
 from seedbed.llm.budget import Budget, cost, most_tokens
-from seedbed.llm.client import PATHS, Client, Setback
+from seedbed.llm.client import PATHS, Client, Setback, malformed
 from seedbed.llm.endpoint import Endpoint
 from seedbed.llm.request import Keyed
 from seedbed.llm.runlog import RunLog
 from seedbed.llm.store import Kept, Spent, Store
 from seedbed.llm.work import Book
+from seedbed.redaction import without_key
 
 # A bias that no other token can make up for.
 FORCE = 1000.0
 # A lead byte comes without log-probabilities; it is then looked up among so many, and among all.
 WIDE, ALL = 20_000, 262_144
+# What reading an answer of another shape than llama.cpp's raises.
+ODD = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,9 @@ class Scorer:
                 if setback.kind in ("bad", "too_long"):
                     raise self._not_offered(said) from None
                 raise errors.ServerFailed(self._endpoint.address, said) from None
+            except ODD as problem:
+                said = f"its answer is not what was asked for: {problem}"
+                raise errors.ServerFailed(self._endpoint.address, said) from None
             row = Kept(
                 key=one.keyed.key,
                 base=one.keyed.base,
@@ -140,9 +147,7 @@ class Scorer:
             )
             price, paid = self._endpoint.price, usage or most
             spent = Spent(self._budget.spent.run, sum(paid), cost(price, *paid))
-            self._budget.spent = (
-                self._store.put([errors.without_key(row)], spent) or self._budget.spent
-            )
+            self._budget.spent = self._store.put([without_key(row)], spent) or self._budget.spent
         finally:
             self._budget.release(*most)
             self._paid.set()
@@ -180,7 +185,7 @@ class Scorer:
             try:
                 data, (choice,) = choices_of(answer, 1)
             except MalformedBody as problem:
-                raise Setback("broke", f"not a completion: {problem}") from None
+                raise malformed(str(problem), answer) from None
             return choice, usage_of(data)
 
         return await self._client.insist(send, self._endpoint.retries if again else 0)
@@ -294,12 +299,20 @@ class Scorer:
                 "it in the text.",
             )
         scores = logprobs[begin:end]
-        if not all(isinstance(score, int | float) for score in scores):
+        if not all(map(_is_number, scores)):
             raise self._not_offered(
                 "a token of the text has no log-probability",
                 "The first of all has none: give a prompt.",
             )
         return tokens[begin:end], [float(score) for score in scores], usage
+
+
+def _is_number(value: object) -> bool:
+    """JSON may also hold NaN, and integers that are too long for a float."""
+    try:
+        return isinstance(value, int | float) and not isnan(value)
+    except OverflowError:
+        return False
 
 
 def _body(text: str, tokens: list[str], logprobs: list[float]) -> str:

@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seedbed import errors
-from seedbed.llm.api import MalformedBody, Problem, body_for, usage_in
+from seedbed.llm.api import MalformedBody, Problem, body_for, problem_body, usage_in
 from seedbed.llm.budget import Budget, cost, most_tokens
-from seedbed.llm.client import PATHS, Client, Setback
+from seedbed.llm.client import MALFORMED, PATHS, Client, Setback, malformed
 from seedbed.llm.endpoint import Endpoint
 from seedbed.llm.limits import Limits, Turn, pause_before
 from seedbed.llm.runlog import RunLog
 from seedbed.llm.slot import Slot
 from seedbed.llm.store import Kept, Spent, Store
 from seedbed.llm.work import Book, Call, Wanted, Window, group, keep, read
+from seedbed.redaction import redact, without_key, without_prompt
 
 # A request that does not fit the context is asked with a fifth fewer tokens (as the authors of
 # Self-Instruct do), so often: that is a tenth of what was asked for.
@@ -216,7 +217,7 @@ class Sender:
                 shared = self._endpoint.prompts_per_request > 1
                 found = read(call, self._model, body, attempts.max_tokens, shared)
             except MalformedBody as problem:
-                raise Setback("broke", f"{MALFORMED}{problem}", 200, body=body) from None
+                raise malformed(str(problem), body, usage_in(body)) from None
             self._failing_since = None
             self._failed_in_a_row = 0
             self._answered = True
@@ -229,7 +230,7 @@ class Sender:
         except Setback as setback:
             assert turn is not None
             if setback.may_be_charged and self.budget.limited:
-                await self._commit([], self._price_of(usage_in(setback.body) or most))
+                await self._commit([], self._price_of(setback.usage or most))
             return await self._after(setback, call, attempts, turn)
         finally:
             self.budget.release(*most)
@@ -279,7 +280,6 @@ class Sender:
         if "max_completion_tokens" in setback.said and not attempts.renamed:
             attempts.renamed = self._renamed = True
             return 0.0
-        malformed = setback.said.startswith(MALFORMED)
         waits = setback.kind == "busy" or (setback.kind == "absent" and self._answered)
         if setback.kind == "broke" or (setback.kind == "absent" and not waits):
             attempts.failed += 1
@@ -315,7 +315,7 @@ class Sender:
             )
             return None
         if attempts.failed > self._endpoint.retries:
-            if malformed and self._answered:
+            if setback.malformed and self._answered:
                 await self._keep_problem(call, "malformed", setback)
                 return None
             self._fail(call, f"{setback.status_or_kind}: {setback.said}", self._named(setback))
@@ -352,7 +352,7 @@ class Sender:
             raise error
         if self._failed_in_a_row >= MANY:
             raise error
-        self._book.fail(call, errors.redact(reason))
+        self._book.fail(call, redact(reason))
         self._store.release(one.keyed.key for one in call.wanted)
         self._wake.set()
 
@@ -360,19 +360,19 @@ class Sender:
         where = self._endpoint.address
         if setback.kind == "absent":
             return errors.ServerNotThere(where, setback.said)
-        if setback.said.startswith(MALFORMED):
+        if setback.malformed:
             return errors.BadAnswer(where, setback.said.removeprefix(MALFORMED), setback.body)
         return errors.ServerFailed(where, f"{setback.status_or_kind}: {setback.said}")
 
     async def _keep_problem(self, call: Call, problem: Problem, setback: Setback) -> None:
         (one,) = call.wanted
         asked = one.request.sampling.max_tokens
-        await self._settle(
-            call, [keep(one.keyed, self._model, setback.body, asked, problem)], (0, 0)
-        )
+        # Not what the server sent: nobody can tell what of the request is in it.
+        kept = problem_body(setback.said, setback.body)
+        await self._settle(call, [keep(one.keyed, self._model, kept, asked, problem)], (0, 0))
 
     async def _settle(self, call: Call, rows: list[Kept], cost_tokens: tuple[int, int]) -> None:
-        rows = [errors.without_key(row) for row in rows]
+        rows = [without_key(row) for row in rows]
         outrun = self._store.outrun
         await self._commit(rows, self._price_of(cost_tokens))
         if self._store.outrun != outrun:
@@ -414,7 +414,7 @@ class Sender:
             prompt_tokens=tokens[0],
             completion_tokens=tokens[1],
             key=call.first.keyed.key,
-            **({} if said is None else {"said": errors.without_prompt(said, call.prompts)}),
+            **({} if said is None else {"said": without_prompt(said, call.prompts)}),
         )
 
     async def _commit(self, rows: Sequence[Kept], spent: Spent) -> None:
@@ -487,9 +487,6 @@ class Sender:
         for one in call.wanted:
             self._book.settle(one, found[one.keyed.key], sent=False)
         self._wake.set()
-
-
-MALFORMED = "not a completion: "
 
 
 def _keys_of(calls: Sequence[Call]) -> list[str]:

@@ -14,6 +14,15 @@ from seedbed.llm.request import Keyed
 from seedbed.llm.store import Kept
 
 PATH = "/tokenize"
+# No such path, or something else is there.
+NOT_THERE = (
+    errors.ModelUnknown,
+    errors.Redirected,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 
 
 async def count_tokens(
@@ -40,19 +49,21 @@ async def count_tokens(
                 answer = await client.insist(
                     lambda: client.post(PATH, llama_cpp | vllm, at_root=True), endpoint.retries
                 )
-                number = len(json.loads(answer)["tokens"])
-            except (errors.ModelUnknown, LookupError, TypeError, ValueError):
-                return None  # no such path, or something else is there
+                tokens = json.loads(answer)["tokens"]
+            except NOT_THERE:
+                return None
             except Setback as setback:
                 if setback.kind == "bad":
                     return None
                 raise failure(endpoint.address, setback) from None
+        if not isinstance(tokens, list):
+            return None
         return Kept(
             key=keyed.key,
             base=keyed.base,
             model=model,
             request=keyed.form,
-            response=json.dumps({"tokens": number}),
+            response=json.dumps({"tokens": len(tokens)}),
             max_tokens=0,
             ended=True,
             problem=None,
