@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -173,10 +173,11 @@ def serving(
     answer: Callable[[dict, Message], dict],
     connected: Callable[[], None] = lambda: None,
     port: int = 0,
+    pages: Mapping[str, object] | None = None,
 ) -> Iterator[str]:
     """An HTTP server on loopback that answers completion requests with `answer(body, headers)`.
 
-    `connected` is called at each connection. Gives the base URL.
+    `connected` is called at each connection; `pages` are what else can be got. Gives the base URL.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -205,7 +206,9 @@ def serving(
                 self.close_connection = True  # the client has gone
 
         def do_GET(self) -> None:
-            self._send(200 if self.path == "/v1/models" else 404, MODELS, {})
+            found = {path: json.dumps(page) for path, page in (pages or {}).items()}
+            found.setdefault("/v1/models", MODELS)
+            self._send(200 if self.path in found else 404, found.get(self.path, "{}"), {})
 
         def _send(self, status: int, text: str, headers: dict[str, str], missing: int = 0) -> None:
             data = text.encode(errors="surrogateescape")

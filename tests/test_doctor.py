@@ -8,14 +8,15 @@ import pytest
 from conftest import Project, Reply, completion, serving
 
 from seedbed import errors
-from seedbed.doctor import LONG, examine
+from seedbed.doctor import LONG, TWICE, examine
 from seedbed.llm import embedded, limits
 from seedbed.params import Embedded, Llm
 
 SETTINGS = Embedded(context=4096, slots=1, threads=2)
 SERVED = Llm(model="served-model", embedded=SETTINGS)
-TAKEN = ["temperature", "top_p", "frequency_penalty", "presence_penalty", "logprobs", "stop"]
-TAKEN += ["seed", "stop of more than four", "several samples", "lists of prompts"]
+OPTIONAL = ["temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty"]
+OPTIONAL += ["logprobs", "stop", "seed"]
+TAKEN = [*OPTIONAL, "stop of more than four", "several samples", "lists of prompts"]
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +61,10 @@ class Server:
 
 
 def examined(
-    monkeypatch: pytest.MonkeyPatch, server: Server, llm: Llm = SERVED
+    monkeypatch: pytest.MonkeyPatch, server: Server, llm: Llm = SERVED, **pages: object
 ) -> tuple[list[str], str]:
-    """The doctor's lines, and the address."""
-    with serving(server) as url:
+    """The doctor's lines, and the address. pages: what is found at paths."""
+    with serving(server, pages={f"/{name}": page for name, page in pages.items()}) as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         return list(examine(llm)), url
 
@@ -73,13 +74,18 @@ def test_a_server_that_takes_all_gets_no_advice(monkeypatch: pytest.MonkeyPatch)
     lines, url = examined(monkeypatch, server)
     assert lines[:2] == [f"server    {url}", "models    served-model"]
     assert re.fullmatch(r"request   one token of served-model: \d+ ms", lines[2])
-    assert lines[3:13] == [f"takes     {name}" for name in TAKEN]
-    assert re.fullmatch(r"speed     \d+ tokens/s, 1 at once", lines[13])
-    assert re.fullmatch(r"speed     \d+ tokens/s, 4 at once", lines[14])
-    assert lines[15:] == ["advice    none: it takes all that the stages send"]
+    assert lines[3:15] == [f"takes     {name}" for name in TAKEN]
+    assert re.fullmatch(r"speed     \d+ tokens/s, 1 at once", lines[15])
+    assert re.fullmatch(r"speed     \d+ tokens/s, 4 at once", lines[16])
+    assert lines[17:] == [
+        "twice     the same text, greedy",
+        "twice     the same text, sampled with a seed",
+        "adds      it does not say",
+        "advice    none: it takes all that the stages send",
+    ]
     # A handful of requests, most of them for one token.
     lengths = [body["max_tokens"] for body in server.bodies]
-    assert lengths == [1] * 13 + [LONG] * 5
+    assert lengths == [1] * 15 + [LONG] * 5 + [TWICE] * 10
 
 
 def test_each_parameter_is_tried_by_itself_and_none_elsewhere(
@@ -87,13 +93,13 @@ def test_each_parameter_is_tried_by_itself_and_none_elsewhere(
 ) -> None:
     server = Server()
     examined(monkeypatch, server)
-    optional = set(TAKEN[:7])
-    sent = [optional & body.keys() for body in server.bodies]
-    assert sent == [set()] * 3 + [{name} for name in TAKEN[:7]] + [{"stop"}] + [set()] * 7
+    sent = [set(OPTIONAL) & body.keys() for body in server.bodies]
+    tried = [set()] * 3 + [{name} for name in OPTIONAL] + [{"stop"}] + [set()] * 7
+    assert sent == tried + [{"temperature"}] * 5 + [{"temperature", "seed"}] * 5
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [*((name, 400) for name in TAKEN[:7]), ("seed", 422), ("seed", 500)]
+    ("name", "status"), [*((name, 400) for name in OPTIONAL), ("seed", 422), ("seed", 500)]
 )
 def test_a_parameter_that_is_refused_is_named_with_the_line_for_the_parameters(
     monkeypatch: pytest.MonkeyPatch, name: str, status: int
@@ -222,6 +228,76 @@ def test_a_server_that_is_not_there_is_told_in_one_message(project: Project) -> 
     assert not (project.folder / ".seedbed").exists()
 
 
+@pytest.mark.parametrize("how", ["greedy", "sampled with a seed"])
+def test_texts_that_differ_are_told(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    class Unsteady(Server):
+        def __call__(self, body: dict, headers: Message) -> dict:
+            answer = super().__call__(body, headers)
+            if body["max_tokens"] == TWICE and ("seed" in body) == (how != "greedy"):
+                answer["choices"][0]["text"] = f" {len(self.bodies)}"
+            return answer
+
+    monkeypatch.setenv("SEEDBED_CONCURRENCY", "2")
+    lines, _ = examined(monkeypatch, Unsteady())
+    said = {line.rpartition(", ")[2]: line for line in lines if line.startswith("twice")}
+    assert said.pop(how) == f"twice     3 DIFFERENT texts of 3, {how}"
+    assert [line.partition(",")[0] for line in said.values()] == ["twice     the same text"]
+
+
+def llama_cpp(**settings: object) -> dict[str, object]:
+    own = {"temperature": 0.8, "top_k": 40, "min_p": 0.05, "top_p": 0.95, "repeat_penalty": 1.0}
+    own |= {"repeat_last_n": 64, "xtc_probability": 0.0, "samplers": ["penalties", "top_k"]}
+    return {"default_generation_settings": {"params": own | settings}}
+
+
+def added(monkeypatch: pytest.MonkeyPatch, llm: Llm = SERVED, **pages: object) -> list[str]:
+    lines, _ = examined(monkeypatch, Server(), llm, **pages)
+    return [line.removeprefix("adds      ") for line in lines if line.startswith("adds")]
+
+
+def test_what_llama_cpp_adds_by_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    overruled = "temperature 0.8, top_p 0.95, top_k 40, min_p 0.05"
+    window = [
+        "penalties count the last 64 tokens, the prompt's too; OpenAI and vLLM",
+        "count what was generated: see docs/self-instruct.md",
+    ]
+    sampler = f"({overruled} would be its own, but each request says otherwise)"
+    assert added(monkeypatch, props=llama_cpp()) == ["nothing", sampler, *window]
+    props = llama_cpp(repeat_penalty=1.1, xtc_probability=0.5)
+    own = "repeat_penalty 1.1, xtc_probability 0.5: no request says otherwise, start it without"
+    assert added(monkeypatch, props=props) == [own, sampler, *window]
+    without = SERVED.model_copy(update={"leave_out": ["top_k", "presence_penalty"]})
+    own = "top_k 40: no request says otherwise, start it without"
+    sampler = sampler.replace("top_k 40, ", "")
+    assert added(monkeypatch, without, props=llama_cpp()) == [own, sampler, *window]
+
+
+def test_what_vllm_adds_by_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = "repetition_penalty, if the model's generation config has them (vLLM's way)"
+    remedy = "start it with --generation-config vllm"
+    models = {"v1/models": {"object": "list", "data": [{"id": "m", "owned_by": "vllm"}]}}
+    assert added(monkeypatch, **models) == [config, remedy]
+
+    def started(**config: object) -> dict[str, object]:
+        info = {"vllm_config": {"model_config": config}}
+        return {"server_info?config_format=json": info, **models}
+
+    assert added(monkeypatch, **started(generation_config="auto")) == [config, remedy]
+    assert added(monkeypatch, **started(generation_config="vllm")) == ["nothing"]
+    overridden = {"repetition_penalty": 1.05, "temperature": 0.6}
+    said = started(generation_config="vllm", override_generation_config=overridden)
+    own = "repetition_penalty 1.05: no request says otherwise, start it without"
+    assert added(monkeypatch, **said) == [own]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [None, [], {"default_generation_settings": 5}, llama_cpp(samplers=None, top_k=10**4000)],
+)
+def test_what_makes_no_sense_is_not_an_error(monkeypatch: pytest.MonkeyPatch, page: object) -> None:
+    assert added(monkeypatch, props=page)[0] in ("it does not say", "nothing")
+
+
 def test_the_embedded_server_takes_all_that_the_stages_send(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -230,4 +306,8 @@ def test_the_embedded_server_takes_all_that_the_stages_send(
     assert lines[0] == f"server    the embedded server ({embedded.PACKAGED})"
     assert {f"takes     {name}" for name in TAKEN} - {*lines} == {"takes     several samples"}
     assert sum(line.startswith("speed") for line in lines) == 1
+    assert {f"twice     the same text, {how}" for how in ("greedy", "sampled with a seed")} < {
+        *lines
+    }
+    assert "adds      nothing" in lines
     assert lines[-1] == "advice    none: it takes all that the stages send"

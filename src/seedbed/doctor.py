@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from statistics import median
 from typing import Any
 
-from seedbed.llm.api import MalformedBody, body_for, choices_of, usage_of
+from seedbed.additions import additions
+from seedbed.llm.api import MalformedBody, body_for, choices_of, read_choice, usage_of
 from seedbed.llm.client import PATHS, Client, Setback, failure
 from seedbed.llm.endpoint import Endpoint, open_endpoint
-from seedbed.llm.request import Parameter, Request, Sampling
+from seedbed.llm.request import NONE, Parameter, Request, Sampling
+from seedbed.llm.slot import Slot
 from seedbed.params import Llm
 from seedbed.redaction import redact
 
@@ -25,6 +27,8 @@ PLAIN = Sampling(
 PARAMETERS: dict[Parameter, dict[str, Any]] = {
     "temperature": {"temperature": 0.7},
     "top_p": {"temperature": 0.7, "top_p": 0.9},
+    "top_k": {"temperature": 0.7, "top_k": 50},
+    "min_p": {"temperature": 0.7, "min_p": 0.1},
     "frequency_penalty": {"frequency_penalty": 0.5},
     "presence_penalty": {"presence_penalty": 0.5},
     "logprobs": {"logprobs": 1},
@@ -35,14 +39,19 @@ PARAMETERS: dict[Parameter, dict[str, Any]] = {
 MANY_STOPS, SAMPLES, LISTS = "stop of more than four", "several samples", "lists of prompts"
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     MANY_STOPS: (
-        {"stop": [f"\n{i}" for i in range(5)], "sent": "stop"},
+        {"stop": [f"\n{i}" for i in range(5)], "sent": ("stop",)},
         "give four at most, or leave stop out: then the text is cut at them here",
     ),
     SAMPLES: ({"n": 2}, "each is asked by itself"),
     LISTS: ({"prompts": 2}, "leave SEEDBED_PROMPTS_PER_REQUEST at 1"),
 }
-# Tokens generated to measure the speed.
-LONG = 64
+# How to ask so that the same text should come every time, and what has to be sent for that.
+STEADY: dict[str, dict[str, Any]] = {
+    "greedy": {"sent": ("temperature",)},
+    "sampled with a seed": {"sent": ("temperature", "seed"), "temperature": 1.0, "seed": 1},
+}
+# Tokens generated to measure the speed, and to see whether the same ones come twice.
+LONG, TWICE = 64, 32
 # Times that a request is tried again if it fails through no fault of its own.
 RETRIES = 2
 
@@ -67,7 +76,9 @@ def examine(llm: Llm) -> Iterator[str]:
             yield f"request   one token of {endpoint.model}: {median(took) * 1000:.0f} ms"
             refused: list[str] = []
             for name, change in PARAMETERS.items():
-                why = runner.run(_refusal(client, endpoint, sent=name, **change))
+                if name in NONE and not endpoint.say_none:
+                    continue  # only what is set in params.yaml is sent there
+                why = runner.run(_refusal(client, endpoint, sent=(name,), **change))
                 yield f"takes     {name}" if why is None else f"REFUSES   {name}: {why}"
                 refused += [] if why is None else [name]
             for other, (change, remedy) in OTHERS.items():
@@ -82,6 +93,11 @@ def examine(llm: Llm) -> Iterator[str]:
             for at_once in sorted({1, endpoint.concurrency}):
                 seconds, tokens = runner.run(_speed(client, endpoint, at_once))
                 yield f"speed     {tokens / seconds:.0f} tokens/s, {at_once} at once"
+            for how, change in STEADY.items():
+                if not set(change["sent"]) & set(refused):
+                    yield f"twice     {runner.run(_compared(client, endpoint, **change))}, {how}"
+            for line in runner.run(additions(client, endpoint)):
+                yield f"adds      {redact(line)}"
             if not refused:
                 yield "advice    none: it takes all that the stages send"
             elif set(refused) <= set(llm.leave_out):
@@ -94,6 +110,10 @@ def examine(llm: Llm) -> Iterator[str]:
 
 async def _ask(client: Client, endpoint: Endpoint, **how: Any) -> int:
     """Send a request that any server takes; gives the tokens of the answer."""
+    return (await _answered(client, endpoint, **how))[1]
+
+
+async def _answered(client: Client, endpoint: Endpoint, **how: Any) -> tuple[str, int]:
     try:
         return await _send(client, endpoint, **how)
     except Setback as setback:
@@ -115,32 +135,51 @@ async def _send(
     client: Client,
     endpoint: Endpoint,
     *,
-    sent: str | None = None,
+    sent: Collection[Parameter] = (),
     prompts: int = 1,
     n: int = 1,
     seed: int | None = None,
     text: str = "Once upon a time",
     **change: Any,
-) -> int:
-    """Send a request and look at the answer; gives the tokens that it has.
+) -> tuple[str, int]:
+    """Send a request and look at the answer; gives its (first) text and the tokens that it has.
 
-    sent: the one of the parameters that may be left out that is not.
+    sent: those of the parameters that may be left out that are not.
     """
     llm = endpoint.llm
     request = Request(text, PLAIN.model_copy(update=change), seed)
     most = request.sampling.max_tokens
     asked = [text] * prompts
-    left_out = [name for name in PARAMETERS if name != sent]
+    left_out = [name for name in PARAMETERS if name not in sent]
     body = body_for(llm.api, endpoint.model, llm.system, asked, request, most, n, left_out)
-    answer = await client.insist(lambda: client.post(PATHS[llm.api], body), RETRIES)
+    slot = Slot.at(endpoint, client) if prompts == n == 1 else None
+
+    async def post() -> str:
+        return await (slot.ask(body, ()) if slot else client.post(PATHS[llm.api], body))
+
+    answer = await client.insist(post, RETRIES)
     try:
         data, choices = choices_of(answer, prompts * n)
     except MalformedBody as problem:
         raise Setback("bad", str(problem), body=answer) from None
-    if sent == "logprobs" and not all(choice.get("logprobs") for choice in choices):
+    if "logprobs" in sent and not all(choice.get("logprobs") for choice in choices):
         raise Setback("bad", "it answers without them")
     usage = usage_of(data)
-    return usage[1] if usage else most
+    return read_choice(choices[0])[0], usage[1] if usage else most
+
+
+async def _compared(client: Client, endpoint: Endpoint, **how: Any) -> str:
+    """Whether a prompt gets the same text alone and among others, as many as are asked at once."""
+
+    async def text() -> str:
+        return (await _answered(client, endpoint, max_tokens=TWICE, **how))[0]
+
+    alone = await text()
+    at_once = await asyncio.gather(*(text() for _ in range(endpoint.concurrency)))
+    different = len({alone, *at_once})
+    if different == 1:
+        return "the same text"
+    return f"{different} DIFFERENT texts of {1 + len(at_once)}"
 
 
 async def _speed(client: Client, endpoint: Endpoint, at_once: int) -> tuple[float, int]:

@@ -111,7 +111,7 @@ def choices_of(body: str, expected: int) -> tuple[dict[str, Any], list[dict[str,
     for choice in choices:
         if not isinstance(choice, dict):
             raise MalformedBody("each choice should be an object")
-        _read_choice(choice)
+        read_choice(choice)
     if expected > 1:
         # A list's answers may come in any order: only the index tells which prompt is whose.
         at = {i: choice for choice in choices if isinstance(i := choice.get("index"), int)}
@@ -121,7 +121,7 @@ def choices_of(body: str, expected: int) -> tuple[dict[str, Any], list[dict[str,
     return data, choices
 
 
-def _read_choice(choice: dict[str, Any]) -> tuple[str, str | None, bool]:
+def read_choice(choice: dict[str, Any]) -> tuple[str, str | None, bool]:
     """Text, finish_reason and whether the model refused."""
     finish_reason = choice.get("finish_reason")
     refused = finish_reason == "content_filter"
@@ -194,7 +194,7 @@ def written(body: Any) -> str:
 
 
 def problem_of(choice: dict[str, Any]) -> Problem | None:
-    text, _, refused = _read_choice(choice)
+    text, _, refused = read_choice(choice)
     if refused:
         return "refused"
     return None if text.strip() else "empty"
@@ -222,7 +222,7 @@ def read_body(
             raise
         response = {"choices": [_plain_choice({}, "", None)], "problem": problem, **extra}
         return Answer(key, "", None, response, problem, lowered_to)
-    text, finish_reason, _ = _read_choice(choice)
+    text, finish_reason, _ = read_choice(choice)
     problem = problem_of(choice)
     ends = [place for one in stop if (place := text.find(one)) >= 0]
     if ends:

@@ -218,6 +218,20 @@ class Client:
         """Turns what the client raises within this context into `Setback`s."""
         return _Setbacks(self._endpoint.address)
 
+    async def look(self, path: str, *, at_root: bool = True) -> Any:
+        """What the server has at a path, as parsed JSON; None if that is nothing.
+
+        at_root: as `post`.
+        """
+        where = f"{self._root}{path}" if at_root else path
+        try:
+            response = await self._openai.with_options(timeout=10).get(
+                where, cast_to=httpx2.Response
+            )
+            return json.loads(response.content)
+        except (*UNEXPECTED, ValueError, RecursionError):
+            return None
+
     async def models(self) -> list[str]:
         """The models that the server says it has; none if it does not say."""
         try:

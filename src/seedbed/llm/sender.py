@@ -70,10 +70,7 @@ class Sender:
         self._model = model
         self._limits = Limits(endpoint.concurrency, endpoint.per_minute, endpoint.tokens_per_minute)
         self._client = Client(endpoint)
-        self._slot = None
-        if endpoint.embedded:
-            context = endpoint.llm.embedded.context
-            self._slot = Slot(self._client, endpoint.one_slot, context)
+        self._slot = Slot.at(endpoint, self._client)
         self._todo: deque[Call] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seedbed.llm.client import PATHS, Client
+from seedbed.llm.endpoint import Endpoint
 
 # llama.cpp's own API, next to the OpenAI API.
 COMPLETION, TOKENIZE, DETOKENIZE, TEMPLATE = (
@@ -50,6 +51,12 @@ class Slot:
         self._prefixes: list[Tokens] = []
         self._held: Tokens | None = None
         self._tokens_of: dict[str, Tokens] = {}
+
+    @classmethod
+    def at(cls, endpoint: Endpoint, client: Client) -> "Slot | None":
+        """The way to ask the embedded server; None: another server is asked as it comes."""
+        context = endpoint.llm.embedded.context
+        return cls(client, endpoint.one_slot, context) if endpoint.embedded else None
 
     def forget(self) -> None:
         """Somebody else has asked the server: what its cache holds is not known any more."""
