@@ -337,6 +337,6 @@ def test_guessing_ahead_changes_no_text_whatever_the_order(real: Real, guessing:
     ]
     plain = list(map(text_of, real(*asking)))
     forwards = guessing(*asking)
-    assert sum(body["timings"].get("draft_n_accepted", 0) for body in forwards) > 20
+    assert sum(body["timings"].get("draft_n_accepted", 0) for body in forwards) > 0
     assert list(map(text_of, forwards)) == plain
     assert list(map(text_of, guessing(*asking[::-1])))[::-1] == plain

@@ -91,7 +91,7 @@ def _says(text: str, wanted: dict[str, Any]) -> bool:
 
 
 def written(value: Any) -> str:
-    """A value as YAML 1.1 and 1.2 both read it, on one line.
+    r"""A value as YAML 1.1 and 1.2 both read it, on one line.
 
     >>> print(written([None, True, 1e-05, "no", "\x85"]))
     [null, true, 1.0e-05, "no", "\u0085"]
