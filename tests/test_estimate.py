@@ -65,7 +65,7 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
     assert [one.requests for one in seen.values()] == [6, 12, 12, 7, 2 * 8]
     assert not any(one.kept for one in seen.values())
     assert [one.completion_tokens for one in seen.values()] == [
-        6 * 1024, 12 * 3, 12 * 40, 7 * 12, 16 * 32
+        6 * 400, 12 * 3, 12 * 40, 7 * 12, 16 * 32
     ]  # fmt: skip
     assert seen["bootstrap"].guessed == [
         "prompt tokens: 4 characters each",

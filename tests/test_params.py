@@ -44,7 +44,7 @@ def change(project: Project, old: str, new: str) -> int:
         ("refused_words: [image,", "refused_words: [no,", "bootstrap.refused_words.0", "quotes"),
         ("  seed: 42", "  seed: 2026-01-01", "bootstrap.seed", ""),
         ("  seed: 42", "  seed: ", "bootstrap.seed", "integer"),
-        ("max_tokens: 1024", "max_tokens: 0", "bootstrap.sampling.max_tokens", "greater than 0"),
+        ("max_tokens: 400", "max_tokens: 0", "bootstrap.sampling.max_tokens", "greater than 0"),
         ("    slots: 1", "    slots: 0", "llm.embedded.slots", "greater than 0"),
         (
             "sample_instructions: 8",
@@ -190,7 +190,7 @@ def checked(text: str) -> str:
         ("  seed: 42", "  seed: " + "[" * 600 + "]" * 600, "nested more than 20 deep"),
         ("  seed: 42", "  seed: &a [*a]", "nested more than 20 deep, or an alias within"),
         ("[Write a program]", "[-_]", "bootstrap.refused_prefixes.0: DVC (YAML 1.2) cannot read"),
-        ("max_tokens: 1024", f"max_tokens: {2**63}", "bootstrap.sampling.max_tokens: found 92233"),
+        ("max_tokens: 400", f"max_tokens: {2**63}", "bootstrap.sampling.max_tokens: found 92233"),
         ("_max_tokens: 300", f"_max_tokens: {2**63}", "instances.classification_max_tokens: found"),
         ("max_tokens: 32", f"max_tokens: {2**63}", "label.max_tokens: found 9223372036854775808"),
         ("model: gemma-3-270m-q4_k_m", r'model: "\ud800"', "llm.model: half of a surrogate pair"),

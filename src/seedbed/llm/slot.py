@@ -9,7 +9,7 @@ Two things are put right here that llama.cpp's server leaves to the caller:
 - llama.cpp counts presence and frequency penalties over the last tokens of prompt and completion
   together: a word of the prompt loses its place at the very first token. The OpenAI API and vLLM
   count what was generated. Its window can be made just as long as that, but for one token at a
-  time, so a request with penalties is asked for token by token. On two cores that takes a tenth
+  time, so a request with penalties is asked for token by token. On two cores that takes a fifth
   longer a token.
 """
 
