@@ -284,3 +284,16 @@ def test_what_another_process_kept_first_stays_and_is_told(path: Path) -> None:
     assert not one.others_wrote()
     one.close()
     other.close()
+
+
+def test_a_comment_in_the_tables_may_change(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands in the file too, and says nothing of what is in it."""
+    reworded = tuple(one.replace("UTC", "of the answer, in UTC") for one in migrations.TABLES)
+    assert reworded != migrations.TABLES
+    with monkeypatch.context() as other:
+        other.setattr(migrations, "TABLES", reworded)
+        other.setattr("seedbed.llm.store.TABLES", reworded)
+        with closing(Store(path)) as store:
+            store.put([row("kept")])
+    with closing(Store(path)) as store:
+        assert store.row("kept")

@@ -12,6 +12,7 @@ that has become one of another type.
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -74,6 +75,15 @@ COLUMNS = {
     "batch_requests": ("tag", "key", "base", "request", "max_tokens"),
 }
 NUMBERS = {"max_tokens", "ended", "prompt_tokens", "completion_tokens", "tokens", "dollars"}
+
+
+def bare(statement: str) -> str:
+    """A statement that makes a table, without what is only for a reader.
+
+    >>> bare("CREATE TABLE a (\\n    b TEXT -- why\\n)")
+    'CREATE TABLE a ( b TEXT )'
+    """
+    return " ".join(re.sub("--.*", "", statement).split())
 
 
 def digest_of(row: Sequence[Any]) -> str:

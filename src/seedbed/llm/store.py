@@ -21,7 +21,16 @@ from typing import Any, NamedTuple
 from seedbed import errors
 from seedbed.llm.api import MalformedBody, choices_of
 from seedbed.llm.claims import MANY, Claims
-from seedbed.llm.migrations import COLUMNS, SCHEMA, TABLES, digest_of, enter, upgrade, with_digest
+from seedbed.llm.migrations import (
+    COLUMNS,
+    SCHEMA,
+    TABLES,
+    bare,
+    digest_of,
+    enter,
+    upgrade,
+    with_digest,
+)
 from seedbed.llm.request import key_of
 
 # Seconds to wait for another process that writes.
@@ -197,7 +206,8 @@ def version_of(path: Path, db: sqlite3.Connection) -> int:
         return 0
     if b"responses" not in tables or not version:
         raise errors.NotAStore(path, "a database of something else")
-    ours = {statement.encode() for statement in TABLES} <= set(tables.values())
+    theirs = {bare(sql.decode(errors="replace")) for sql in tables.values() if sql}
+    ours = set(map(bare, TABLES)) <= theirs
     if ours != (version == SCHEMA):
         raise errors.StoreDamaged(path, f"the tables are not those of version {version}")
     return version
