@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from mock_server import MODEL, answer_to
 from texts import prompts
 
+from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.engine import open_engine
-from seedbed.llm.request import Request, Sampling
 from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(

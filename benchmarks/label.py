@@ -34,17 +34,17 @@ from pathlib import Path
 import yaml
 from sizes import ARGUMENTS, sized
 
-from seedbed.llm import sender
-from seedbed.llm.api import body_for, choices_of
-from seedbed.llm.client import PATHS, Client
-from seedbed.llm.endpoint import open_endpoint
+from seedbed.auto_instruct import candidates, label
+from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.core.paths import PARAMS
+from seedbed.core.records import Candidate
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import body_for, choices_of
 from seedbed.llm.engine import Engine, open_engine
-from seedbed.llm.request import Request
+from seedbed.llm.send import sender
+from seedbed.llm.send.client import PATHS, Client
+from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.params import Candidates, Label, Llm
-from seedbed.paths import PARAMS
-from seedbed.records import Candidate
-from seedbed.stages import candidates, label
-from seedbed.tasks import Task, find_tasks, read_task
 
 REAL, OWN = Path("../shared/data/niv2"), Path("data/niv2")
 TASK, EXAMPLES = "task195_sentiment140_classification", sized(8, 2)

@@ -8,8 +8,8 @@ words replaced:
              processes that maps rouge-score over the pool
     rs       the rouge-score-rs package: score_batch, on all cores, gives every score
     rs max   its score_multi, on one core, gives only the highest, which is enough to decide
-    seedbed  judge_round of seedbed.stages.bootstrap, in rounds of 25: it also cuts the answers
-             into instructions and takes the mean and the ten closest texts that are recorded
+    seedbed  judge_round of seedbed.self_instruct.bootstrap, in rounds of 25: it also cuts the
+             answers into instructions and takes the mean and the ten closest texts, for the record
 
 An accepted instruction joins the pool, whichever way it was found. The guide's way is given only
 the first few of the instructions. Every score and every decision is compared; a difference is an
@@ -41,14 +41,14 @@ from rouge_score import rouge_scorer
 from sizes import sized
 from texts import Writer
 
-from seedbed.llm.api import Answer
-from seedbed.llm.request import Canon, Request
+from seedbed.core.paths import PARAMS
+from seedbed.core.prompts import Prompt
+from seedbed.core.rouge import RougeIndex, tokens
+from seedbed.llm.contract.request import Canon, Request
+from seedbed.llm.contract.wire import Answer
 from seedbed.params import Bootstrap
-from seedbed.paths import PARAMS
-from seedbed.prompts import Prompt
-from seedbed.stages.bootstrap import Grown, draw_requests, judge_round
-from seedbed.text.instructions import refuser
-from seedbed.text.rouge import RougeIndex, tokens
+from seedbed.self_instruct.bootstrap import Grown, draw_requests, judge_round
+from seedbed.self_instruct.instructions import refuser
 
 THRESHOLD = 0.7
 # Scores are floats here: one that rounding alone puts above the threshold is not above it.
@@ -263,7 +263,7 @@ class Whole:
 
 
 def whole_bootstrap() -> Whole:
-    """What `seedbed.stages.bootstrap.grow` does, with the clock on each of its two parts."""
+    """What `seedbed.self_instruct.bootstrap.grow` does, with the clock on each of its two parts."""
     writer = Writer(seed=0)
     seeds = [writer.instruction() for _ in range(SEEDS)]
     params, prompt = parameters(WANTED), Prompt("bootstrap.txt", "tasks")

@@ -24,12 +24,12 @@ from pathlib import Path
 from sizes import sized
 from texts import Writer
 
-from seedbed.files import to_line
-from seedbed.llm.request import key_of
-from seedbed.paths import METRICS, PREPARED, RAW_INSTANCES
-from seedbed.prompts import Prompt
-from seedbed.records import Exchange, RawInstances
-from seedbed.text.instructions import numbered
+from seedbed.core.files import to_line
+from seedbed.core.paths import METRICS, PREPARED, RAW_INSTANCES
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import Exchange, RawInstances
+from seedbed.llm.contract.request import key_of
+from seedbed.self_instruct.instructions import numbered
 
 TASKS = sized(52_000, 400)
 REPEATS = sized(3, 1)
@@ -38,7 +38,7 @@ MOST_BYTES = 500e6
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = """
 from seedbed.params import Prepare
-from seedbed.stages import prepare
+from seedbed.self_instruct import prepare
 
 own = Prepare(
     num_instructions=None,

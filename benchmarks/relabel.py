@@ -26,10 +26,10 @@ import plain_relabel as plain
 from sizes import sized
 from texts import Writer
 
+from seedbed.auto_instruct import race
+from seedbed.auto_instruct.pick import Picked, pick
+from seedbed.core.paths import LABELLED, METRICS
 from seedbed.params import RelabelAndPick
-from seedbed.paths import LABELLED, METRICS
-from seedbed.ranking import race
-from seedbed.ranking.pick import Picked, pick
 
 EXAMPLES, CANDIDATES = sized(1_000_000, 1_000), 22
 PLAIN = sized(20_000, 100)
@@ -59,7 +59,7 @@ PARAMS = RelabelAndPick(
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = f"""
 from seedbed.params import Embedded, Llm, RelabelAndPick
-from seedbed.stages import relabel_and_pick
+from seedbed.auto_instruct import relabel_and_pick
 
 own = RelabelAndPick.model_validate({PARAMS.model_dump()!r})
 llm = Llm(model="none", embedded=Embedded(context=4096, slots=1, threads=1))

@@ -24,8 +24,8 @@ from conftest import Project
 from sizes import ARGUMENTS, sized
 from texts import Writer
 
-from seedbed.files import write_files
-from seedbed.report.build import build
+from seedbed.core.files import write_files
+from seedbed.views.report.build import build
 
 ROWS = sized(5_000, 50)
 REPEATS = 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seedbed.report.build import digest
+from seedbed.views.report.build import digest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [

@@ -265,7 +265,7 @@ class CountedModel:
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[tuple[str, str]]:
     """llama.cpp's server with the packaged model: base URL and key."""
-    from seedbed.llm import embedded
+    from seedbed.llm.serve import embedded
     from seedbed.params import Embedded
 
     path, digest = embedded.model_file(embedded.PACKAGED)

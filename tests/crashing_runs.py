@@ -25,8 +25,8 @@ import typer
 import yaml
 
 from seedbed.cli import told
-from seedbed.llm import client, engine  # noqa: F401 - likewise
-from seedbed.stages import clf
+from seedbed.llm.send import client  # noqa: F401 - likewise
+from seedbed.self_instruct import clf
 
 SECTIONS = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
 PARAMS = clf.Params.model_validate({name: SECTIONS[name] for name in clf.Params.model_fields})

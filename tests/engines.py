@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from conftest import completion
 
-from seedbed.llm.api import Answer, read_body
-from seedbed.llm.endpoint import open_endpoint
+from seedbed.llm.contract.request import Request, Sampling, Tally
+from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.llm.engine import Engine
-from seedbed.llm.request import Request, Sampling, Tally
-from seedbed.llm.store import Kept, Store
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Kept, Store
 from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(

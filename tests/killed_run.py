@@ -10,11 +10,11 @@ import json
 import sys
 from pathlib import Path
 
+from seedbed.core.files import write_files
 from seedbed.errors import SeedbedError
-from seedbed.files import write_files
-from seedbed.llm import claims
+from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.engine import open_engine
-from seedbed.llm.request import Request, Sampling
+from seedbed.llm.store.store import claims
 from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from seedbed.candidate_files import ORIGINS, file_of
-from seedbed.files import to_json, to_line, write_files
-from seedbed.lineage import ALPACA
-from seedbed.llm.request import key_of
-from seedbed.paths import (
+from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.paths import (
     CLASSIFIED,
     INSTRUCTIONS,
     LABELLED,
@@ -17,7 +15,7 @@ from seedbed.paths import (
     REJECTED_INSTRUCTIONS,
     RELABELLED,
 )
-from seedbed.records import (
+from seedbed.core.records import (
     Candidate,
     ClassifiedInstruction,
     Exchange,
@@ -27,8 +25,10 @@ from seedbed.records import (
     RejectedInstance,
     RejectedInstruction,
 )
-from seedbed.seeds import read_seed_tasks
-from seedbed.text.instructions import numbered
+from seedbed.llm.contract.request import key_of
+from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.origins import ALPACA
+from seedbed.self_instruct.seeds import read_seed_tasks
 
 TASK = "made_up_task"
 # Of so many instructions one prompt is the origin.

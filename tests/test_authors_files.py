@@ -12,16 +12,17 @@ from conftest import ROOT
 from engines import Fake
 from test_prepare import settings_of
 
+from seedbed.core.files import read_rows, to_line, write_files
+from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, PREPARED, RAW_INSTANCES
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import GeneratedInstance, Instruction
 from seedbed.errors import BadRow, OriginMissing
-from seedbed.files import read_rows, to_line, write_files
 from seedbed.params import Clf, Instances
-from seedbed.paths import CLASSIFIED, INSTRUCTIONS, PREPARED, RAW_INSTANCES
-from seedbed.prompts import Prompt
-from seedbed.records import GeneratedInstance, Instruction
-from seedbed.report import provenance, rows
-from seedbed.stages import clf, instances, prepare
-from seedbed.text.instructions import numbered
-from seedbed.trace.account import account
+from seedbed.self_instruct import clf, instances, prepare
+from seedbed.self_instruct import report as rows
+from seedbed.self_instruct.instructions import numbered
+from seedbed.views.report import provenance
+from seedbed.views.trace import account
 
 SAMPLING = yaml.safe_load((ROOT / "params.yaml").read_text())["clf"]["sampling"]
 TEXTS = ["Name a river.", "Is the text kind?", "Say hello."]

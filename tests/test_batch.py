@@ -12,16 +12,16 @@ from batch_server import BatchServer, answer, batch_server, fail, faults
 from conftest import Cut, Project, Reply, completion, kill, wait_for
 
 from seedbed import errors
-from seedbed.files import to_line
-from seedbed.llm import batch
-from seedbed.llm.api import Answer
+from seedbed.core.files import to_line
+from seedbed.core.records import Exchange, Instruction
 from seedbed.llm.budget import most_tokens
-from seedbed.llm.endpoint import open_endpoint
+from seedbed.llm.contract.request import Request, Sampling, Tally
+from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
-from seedbed.llm.request import Request, Sampling, Tally
-from seedbed.llm.store import Store
+from seedbed.llm.send import batch
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Store
 from seedbed.params import Embedded, Llm
-from seedbed.records import Exchange, Instruction
 
 SAMPLING = Sampling(
     max_tokens=8,
@@ -46,7 +46,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEDBED_PATIENCE", "1")
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     monkeypatch.setattr(batch, "POLL", 0.01)
-    monkeypatch.setattr("seedbed.llm.limits.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("seedbed.llm.send.limits.FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture

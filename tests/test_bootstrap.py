@@ -19,18 +19,18 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from test_rouge import exact_f1
 
+from seedbed.core.files import read_rows, to_line, write_files
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import Instruction, RejectedInstruction
 from seedbed.errors import NothingNew, TooFewSeedTasks
-from seedbed.files import read_rows, to_line, write_files
-from seedbed.llm.api import Answer, read_body
-from seedbed.llm.request import Canon, Request, Sampling
+from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.params import Bootstrap, Embedded, Llm
-from seedbed.prompts import Prompt
-from seedbed.records import Instruction, RejectedInstruction
-from seedbed.seeds import read_seed_tasks
-from seedbed.stages import bootstrap
-from seedbed.stages.bootstrap import ALL_REASONS, Grown, grow
-from seedbed.text.instructions import split_numbered
-from seedbed.text.roots import root
+from seedbed.self_instruct import bootstrap
+from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
+from seedbed.self_instruct.instructions import split_numbered
+from seedbed.self_instruct.roots import root
+from seedbed.self_instruct.seeds import read_seed_tasks
 
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 VOCABULARY = [f"word{n}" for n in range(400)]

@@ -23,8 +23,9 @@ from engines import (
 )
 
 from seedbed import errors
-from seedbed.llm import engine, limits
-from seedbed.llm.request import Request
+from seedbed.llm import engine
+from seedbed.llm.contract.request import Request
+from seedbed.llm.send import limits
 from seedbed.params import Llm, Price
 
 PRICED = LLM.model_copy(update={"prices": [Price(model="served-model", input=200, output=800)]})

@@ -9,15 +9,19 @@ import pytest
 from conftest import ROOT
 from engines import Fake
 
-from seedbed import candidate_files
-from seedbed.candidate_files import ORIGINS, file_of, read_candidates, read_instructions
+from seedbed.auto_instruct import candidate_files, candidates
+from seedbed.auto_instruct.candidate_files import (
+    ORIGINS,
+    file_of,
+    read_candidates,
+    read_instructions,
+)
+from seedbed.auto_instruct.niv2 import Demo, Example, Task
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.paths import CANDIDATES
 from seedbed.errors import BadFile, BadRow
-from seedbed.files import to_json, to_line, write_files
-from seedbed.llm.request import Request, Sampling
+from seedbed.llm.contract.request import Request, Sampling
 from seedbed.params import Candidates
-from seedbed.paths import CANDIDATES
-from seedbed.stages import candidates
-from seedbed.tasks import Demo, Example, Task
 
 SAMPLING = Sampling(
     max_tokens=60,

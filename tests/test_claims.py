@@ -17,11 +17,10 @@ from conftest import ROOT, Reply, serving
 from engines import LLM, requests_for, response_to, set_environment
 
 from seedbed import errors
-from seedbed.llm import claims
-from seedbed.llm.endpoint import open_endpoint
+from seedbed.llm.contract.request import Canon
 from seedbed.llm.engine import Engine
-from seedbed.llm.request import Canon
-from seedbed.llm.store import Kept, Store
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Kept, Store, claims
 
 KEYS = ["a", "b", "c"]
 
@@ -84,7 +83,7 @@ def test_what_is_given_up_is_free(path: Path, opened: Callable[[], Store]) -> No
 CLAIMING = """
 import sys, time
 from pathlib import Path
-from seedbed.llm.store import Store
+from seedbed.llm.store.store import Store
 store = Store(Path(sys.argv[1]))
 store.claim(["a", "b"])
 print("claimed", flush=True)

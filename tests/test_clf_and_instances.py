@@ -8,14 +8,14 @@ import pytest
 from conftest import ROOT
 from engines import Fake
 
+from seedbed.core.files import to_line, write_files
+from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import ClassifiedInstruction, Exchange, Instruction
 from seedbed.errors import BadFile, BadRow, RowsDoNotMatch
-from seedbed.files import to_line, write_files
-from seedbed.llm.request import Request, Sampling
+from seedbed.llm.contract.request import Request, Sampling
 from seedbed.params import Clf, Embedded, Instances, Llm
-from seedbed.paths import CLASSIFIED, INSTRUCTIONS
-from seedbed.prompts import Prompt
-from seedbed.records import ClassifiedInstruction, Exchange, Instruction
-from seedbed.stages import clf, instances
+from seedbed.self_instruct import clf, instances
 
 SAMPLING = Sampling(
     max_tokens=350,

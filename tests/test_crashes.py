@@ -20,9 +20,9 @@ import pytest
 from conftest import ROOT, completion, serving
 from crashing_runs import DIED
 
-from seedbed.files import to_line
-from seedbed.llm.store import Store
-from seedbed.records import Exchange, Instruction
+from seedbed.core.files import to_line
+from seedbed.core.records import Exchange, Instruction
+from seedbed.llm.store.store import Store
 
 TEXTS = ["Sort the words.", "Name a colour."]
 OUTPUTS = ("data/clf/is_clf_or_not.jsonl", "metrics/clf.json", "plots/classification.json")

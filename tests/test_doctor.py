@@ -8,9 +8,10 @@ import pytest
 from conftest import Project, Reply, completion, serving
 
 from seedbed import errors
-from seedbed.doctor import LONG, TWICE, examine
-from seedbed.llm import embedded, limits
+from seedbed.llm.send import limits
+from seedbed.llm.serve import embedded
 from seedbed.params import Embedded, Llm
+from seedbed.views.doctor import LONG, TWICE, examine
 
 SETTINGS = Embedded(context=4096, slots=1, threads=2)
 SERVED = Llm(model="served-model", embedded=SETTINGS)

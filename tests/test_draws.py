@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from seedbed import draws
+from seedbed.core import draws
 
 
 def drawn(seed: int, *identity: str | int) -> list[float]:

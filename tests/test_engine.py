@@ -12,11 +12,11 @@ import pytest
 from conftest import Cut, Reply, completion, serving
 
 from seedbed import errors
-from seedbed.llm.api import Answer
-from seedbed.llm.endpoint import open_endpoint
+from seedbed.llm.contract.request import Request, Sampling, key_of
+from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
-from seedbed.llm.request import Request, Sampling, key_of
-from seedbed.llm.store import Store, default_path
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Store, default_path
 from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(

@@ -2,7 +2,6 @@
 
 import sqlite3
 import weakref
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,14 @@ from conftest import Project
 from growing import Growing, growing, small
 
 from seedbed import params
+from seedbed.auto_instruct import estimate as auto_instruct
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.core.paths import CANDIDATES, METRICS
 from seedbed.errors import BadFile, NoSuchTask, RowsFailed, TooFewToDrawFrom
-from seedbed.estimate import auto_instruct
-from seedbed.estimate.foresee import foresee, table
-from seedbed.estimate.foresight import Foreseen
+from seedbed.methods import module_of
 from seedbed.params import Price
-from seedbed.paths import CANDIDATES, METRICS
-from seedbed.tasks import Task, read_task
+from seedbed.runs.dry_run import Foreseen
+from seedbed.views.estimate import foresee, table
 
 STAGES = ("bootstrap", "clf", "instances", "candidates", "label")
 STORE = Path(".seedbed/responses.sqlite")
@@ -36,7 +36,7 @@ def run(server: Growing, monkeypatch: pytest.MonkeyPatch, *stages: str) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     server.start_over()
     for name in stages:
-        stage = import_module(f"seedbed.stages.{name}")
+        stage = module_of(name)
         stage.run(params.load(name, stage.Params))
 
 
@@ -398,7 +398,7 @@ def test_the_embedded_server_costs_nothing_and_is_not_started(
     def serve(model: object) -> None:
         raise AssertionError("it needs no server")
 
-    monkeypatch.setattr("seedbed.llm.embedded.serve", serve)
+    monkeypatch.setattr("seedbed.llm.serve.embedded.serve", serve)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     set_params(model=("model: served-model", "model: gemma-3-270m-q4_k_m"))
     seen, price = foresee(params.everything())

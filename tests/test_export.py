@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from seedbed.cli import app
+from seedbed.core.records import FinetuningRow
 from seedbed.errors import BadFile, FolderTaken, NothingToExport, NotOneRun, WriteFailed
-from seedbed.export import folder as exporting
-from seedbed.export import tables
-from seedbed.export.card import Made, Table, card, fenced, front_matter
-from seedbed.export.folder import export
-from seedbed.export.forms import FORMS, RankerRow
-from seedbed.export.tables import Measured, Words, write_parquet
-from seedbed.llm.embedded import PACKAGED
-from seedbed.records import FinetuningRow
+from seedbed.llm.serve.embedded import PACKAGED
+from seedbed.views.export import folder as exporting
+from seedbed.views.export import tables
+from seedbed.views.export.card import Made, Table, card, fenced, front_matter
+from seedbed.views.export.folder import export
+from seedbed.views.export.forms import FORMS, RankerRow
+from seedbed.views.export.tables import Measured, Words, write_parquet
 
 
 @pytest.fixture(autouse=True)

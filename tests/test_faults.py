@@ -30,11 +30,13 @@ from engines import (
 )
 
 from seedbed import errors
-from seedbed.llm import endpoint, engine, limits
-from seedbed.llm.api import Answer
-from seedbed.llm.endpoint import open_endpoint
-from seedbed.llm.request import Canon, Request
-from seedbed.llm.store import Store
+from seedbed.llm import engine
+from seedbed.llm.contract.request import Canon, Request
+from seedbed.llm.contract.wire import Answer
+from seedbed.llm.send import limits
+from seedbed.llm.serve import endpoint
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Store
 from seedbed.params import Llm
 
 LIST = 4

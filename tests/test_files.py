@@ -16,10 +16,10 @@ from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seedbed.core.files import exists, read_rows, read_text, to_json, to_line, write_files
+from seedbed.core.records import GeneratedInstance, Instance, SeedTask
 from seedbed.errors import BadFile, BadRow, WriteFailed
-from seedbed.files import exists, read_rows, read_text, to_json, to_line, write_files
-from seedbed.llm import embedded
-from seedbed.records import GeneratedInstance, Instance, SeedTask
+from seedbed.llm.serve import embedded
 
 GOOD = b'{"input": "a", "output": "b"}\n'
 
@@ -235,7 +235,7 @@ def test_a_finished_write_leaves_nothing_beside_its_files(tmp_path: Path) -> Non
 WRITING = """
 import os, signal, sys, time
 from pathlib import Path
-from seedbed.files import write_files
+from seedbed.core.files import write_files
 
 def pieces():
     yield "half"

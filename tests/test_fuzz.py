@@ -24,28 +24,28 @@ from conftest import ROOT, completion
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from seedbed import presets
-from seedbed.candidate_files import ORIGINS, file_of, read_candidates
+from seedbed.auto_instruct import label, relabel_and_pick
+from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
+from seedbed.auto_instruct.candidates import read_meta_prompts
+from seedbed.auto_instruct.few_shot import prompt, shown
+from seedbed.auto_instruct.label_file import LabelFile
+from seedbed.auto_instruct.niv2 import Demo, Example, Task, read_task
+from seedbed.auto_instruct.survey import survey
+from seedbed.core.files import to_line
+from seedbed.core.paths import LABELLED, PARAMS, PRESETS, PROMPTS, SEED_TASKS
+from seedbed.core.progress import Progress
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import Candidate
 from seedbed.errors import SeedbedError
-from seedbed.files import to_line
-from seedbed.llm.api import read_body
-from seedbed.llm.request import Canon, Request, Sampling, key_of
-from seedbed.llm.store import Kept, Store
-from seedbed.llm.transfer import export, read_in, statistics
-from seedbed.outline import printable
+from seedbed.llm.contract.request import Canon, Request, Sampling, key_of
+from seedbed.llm.contract.wire import read_body
+from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.transfer import export, read_in, statistics
 from seedbed.params import RelabelAndPick
-from seedbed.paths import LABELLED, PARAMS, PRESETS, PROMPTS, SEED_TASKS
-from seedbed.progress import Progress
-from seedbed.prompts import Prompt
-from seedbed.ranking.label_file import LabelFile
-from seedbed.records import Candidate
-from seedbed.seeds import read_seed_tasks
-from seedbed.stages import label, relabel_and_pick
-from seedbed.stages.candidates import read_meta_prompts
-from seedbed.survey import survey
-from seedbed.tasks import Demo, Example, Task, read_task
-from seedbed.text.few_shot import prompt, shown
-from seedbed.text.instructions import numbered
+from seedbed.runs.outline import printable
+from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.views import preset as presets
 
 EXAMPLES = int(os.environ.get("SEEDBED_FUZZ", "25"))
 

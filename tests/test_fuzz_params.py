@@ -12,7 +12,6 @@ import os
 import re
 import time
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,11 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from seedbed import params
-from seedbed.cli import STAGES
+from seedbed.core.paths import PARAMS
 from seedbed.errors import BadParam, SeedbedError
-from seedbed.outline import printable
-from seedbed.paths import PARAMS
-from seedbed.presets import _place
+from seedbed.methods import STAGES, module_of
+from seedbed.runs.outline import printable
+from seedbed.views.preset import _place
 
 TEXT = (ROOT / PARAMS).read_text(encoding="utf-8")
 EXAMPLES = int(os.environ.get("SEEDBED_FUZZ", "40"))
@@ -275,7 +274,7 @@ def test_what_a_stage_reads_through_dvc_is_accepted_or_refused(
 ) -> None:
     monkeypatch.chdir(project.folder)
     accepted = check(with_value(names, value))
-    sections = import_module(f"seedbed.stages.{stage.replace('-', '_')}").Params
+    sections = module_of(stage).Params
     if accepted:
         assert params.load(stage, sections)
     else:

@@ -30,7 +30,7 @@ print(*{{found.lower() for top in tops for found in known.get(top, [])}})
     "statement",
     [
         "import seedbed.cli",
-        "import seedbed.params, seedbed.recorded, seedbed.errors",
+        "import seedbed.params, seedbed.runs.pipeline, seedbed.errors",
         "from typer.testing import CliRunner; import seedbed.cli\n"
         "assert CliRunner().invoke(seedbed.cli.app, ['export', '--help']).exit_code == 0",
     ],

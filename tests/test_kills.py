@@ -19,8 +19,8 @@ import pytest
 from conftest import ROOT, Project, completion, kill, serving, wait_for
 from engines import kept_in
 
-from seedbed.files import to_line
-from seedbed.records import Exchange, Instruction
+from seedbed.core.files import to_line
+from seedbed.core.records import Exchange, Instruction
 
 TESTS = Path(__file__).parent
 CONCURRENCY = 16
@@ -369,7 +369,7 @@ def test_several_processes_may_create_one_store_at_once(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from seedbed.llm.store import Kept, Store\n"
+        "from seedbed.llm.store.store import Kept, Store\n"
         "for n in range(20):\n"
         "    while time.time() % 0.1 > 0.01: pass\n"
         "    store = Store(Path(sys.argv[1]) / f'{n}.sqlite')\n"

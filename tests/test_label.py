@@ -15,19 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from seedbed.candidate_files import ORIGINS, file_of
+from seedbed.auto_instruct import label, scoring
+from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
+from seedbed.auto_instruct.matching import is_right
+from seedbed.auto_instruct.niv2 import Demo, Example, Task
+from seedbed.auto_instruct.scoring import best_rouge_l, rouge_l
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.paths import LABELLED, METRICS, PLOTS
+from seedbed.core.records import Candidate, LabelledExample
 from seedbed.errors import BadFile, BadRow, SeedbedError, TooFewToDrawFrom
-from seedbed.files import to_json, to_line, write_files
-from seedbed.llm.api import Answer, read_body
-from seedbed.llm.request import Request
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.params import Embedded, Label, Llm, Niv2
-from seedbed.paths import LABELLED, METRICS, PLOTS
-from seedbed.records import Candidate, LabelledExample
-from seedbed.stages import label
-from seedbed.tasks import Demo, Example, Task
-from seedbed.text import scoring
-from seedbed.text.matching import is_right
-from seedbed.text.scoring import best_rouge_l, rouge_l
 
 LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)

@@ -19,9 +19,10 @@ import pytest
 from engines import LLM, answer_to, ask, kept_in, requests_for, response_to, set_environment
 
 from seedbed import errors
-from seedbed.llm import client, engine, limits
-from seedbed.llm.endpoint import open_endpoint
-from seedbed.llm.store import Store
+from seedbed.llm import engine
+from seedbed.llm.send import client, limits
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Store
 
 RUNNER = asyncio.Runner
 

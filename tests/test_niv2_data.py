@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
 from seedbed.params import Niv2
-from seedbed.tasks import Task, find_tasks, read_task
 
 FOLDER = ROOT / "data" / "niv2"
 LABELS = {

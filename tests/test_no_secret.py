@@ -12,8 +12,8 @@ from engines import ask, kept_in, requests_for, response_to, set_environment
 from growing import Growing, small
 
 from seedbed import errors
-from seedbed.llm import limits
-from seedbed.llm.runlog import RunLog
+from seedbed.llm.send import limits
+from seedbed.llm.store.runlog import RunLog
 
 # Put together here, because this file is copied into the project that is searched.
 MARK = "MAR" + "KED"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from conftest import ROOT, Project
 from test_bad_input import assert_refused, refusal
 
 from seedbed import params
+from seedbed.core.paths import PARAMS
 from seedbed.errors import BadFile, BadParam, SeedbedError
-from seedbed.paths import PARAMS
+from seedbed.methods import module_of
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_the_parameters_as_they_are_fit_every_stage(
     project: Project, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)
-    sections = import_module(f"seedbed.stages.{stage.replace('-', '_')}").Params
+    sections = module_of(stage).Params
     assert params.load(stage, sections) is not None
 
 
@@ -149,7 +149,7 @@ def test_a_section_that_the_stage_does_not_declare_is_not_handed_out(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)
-    sections = import_module("seedbed.stages.bootstrap").Params
+    sections = module_of("bootstrap").Params
     with pytest.raises(BadParam):
         params.load("clf", sections)
 

@@ -15,7 +15,7 @@ import yaml
 from conftest import ROOT
 from dvc_render.vega import VegaRenderer
 
-from seedbed.sunburst import LABEL_HEIGHT, NOUNS, VERBS, sunburst
+from seedbed.self_instruct.sunburst import LABEL_HEIGHT, NOUNS, VERBS, sunburst
 
 Points = list[dict[str, Any]]
 

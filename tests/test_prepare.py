@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from seedbed.errors import BadFile, BadRow, TooFewInstructions
-from seedbed.files import read_rows, to_line, write_files
-from seedbed.params import Prepare
-from seedbed.paths import PREPARED, RAW_INSTANCES
-from seedbed.records import (
+from seedbed.core.files import read_rows, to_line, write_files
+from seedbed.core.paths import PREPARED, RAW_INSTANCES
+from seedbed.core.records import (
     FinetuningRow,
     GeneratedInstance,
     MessagesRow,
     RawAnswer,
     RejectedInstance,
 )
-from seedbed.seeds import read_seed_tasks
-from seedbed.stages import prepare
-from seedbed.text.instances import REASONS, parse_input_first, parse_output_first
+from seedbed.errors import BadFile, BadRow, TooFewInstructions
+from seedbed.params import Prepare
+from seedbed.self_instruct import prepare
+from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_output_first
+from seedbed.self_instruct.seeds import read_seed_tasks
 
 
 def settings_of(**changes: object) -> Prepare:

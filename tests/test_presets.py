@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seedbed import presets
 from seedbed.errors import BadFile, BadParam, BadRow
 from seedbed.params import Everything, everything
+from seedbed.views import preset as presets
 
 ROOT = Path(__file__).parents[1]
 NAMES = [path.stem for path in (ROOT / "presets").glob("*.yaml")]

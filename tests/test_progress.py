@@ -2,8 +2,8 @@
 
 import pytest
 
-from seedbed.llm.request import Tally
-from seedbed.progress import Progress
+from seedbed.core.progress import Progress
+from seedbed.llm.contract.request import Tally
 
 
 def shown(progress: Progress) -> str:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from seedbed.cli import app
 from seedbed.errors import BadFile, BadRow
-from seedbed.recorded import LOCK, PIPELINE, Pipeline, read_yaml
+from seedbed.runs.pipeline import LOCK, PIPELINE, Pipeline, read_yaml
 
 DEEP = "stages: &a {bootstrap: {params: {params.yaml: {x: *a}}}}\n"
 

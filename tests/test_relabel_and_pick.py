@@ -18,6 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_relabel import Example
 
+from seedbed.auto_instruct import race, relabel_and_pick
+from seedbed.auto_instruct.label_file import Labelled
+from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
+from seedbed.auto_instruct.relabel_and_pick import MERGED
+from seedbed.auto_instruct.words import by_words
+from seedbed.core.files import read_rows
 from seedbed.errors import (
     BadFile,
     BadRow,
@@ -26,14 +32,7 @@ from seedbed.errors import (
     TooFewCandidates,
     UnknownTask,
 )
-from seedbed.files import read_rows
 from seedbed.params import Embedded, Llm, RelabelAndPick
-from seedbed.ranking import race
-from seedbed.ranking.label_file import Labelled
-from seedbed.ranking.pick import ABSENT, REASONS, Picked, evenness, pick
-from seedbed.stages import relabel_and_pick
-from seedbed.stages.relabel_and_pick import MERGED
-from seedbed.text.tokens import by_words
 
 TASK = "task1_colours"
 

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,10 @@ from typer.testing import CliRunner
 from seedbed import params
 from seedbed.cli import app
 from seedbed.errors import BadFile, BadRow
-from seedbed.llm import transfer
-from seedbed.llm.request import Canon, Request, Sampling
-from seedbed.llm.store import Kept, Store
-from seedbed.llm.transfer import export, read_in
+from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.store.store import Kept, Store, transfer
+from seedbed.llm.store.transfer import export, read_in
+from seedbed.methods import module_of
 
 OUTPUTS = (
     "dvc.lock",
@@ -115,7 +114,7 @@ def test_a_stage_that_runs_again_opens_no_connection(
     monkeypatch.delenv("SEEDBED_STORE", raising=False)
 
     def run(name: str) -> bytes:
-        stage = import_module(f"seedbed.stages.{name}")
+        stage = module_of(name)
         stage.run(params.load(name, stage.Params))
         return project.read("data/clf/is_clf_or_not.jsonl") if name == "clf" else b""
 

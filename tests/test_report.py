@@ -17,15 +17,17 @@ import pytest
 from browser import driven, needs_browser, opened
 from conftest import ROOT, Project
 
+from seedbed.core.files import read_rows
+from seedbed.core.paths import CANDIDATES, INSTRUCTIONS, LABELLED, PREPARED, RELABELLED
+from seedbed.core.records import GeneratedInstance, Instruction
 from seedbed.errors import NothingToReport
-from seedbed.files import read_rows
-from seedbed.lineage import ALPACA, shown_in
-from seedbed.paths import CANDIDATES, INSTRUCTIONS, LABELLED, PREPARED, RELABELLED
-from seedbed.records import GeneratedInstance, Instruction
-from seedbed.report import figures, pictures, rows
-from seedbed.report.build import build, in_script
-from seedbed.report.figures import Figure
-from seedbed.seeds import read_seed_tasks
+from seedbed.self_instruct import report as rows
+from seedbed.self_instruct.origins import ALPACA, shown_in
+from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.views.report import metrics as figures
+from seedbed.views.report import pictures
+from seedbed.views.report.build import build, in_script
+from seedbed.views.report.metrics import Figure
 
 COUNT = 12
 # The server of `fetched` stands for all that a page must not ask.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from seedbed.text.rouge import RougeIndex, any_above, closest, tokens
+from seedbed.core.rouge import RougeIndex, any_above, closest, tokens
 
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -135,7 +135,7 @@ def test_a_large_pool_of_short_texts_is_scored_like_a_small_one() -> None:
 
 
 def test_many_queries_are_scored_like_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seedbed.text.rouge._BLOCK", 3)  # several blocks, the last not full
+    monkeypatch.setattr("seedbed.core.rouge._BLOCK", 3)  # several blocks, the last not full
     pool = [of_length(10, seed) for seed in range(7)]
     assert_scored_alike(RougeIndex(pool), pool, [of_length(8, seed) for seed in range(11)])
 

@@ -21,12 +21,13 @@ import pytest
 from conftest import ROOT, Cut, Reply, serving
 
 from seedbed import errors
-from seedbed.llm import embedded, limits
-from seedbed.llm.endpoint import Endpoint, open_endpoint
+from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.engine import Engine
-from seedbed.llm.request import Request, Sampling
-from seedbed.llm.score import Score, Scorer
-from seedbed.llm.store import Store
+from seedbed.llm.send import limits
+from seedbed.llm.send.score import Score, Scorer
+from seedbed.llm.serve import embedded
+from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
+from seedbed.llm.store.store import Store
 from seedbed.params import Embedded, Llm
 
 REFERENCE = json.loads((ROOT / "tests/data/score_reference.json").read_text(encoding="utf-8"))
@@ -200,7 +201,7 @@ def test_a_text_that_no_grammar_takes_is_not_waited_for(
     def paused(attempt: int) -> float:
         raise AssertionError("the server refuses it each time; there is nothing to wait for")
 
-    monkeypatch.setattr("seedbed.llm.client.pause_before", paused)
+    monkeypatch.setattr("seedbed.llm.send.client.pause_before", paused)
     assert len(score_all(local, tmp_path / "s.sqlite", [("x", "a\x00b")])[0].tokens) == 3
 
 

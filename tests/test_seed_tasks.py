@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from conftest import ROOT, SHARED
 
-from seedbed.prompts import Prompt
-from seedbed.records import SeedTask
-from seedbed.seeds import read_seed_tasks
-from seedbed.text.rouge import RougeIndex
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import SeedTask
+from seedbed.core.rouge import RougeIndex
+from seedbed.self_instruct.seeds import read_seed_tasks
 
 OTHERS = SHARED / "data" / "self_instruct_seed_tasks.jsonl"
 

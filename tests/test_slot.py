@@ -10,12 +10,12 @@ from engines import EMBEDDED, SAMPLING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedbed.llm import embedded
-from seedbed.llm.api import body_for
-from seedbed.llm.client import Client
-from seedbed.llm.endpoint import Endpoint
-from seedbed.llm.request import Request
-from seedbed.llm.slot import COMPLETION, Slot
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import body_for
+from seedbed.llm.send.client import Client
+from seedbed.llm.send.slot import COMPLETION, Slot
+from seedbed.llm.serve import embedded
+from seedbed.llm.serve.endpoint import Endpoint
 from seedbed.params import Llm
 
 CONTEXT = 4096

@@ -13,9 +13,9 @@ from conftest import serving
 from engines import LLM, SAMPLING, answer_to, ask, requests_for, response_to, set_environment
 
 from seedbed import errors
-from seedbed.llm import endpoint, migrations
-from seedbed.llm.request import Canon, Request
-from seedbed.llm.store import Kept, Spent, Store
+from seedbed.llm.contract.request import Canon, Request
+from seedbed.llm.serve import endpoint
+from seedbed.llm.store.store import Kept, Spent, Store, migrations
 
 ADDRESS = "http://server/v1"
 CANON = Canon({"server": ADDRESS, "name": LLM.model})
@@ -184,7 +184,7 @@ def test_an_upgrade_that_is_interrupted_changes_nothing(
         migrations.upgrade(db, version)
         raise Interrupted
 
-    monkeypatch.setattr("seedbed.llm.store.upgrade", interrupt)
+    monkeypatch.setattr("seedbed.llm.store.store.upgrade", interrupt)
     with pytest.raises(Interrupted):
         Store(path)
     with closing(sqlite3.connect(path)) as db:
@@ -292,7 +292,7 @@ def test_a_comment_in_the_tables_may_change(path: Path, monkeypatch: pytest.Monk
     assert reworded != migrations.TABLES
     with monkeypatch.context() as other:
         other.setattr(migrations, "TABLES", reworded)
-        other.setattr("seedbed.llm.store.TABLES", reworded)
+        other.setattr("seedbed.llm.store.store.TABLES", reworded)
         with closing(Store(path)) as store:
             store.put([row("kept")])
     with closing(Store(path)) as store:

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from seedbed.cli import app
 from seedbed.errors import StoreFailed
-from seedbed.llm.request import Canon, Request, Sampling
-from seedbed.llm.store import Kept, Store
+from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.store.store import Kept, Store
 
 SAMPLING = Sampling(
     max_tokens=8,

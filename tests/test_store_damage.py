@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from seedbed.cli import app
 from seedbed.errors import RowsDamaged, SeedbedError, StoreFailed
-from seedbed.llm.migrations import COLUMNS
-from seedbed.llm.request import Canon, Request, Sampling
-from seedbed.llm.store import Kept, Spent, Store, read_only, requests_of
+from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.store.migrations import COLUMNS
+from seedbed.llm.store.store import Kept, Spent, Store, read_only, requests_of
 
 SAMPLING = Sampling(
     max_tokens=8,

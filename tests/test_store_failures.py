@@ -14,9 +14,9 @@ from conftest import ROOT, Project, completion
 from growing import growing, small
 
 from seedbed import errors
-from seedbed.llm import store as stores
-from seedbed.llm.request import Canon, Request, Sampling
-from seedbed.llm.store import Kept, Store
+from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.store import store as stores
+from seedbed.llm.store.store import Kept, Store
 
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 

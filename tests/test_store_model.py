@@ -18,10 +18,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from seedbed.llm.migrations import enter, with_digest
-from seedbed.llm.request import Canon, Request, Sampling
-from seedbed.llm.store import Kept, Spent, Store, values_of
-from seedbed.llm.transfer import export, read_in
+from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.store.migrations import enter, with_digest
+from seedbed.llm.store.store import Kept, Spent, Store, values_of
+from seedbed.llm.store.transfer import export, read_in
 
 CANONS = [Canon({"server": "http://host/v1", "name": name}) for name in ("ours", "theirs")]
 SAMPLING = Sampling(
@@ -69,7 +69,7 @@ KEYS = [row.key for row in ALL]
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from seedbed.llm.store import Store
+from seedbed.llm.store.store import Store
 
 path, rows, at = pickle.load(sys.stdin.buffer)
 store = Store(Path(path))

@@ -79,9 +79,9 @@ def wait_for_all(project: Project, count: int) -> dict[str, str]:
 
 def queue(project: Project, note: str, *arguments: str) -> None:
     """Queue experiments of the first two stages, with code that says `note` as it runs."""
-    path = project.folder / "src/seedbed/progress.py"
+    path = project.folder / "src/seedbed/core/progress.py"
     text = path.read_text()
-    project.replace("src/seedbed/progress.py", "print(", f"print('{note}', __file__);print(")
+    project.replace("src/seedbed/core/progress.py", "print(", f"print('{note}', __file__);print(")
     done = project.run("dvc", "exp", "run", "--queue", *arguments, "clf")
     assert done.returncode == 0, done.stdout
     path.write_text(text)

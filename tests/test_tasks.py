@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, list_tasks, read_task
+from seedbed.auto_instruct.survey import survey
 from seedbed.errors import BadFile, BadTaskName, NoSuchTask, SameTaskName, SeedbedError
 from seedbed.params import Niv2
-from seedbed.survey import survey
-from seedbed.tasks import Example, Task, find_tasks, list_tasks, read_task
 
 REAL = SHARED / "data" / "niv2"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="the authors' tasks are not here")
@@ -466,7 +466,7 @@ def test_a_bad_file_of_a_folder_is_refused(
 LARGE = r"""
 import re, sys
 from pathlib import Path
-from seedbed.tasks import read_task
+from seedbed.auto_instruct.niv2 import read_task
 task = read_task(Path(sys.argv[1]), max_examples=10)
 # Not ru_maxrss: a process is born with its parent's.
 peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedbed.core.prompts import Prompt
 from seedbed.errors import BadFile, BadRow
-from seedbed.prompts import Prompt
-from seedbed.text import instances
-from seedbed.text.finetuning import chat, drop_field_name, encode
-from seedbed.text.instances import judge, parse_input_first, parse_output_first
-from seedbed.text.instructions import REASONS, numbered, refuser, split_numbered
+from seedbed.self_instruct import completions as instances
+from seedbed.self_instruct.completions import judge, parse_input_first, parse_output_first
+from seedbed.self_instruct.finetuning import chat, drop_field_name, encode
+from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
 
 # --- prompts
 

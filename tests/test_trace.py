@@ -16,8 +16,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from seedbed.candidate_files import ORIGINS
+from seedbed.auto_instruct.candidate_files import ORIGINS
+from seedbed.auto_instruct.relabel_and_pick import MERGED
+from seedbed.auto_instruct.trace import FOLDERS
 from seedbed.cli import app
+from seedbed.core.files import to_line, write_files
+from seedbed.core.paths import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    PREPARED,
+    RAW_INSTANCES,
+    REJECTED_INSTRUCTIONS,
+    SEED_TASKS,
+)
+from seedbed.core.records import (
+    ClassifiedInstruction,
+    Exchange,
+    GeneratedInstance,
+    Instance,
+    Instruction,
+    RawInstances,
+    RejectedInstance,
+    RejectedInstruction,
+    SeedTask,
+)
 from seedbed.errors import (
     BadFile,
     BadRow,
@@ -29,34 +51,13 @@ from seedbed.errors import (
     SeedbedError,
     StoreFailed,
 )
-from seedbed.files import to_line, write_files
-from seedbed.lineage import ROWS_OF, Place, Pool, as_shown, shown_in
-from seedbed.llm.store import Kept, Store, read_only
-from seedbed.paths import (
-    CLASSIFIED,
-    INSTRUCTIONS,
-    PREPARED,
-    RAW_INSTANCES,
-    REJECTED_INSTRUCTIONS,
-    SEED_TASKS,
-)
-from seedbed.recorded import revision
-from seedbed.records import (
-    ClassifiedInstruction,
-    Exchange,
-    GeneratedInstance,
-    Instance,
-    Instruction,
-    RawInstances,
-    RejectedInstance,
-    RejectedInstruction,
-    SeedTask,
-)
-from seedbed.stages.relabel_and_pick import MERGED
-from seedbed.text.instructions import numbered
-from seedbed.trace import telling
-from seedbed.trace.account import account
-from seedbed.trace.auto_instruct import FOLDERS
+from seedbed.llm.store.store import Kept, Store, read_only
+from seedbed.runs import telling
+from seedbed.runs.pipeline import revision
+from seedbed.runs.places import Place
+from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.origins import ROWS_OF, Pool, as_shown, shown_in
+from seedbed.views.trace import account
 
 EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eend"
 

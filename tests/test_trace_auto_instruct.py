@@ -14,7 +14,9 @@ from conftest import ROOT, completion
 from dvc.repo import Repo
 from test_trace import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
-from seedbed.candidate_files import ORIGINS, file_of
+from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.paths import LABELLED, RELABELLED
 from seedbed.errors import (
     BadFile,
     BadRow,
@@ -25,12 +27,10 @@ from seedbed.errors import (
     OriginMissing,
     SeedbedError,
 )
-from seedbed.files import to_json, to_line, write_files
-from seedbed.llm.store import Kept
-from seedbed.paths import LABELLED, RELABELLED
-from seedbed.recorded import Pipeline, revision
-from seedbed.trace import telling
-from seedbed.trace.account import account
+from seedbed.llm.store.store import Kept
+from seedbed.runs import telling
+from seedbed.runs.pipeline import Pipeline, revision
+from seedbed.views.trace import account
 
 # The name of one begins as that of the other.
 TASKS = ["quiz", "quiz_long"]

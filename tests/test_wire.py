@@ -46,13 +46,14 @@ from fault_server import (
 )
 
 from seedbed import errors
-from seedbed.doctor import examine
-from seedbed.llm import limits, wire
-from seedbed.llm.client import Client
-from seedbed.llm.endpoint import open_endpoint
-from seedbed.llm.runlog import RunLog
-from seedbed.llm.store import Store
-from seedbed.llm.transfer import export
+from seedbed.llm.send import limits
+from seedbed.llm.send import transport as wire
+from seedbed.llm.send.client import Client
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.runlog import RunLog
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.transfer import export
+from seedbed.views.doctor import examine
 
 TESTS = Path(__file__).parent
 # Put together here, because this file is copied into the projects of tests that look for marks.

@@ -6,7 +6,7 @@ Further arguments are revisions to compare, as for `dvc plots diff`.
 import sys
 from pathlib import Path
 
-from seedbed.report.pictures import plots, to_png
+from seedbed.views.report.pictures import plots, to_png
 
 FOLDER = Path(".seedbed/plots")
 

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from seedbed.llm.embedded import PACKAGED, Model, model_file, serve
+from seedbed.llm.serve.embedded import PACKAGED, Model, model_file, serve
 from seedbed.params import Embedded
 
 CASES = [

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
-from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -16,11 +15,12 @@ import typer
 
 from seedbed import params
 from seedbed.errors import BadFile, SeedbedError
-from seedbed.llm.api import Problem
-from seedbed.outline import printable
+from seedbed.llm.contract.wire import Problem
+from seedbed.methods import METHODS, module_of
+from seedbed.runs.outline import printable
 
 if TYPE_CHECKING:
-    from seedbed.llm.store import Store
+    from seedbed.llm.store.store import Store
 
 # A command's libraries are imported in it: `--help` stays quick.
 app = typer.Typer(
@@ -31,16 +31,6 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="The response store: every answer that was ever paid for.")
 app.add_typer(store_app, name="store", no_args_is_help=True)
-# A stage, as dvc.yaml calls it, and what it makes of what. Its module is imported when it runs.
-STAGES = {
-    "bootstrap": "Seed tasks → instructions.",
-    "clf": "Instructions → is it a classification task?",
-    "instances": "Instructions → raw instances.",
-    "prepare": "Raw instances → finetuning data.",
-    "candidates": "Tasks → candidate instructions.",
-    "label": "Candidates × examples → how well each does.",
-    "relabel-and-pick": "Labels → a balanced, normalised training set for a ranker.",
-}
 
 
 class Stop:
@@ -97,16 +87,17 @@ def stage_command(name: str) -> Callable[[], None]:
 
     def run() -> None:
         with told(name):
-            stage = import_module(f"seedbed.stages.{name.replace('-', '_')}")
+            stage = module_of(name)
             stage.run(params.load(name, stage.Params))
 
     return run
 
 
-for _name, _help in STAGES.items():
-    app.command(_name, help=_help, rich_help_panel="The stages that dvc.yaml calls")(
-        stage_command(_name)
-    )
+for _method in METHODS:
+    for _name, _help in _method.STAGES.items():
+        app.command(_name, help=_help, rich_help_panel="The stages that dvc.yaml calls")(
+            stage_command(_name)
+        )
 
 
 def show(lines: Iterator[str] | list[str]) -> None:
@@ -123,7 +114,7 @@ def preset(
 ) -> None:
     """Write the values of a preset into params.yaml; `git checkout params.yaml` takes them back."""
     with told("preset"):
-        from seedbed.presets import apply
+        from seedbed.views.preset import apply
 
         changes = apply(name)
         show([f"{name}: {before!r} → {after!r}" for name, before, after in changes])
@@ -135,7 +126,7 @@ def preset(
 def estimate() -> None:
     """What a run would send: requests, tokens and cost, a line a stage."""
     with told("estimate"):
-        from seedbed.estimate.foresee import foresee, table
+        from seedbed.views.estimate import foresee, table
 
         show(list(table(*foresee(params.everything()))))
 
@@ -144,7 +135,7 @@ def estimate() -> None:
 def doctor() -> None:
     """Is the server there, which models has it, what does it refuse, how fast is it?"""
     with told("doctor"):
-        from seedbed.doctor import examine
+        from seedbed.views.doctor import examine
 
         for line in examine(params.everything().llm):
             print(printable(line), flush=True)
@@ -162,7 +153,7 @@ def trace(
 ) -> None:
     """A row of any output → what it came from, back to the tasks that people wrote."""
     with told("trace"):
-        from seedbed.trace.account import account
+        from seedbed.views.trace import account
 
         show(account(row, full))
 
@@ -175,8 +166,8 @@ def report(
 ) -> None:
     """A run as one page: what was run, metrics, plots, and every row with its origin."""
     with told("report"):
-        from seedbed.files import write_files
-        from seedbed.report.build import build
+        from seedbed.core.files import write_files
+        from seedbed.views.report.build import build
 
         page = build()
         write_files({output: [page]})
@@ -192,7 +183,7 @@ def tasks(
 ) -> None:
     """Natural Instructions tasks: which are there, how large, and what is wrong with them."""
     with told("tasks"):
-        from seedbed.survey import survey
+        from seedbed.auto_instruct.survey import survey
 
         names = None
         if folder is None:
@@ -237,7 +228,7 @@ def export(
 ) -> None:
     """The finished data → a folder for the Hugging Face hub: Parquet, JSON Lines, a data card."""
     with told("export"):
-        from seedbed.export.folder import export
+        from seedbed.views.export.folder import export
 
         show(list(map(printable, export(folder, license, language))))
 
@@ -245,8 +236,8 @@ def export(
 @contextmanager
 def opened_store() -> Iterator["Store"]:
     """The store, if there is one: looking at it does not make it."""
-    from seedbed.files import exists
-    from seedbed.llm.store import Store, default_path
+    from seedbed.core.files import exists
+    from seedbed.llm.store.store import Store, default_path
 
     path = default_path()
     if not exists(path):
@@ -260,7 +251,7 @@ def opened_store() -> Iterator["Store"]:
 def store_stats() -> None:
     """What is in the store, a paragraph a model."""
     with told("store stats"), opened_store() as store:
-        from seedbed.llm.transfer import statistics
+        from seedbed.llm.store.transfer import statistics
 
         show(statistics(store))
 
@@ -285,8 +276,8 @@ def store_export(
 ) -> None:
     """Write the answers as JSON Lines, for somebody without a key: see llm.replay."""
     with told("store export"), opened_store() as store:
-        from seedbed.files import write_files
-        from seedbed.llm.transfer import export
+        from seedbed.core.files import write_files
+        from seedbed.llm.store.transfer import export
 
         count = 0
 
@@ -308,8 +299,8 @@ def store_import(
 ) -> None:
     """Add the answers of an exported store."""
     with told("store import"):
-        from seedbed.llm.store import Store, default_path
-        from seedbed.llm.transfer import read_in
+        from seedbed.llm.store.store import Store, default_path
+        from seedbed.llm.store.transfer import read_in
 
         with closing(Store(default_path())) as store:
             lines, new = read_in(store, file)

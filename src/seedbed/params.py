@@ -19,15 +19,15 @@ from pydantic import (
     model_validator,
 )
 
+from seedbed.auto_instruct.matching import Metric
+from seedbed.auto_instruct.niv2 import check_name
+from seedbed.core.files import plainly, read_text
+from seedbed.core.paths import PARAMS
+from seedbed.core.plain_yaml import Name, Tree
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
-from seedbed.files import plainly, read_text
-from seedbed.llm.request import Api, Parameter, Sampling
-from seedbed.paths import PARAMS
-from seedbed.plain_yaml import Name, Tree
-from seedbed.recorded import read_yaml
-from seedbed.tasks import check_name
-from seedbed.text.instances import OutputWithoutLabel
-from seedbed.text.matching import Metric
+from seedbed.llm.contract.request import Api, Parameter, Sampling
+from seedbed.runs.pipeline import read_yaml
+from seedbed.self_instruct.completions import OutputWithoutLabel
 
 
 class Section(BaseModel):

@@ -9,7 +9,7 @@ import os
 import psutil
 
 from seedbed import errors
-from seedbed.llm.store import Spent
+from seedbed.llm.store.store import Spent
 from seedbed.params import Price
 
 

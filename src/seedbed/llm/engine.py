@@ -11,17 +11,17 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 
 from seedbed import errors
-from seedbed.llm.api import Answer, MalformedBody
-from seedbed.llm.batch import BatchSender, tell_of_batches
 from seedbed.llm.budget import run_of_this_process
-from seedbed.llm.endpoint import Endpoint, open_endpoint
-from seedbed.llm.request import Canon, Keyed, Request, Tally
-from seedbed.llm.runlog import RunLog
-from seedbed.llm.score import Score, Scorer, ToScore, read_score
-from seedbed.llm.sender import Sender
-from seedbed.llm.store import Kept, Store, default_path
-from seedbed.llm.tokens import count_tokens, read_count
-from seedbed.llm.work import Book, Wanted, Window
+from seedbed.llm.contract.request import Canon, Keyed, Request, Tally
+from seedbed.llm.contract.wire import Answer, MalformedBody
+from seedbed.llm.send.batch import BatchSender, tell_of_batches
+from seedbed.llm.send.score import Score, Scorer, ToScore, read_score
+from seedbed.llm.send.sender import Sender
+from seedbed.llm.send.tokens import count_tokens, read_count
+from seedbed.llm.send.work import Book, Wanted, Window
+from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
+from seedbed.llm.store.runlog import RunLog
+from seedbed.llm.store.store import Kept, Store, default_path
 from seedbed.params import Llm
 
 # What stages are given: requests → their answers, in order.
@@ -166,7 +166,7 @@ class Engine:
         return window
 
     def score(self, texts: Iterable[tuple[str, str]]) -> Iterator[Score]:
-        """The scores of (prompt, text) pairs, in order; see `seedbed.llm.score`.
+        """The scores of (prompt, text) pairs, in order; see `seedbed.llm.send.score`.
 
         Raises:
             ScoringNotOffered: the server cannot do it.

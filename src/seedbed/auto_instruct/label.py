@@ -1,0 +1,343 @@
+"""label: every candidate × every example → how well it did.
+
+Each candidate prompts the model on each example of its task, and the output is scored against the
+example's targets: ROUGE-L F1, and whether it is right (Auto-Instruct, arXiv 2310.13127, section
+3.2). A task's file has the form of the authors': three header lines (the ranking model's prompt
+template, the candidates, the demos), then a row an example.
+
+Requests go task by task, candidate by candidate, example by example: all examples of a candidate
+share instruction and demos, nine tenths of the prompt, and a server with a prefix cache evaluates
+these once. (By example, candidates share nothing: the instruction stands first.)
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seedbed.auto_instruct.candidate_files import read_candidates
+from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, prompt, shown
+from seedbed.auto_instruct.matching import is_right
+from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, read_task, task_name
+from seedbed.auto_instruct.scoring import best_rouge_l
+from seedbed.core import draws
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.metrics import counts, mean, with_tables
+from seedbed.core.paths import LABELLED, METRICS, PLOTS, PROMPTS
+from seedbed.core.progress import Progress
+from seedbed.core.prompts import read_prompt
+from seedbed.core.records import Candidate, LabelledExample
+from seedbed.errors import TooFewToDrawFrom
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import PROBLEMS, Answer
+from seedbed.llm.engine import Ask, open_engine
+from seedbed.params import Label, Llm, Niv2, Section
+
+# The prompt that the ranking model will see; it is only passed on.
+TEMPLATE = PROMPTS / "label.txt"
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    niv2: Niv2
+    label: Label
+
+
+class Said(NamedTuple):
+    """What is wanted of an answer: of a million, the rest is gigabytes."""
+
+    text: str
+    key: str
+    problem: str | None
+    cut: bool
+
+    @classmethod
+    def of(cls, answer: Answer) -> "Said":
+        return cls(answer.text.strip(), answer.key, answer.problem, answer.cut)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A task and its candidates, and for each of its examples those that are tried on it.
+
+    demos: as the prompts show them.
+    inputs_begin: what the inputs of all the task's examples begin with, such as "Sentence 1:".
+    chosen: for each example the places of its candidates, ascending.
+    """
+
+    task: Task
+    candidates: list[Candidate]
+    demos: str
+    inputs_begin: str
+    chosen: list[list[int]]
+
+    @property
+    def requests(self) -> int:
+        return sum(map(len, self.chosen))
+
+
+def plan(task: Task, candidates: list[Candidate], params: Label) -> Trial:
+    """What is to be tried on the first of the task's examples.
+
+    Raises:
+        TooFewToDrawFrom: fewer candidates, or groups of them, than `sample_instructions`.
+    """
+    demos = shown((demo.input, demo.output) for demo in task.demos[:DEMOS])
+    # Of all examples, not of those alone that are tried: what the prompts are said to share has a
+    # hand in the rounding of the answers, and more examples should not change those of the first.
+    inputs_begin = common_label([example.input for example in task.examples])
+    task = task.model_copy(update={"examples": task.examples[: params.max_examples]})
+    groups = _groups(candidates) if params.one_from_each_group else None
+    found = len(candidates) if groups is None else len(groups)
+    if params.sample_instructions is not None and params.sample_instructions > found:
+        of = "candidates" if groups is None else "groups of candidates"
+        raise TooFewToDrawFrom(task.name, params.sample_instructions, found, of)
+    return Trial(
+        task=task,
+        candidates=candidates,
+        demos=demos if params.shots == "few" else "",
+        inputs_begin=inputs_begin,
+        chosen=[
+            choose(task.name, example, len(candidates), groups, params) for example in task.examples
+        ],
+    )
+
+
+def _groups(candidates: Iterable[Candidate]) -> list[list[int]]:
+    """The candidates by the meta-prompt that they come from; each that has none by itself."""
+    groups: dict[str | int, list[int]] = {}
+    for one in candidates:
+        groups.setdefault(one.meta_prompt or one.index, []).append(one.index)
+    return list(groups.values())
+
+
+def choose(
+    task: str, example: Example, candidates: int, groups: list[list[int]] | None, params: Label
+) -> list[int]:
+    """The candidates that are tried on an example, ascending; the draw is its own."""
+    draw = draws.generator(params.seed, "candidates", task, example.id)
+    chosen = list(range(candidates))
+    if groups is not None:
+        chosen = [draw.choice(group) for group in groups]
+    if params.sample_instructions is not None:
+        chosen = draw.sample(chosen, params.sample_instructions)
+    return sorted(chosen)
+
+
+def requests(trial: Trial, params: Label) -> Iterator[Request]:
+    """One request for each pair that is tried, candidate by candidate."""
+    sampling = params.sampling
+    tried_on: list[list[Example]] = [[] for _ in trial.candidates]
+    for example, chosen in zip(trial.task.examples, trial.chosen, strict=True):
+        for place in chosen:
+            tried_on[place].append(example)
+    for candidate, examples in zip(trial.candidates, tried_on, strict=True):
+        # One that a person wrote may end with a newline, which a prompt has its own of.
+        instruction = candidate.instruction.strip()
+        shared = beginning(instruction, trial.demos)
+        if trial.inputs_begin:
+            shared += f" {trial.inputs_begin}"
+        for example in examples:
+            text = prompt(instruction, trial.demos, example.input)
+            yield Request(text, sampling, prefixes=(shared,))
+
+
+def label(
+    trials: Sequence[Trial], params: Label, ask: Ask
+) -> Iterator[tuple[Trial, list[LabelledExample], int]]:
+    """For each task its rows, in the examples' order, and how many answers were cut."""
+    answers = iter(ask(one for trial in trials for one in requests(trial, params)))
+    for trial in trials:
+        own = [Said.of(answer) for answer in islice(answers, trial.requests)]
+        assert len(own) == trial.requests, "one answer a request"
+        rows = list(_rows(trial, own, params))
+        assert len(rows) == len(trial.task.examples), "rows in = rows out"
+        yield trial, rows, sum(answer.cut for answer in own)
+
+
+def _rows(trial: Trial, answers: list[Said], params: Label) -> Iterator[LabelledExample]:
+    """answers: in the order of `requests`."""
+    # From candidate by candidate to example by example: each example's come in ascending order.
+    of_example: list[list[Said]] = [[] for _ in trial.chosen]
+    in_order = iter(answers)
+    pairs = sorted((place, row) for row, chosen in enumerate(trial.chosen) for place in chosen)
+    for _, row in pairs:
+        of_example[row].append(next(in_order))
+
+    outputs = [answer.text for own in of_example for answer in own]
+    targets = [
+        example.targets
+        for example, own in zip(trial.task.examples, of_example, strict=True)
+        for _ in own
+    ]
+    scores = iter(best_rouge_l(outputs, targets).tolist())
+    for example, chosen, own in zip(trial.task.examples, trial.chosen, of_example, strict=True):
+        said = [answer.text for answer in own]
+        rouge = list(islice(scores, len(own)))
+        problems = [answer.problem for answer in own]
+        yield LabelledExample(
+            id=example.id,
+            input=example.input,
+            target=example.targets[0],
+            targets=example.targets if len(example.targets) > 1 else None,
+            instruction_idx=chosen,
+            instruction_labels=[
+                int(is_right(params.metric, text, example.targets, score))
+                for text, score in zip(said, rouge, strict=True)
+            ],
+            instruction_outputs=said,
+            instruction_rouge=rouge,
+            instruction_keys=[answer.key for answer in own],
+            instruction_problems=list(problems) if any(problems) else None,
+        )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a task's candidates did. Means of ROUGE-L F1 over the examples each was tried on.
+
+    candidates: a mean for each; NaN for one that was never tried.
+    oracle: the mean of each example's best.
+    shown: examples whose prompts had their answer in them: the task's own demos.
+    right: share of outputs that are right by the metric.
+    """
+
+    rows: int
+    shown: int
+    candidates: np.ndarray
+    oracle: float
+    right: float
+    answers: int
+    cut: int
+    problems: Counter[str]
+
+    def summary(self) -> dict[str, float]:
+        """A candidate that was never tried is none of these; DVC has no null."""
+        tried = self.candidates[~np.isnan(self.candidates)].tolist()
+        seed = float(self.candidates[0])
+        return {
+            **({} if np.isnan(seed) else {"rouge_seed": mean([seed])}),
+            "rouge_mean": mean(tried),
+            "rouge_best": mean([max(tried)]),
+            "rouge_worst": mean([min(tried)]),
+            "rouge_oracle": mean([self.oracle]),
+            "right_share": mean([self.right]),
+        }
+
+
+def figures_of(trial: Trial, rows: list[LabelledExample], cut: int) -> Figures:
+    """Of one task."""
+    candidates = len(trial.candidates)
+    in_prompts = {demo.input for demo in trial.task.demos[:DEMOS]} if trial.demos else set()
+    sums, times = np.zeros(candidates), np.zeros(candidates)
+    for row in rows:
+        sums[row.instruction_idx] += row.instruction_rouge
+        times[row.instruction_idx] += 1
+    labels = [one for row in rows for one in row.instruction_labels]
+    with np.errstate(invalid="ignore"):
+        means = sums / times
+    return Figures(
+        rows=len(rows),
+        shown=sum(row.input in in_prompts for row in rows),
+        candidates=means,
+        oracle=mean([max(row.instruction_rouge) for row in rows]),
+        right=mean(labels),
+        answers=len(labels),
+        cut=cut,
+        problems=Counter(
+            problem for row in rows for problem in row.instruction_problems or () if problem
+        ),
+    )
+
+
+def metrics(figures: dict[str, Figures]) -> dict[str, Any]:
+    """The stage's figures; those of ROUGE: the mean over the tasks, each counting the same."""
+    summaries = {task: one.summary() for task, one in figures.items()}
+    names = dict.fromkeys(name for one in summaries.values() for name in one)
+    problems: Counter[str] = sum((one.problems for one in figures.values()), Counter())
+    return {
+        **{name: mean([one[name] for one in summaries.values() if name in one]) for name in names},
+        "examples_tried": sum(one.rows for one in figures.values()),
+        "examples_shown_as_demos": sum(one.shown for one in figures.values()),
+        "outputs": sum(one.answers for one in figures.values()),
+        "outputs_cut": sum(one.cut for one in figures.values()),
+        "problems": counts(PROBLEMS, problems),
+        "task": {
+            task: {
+                "rows": figures[task].rows,
+                **one,
+                "outputs_cut": figures[task].cut,
+                "problems": figures[task].problems.total(),
+            }
+            for task, one in summaries.items()
+        },
+    }
+
+
+def heat_map(figures: dict[str, Figures]) -> list[dict[str, Any]]:
+    """Points for the `heatmap` plot template: mean ROUGE-L of each task's candidates."""
+    return [
+        {"task": task, "candidate": place, "rouge": round(score, 6)}
+        for task, one in figures.items()
+        for place, score in enumerate(one.candidates.tolist())
+        if not np.isnan(score)
+    ]
+
+
+def lines_of(trial: Trial, rows: Iterable[LabelledExample], template: str) -> Iterator[str]:
+    """A task's file."""
+    yield to_line({"prompt": template})
+    yield to_line({"instructions": [one.instruction for one in trial.candidates]})
+    # The ranking model is shown them whether or not this stage's prompts had them.
+    yield to_line({"demos": shown((demo.input, demo.output) for demo in trial.task.demos[:DEMOS])})
+    for row in rows:
+        yield to_line(row.model_dump(exclude_none=True))
+
+
+def read_template() -> str:
+    """The ranking model's prompt. Raises as `read_prompt`."""
+    return read_prompt(TEMPLATE, ["{{input}}", "{{instruction}}"])
+
+
+def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
+    """The tasks and their candidates, all checked.
+
+    Raises:
+        BadFile, BadRow, TooFewToDrawFrom
+    """
+    paths = find_tasks(Path(niv2.folder), niv2.tasks)
+    candidates = read_candidates(map(task_name, paths))
+    # One by one: of a task of thousands of examples only those that are tried are held.
+    return [plan(read_task(path), candidates[task_name(path)], own) for path in paths]
+
+
+def run(params: Params) -> None:
+    """Read tasks and candidates, try them, write data/label, metrics and the plot."""
+    own = params.label
+    template = read_template()
+    trials = read_trials(params.niv2, own)
+    files: dict[Path, list[str]] = {}
+    figures: dict[str, Figures] = {}
+    with (
+        Progress("label", sum(trial.requests for trial in trials), "answers") as progress,
+        open_engine(params.llm, progress.answered_row) as engine,
+    ):
+        for trial, rows, cut in label(trials, own, engine.ask):
+            name = trial.task.name
+            files[LABELLED / f"{name}.jsonl"] = list(lines_of(trial, rows, template))
+            figures[name] = figures_of(trial, rows, cut)
+    write_files(
+        {
+            **files,
+            METRICS / "label.json": to_json(with_tables(metrics(figures))),
+            PLOTS / "label_heatmap.json": to_json(heat_map(figures)),
+        },
+        alone_in=LABELLED,
+    )
+    progress.finish(sum(one.rows for one in figures.values()))

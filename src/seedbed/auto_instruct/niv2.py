@@ -1,0 +1,408 @@
+"""Tasks in the form of Natural Instructions V2 (arXiv 2204.07705), whichever way they are kept.
+
+Three ways are read into one record:
+
+- `NAME.json`, new: `Definition` and every instance's `output` are lists of texts, and every
+  instance has an `id`;
+- `NAME.json`, old: either is one text, and there are no ids. The official files changed one field
+  at a time, so each field has its own shape, the same throughout a file;
+- `NAME/`, as the authors of Auto-Instruct (arXiv 2310.13127) keep them: `naive_instruction.txt`,
+  `demo.jsonl` and `all_examples.jsonl`, with `task_metadata.json` for the category if it is there.
+  Their templates are not read: how a prompt looks is the stage's affair.
+
+Other fields and files are left alone. Everything is checked before anything is given back, also
+what lies behind `max_examples`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+from seedbed.core.files import exists, problem_of, read_json, read_rows, read_text
+from seedbed.core.paths import MERGED
+from seedbed.core.records import Record
+from seedbed.errors import (
+    BadFile,
+    BadRow,
+    BadTaskName,
+    NoSuchTask,
+    SameTaskName,
+    SeedbedError,
+    shown,
+)
+
+# A name becomes the name of files and part of ids, so it is nothing that a path could act on.
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+
+_INSTRUCTION, _DEMOS, _EXAMPLES = "naive_instruction.txt", "demo.jsonl", "all_examples.jsonl"
+_METADATA = "task_metadata.json"
+_NEEDED = (_INSTRUCTION, _DEMOS, _EXAMPLES)
+_OF_A_FOLDER = {
+    *_NEEDED,
+    _METADATA,
+    "demo_template.json",
+    "fs_downstream_inference_prompt_template.txt",
+    "zs_downstream_inference_prompt_template.txt",
+    "instruction_selection_prompt.txt",
+}
+
+# When is a set of outputs closed? Few outputs, each met often; or more of them, met less often, if
+# the task is by its category a classification (banking77, for one, has 77 intents).
+_MOST_LABELS, _MEETINGS = 20, 5
+_MOST_LABELS_IF_NAMED, _MEETINGS_IF_NAMED = 100, 2
+_NAMED = re.compile(
+    "classification|categorization|sentiment analysis|entailment|verification", re.IGNORECASE
+)
+
+
+class Demo(Record):
+    """A worked example that a prompt may show."""
+
+    input: str
+    output: str
+    explanation: str = ""
+
+
+class Example(Record):
+    """An input and its right outputs, all of them equally right."""
+
+    id: str
+    input: str
+    targets: list[str] = Field(min_length=1)
+
+
+class Task(Record):
+    """A task: what is asked, by which demos it is explained, and on what a model is tried.
+
+    instruction: the human-written one, the seed of all others.
+    labels: the closed set of outputs if it is a classification task, sorted; else empty.
+    """
+
+    name: str
+    instruction: str
+    demos: list[Demo]
+    examples: list[Example]
+    is_classification: bool
+    labels: list[str]
+    categories: list[str]
+
+
+def check_name(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        ValueError: it cannot name a task.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{shown(name)} cannot name a task: at most 200 of A-Z a-z 0-9 _ . -, the first a "
+            "letter or digit, no two points together"
+        )
+    # Some disks keep a name in any case as one.
+    if name.casefold() in MERGED:
+        raise ValueError(f"{name!r} cannot name a task: relabel-and-pick has a file of that name")
+    return name
+
+
+def task_name(path: Path) -> str:
+    """What the task kept there is called; not yet whether it may be called so.
+
+    >>> task_name(Path("data/niv2/task1.v2.json")), task_name(Path("data/niv2/task2"))
+    ('task1.v2', 'task2')
+    """
+    return path.name.removesuffix(".json")
+
+
+def list_tasks(folder: Path) -> dict[str, list[Path]]:
+    """All that looks like a task, by name; names and contents are not checked.
+
+    A folder that is none of the authors' folders and holds others or JSON files is a collection,
+    such as the official `tasks`: what it holds is taken as if it lay in `folder` itself.
+
+    Raises:
+        BadFile: there is no such folder, or nothing in it.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in _entries(folder):
+        inside = _entries(path) if path.is_dir() and not _is_task_folder(path) else []
+        for task in inside or [path]:
+            found.setdefault(task_name(task), []).append(task)
+    if not found:
+        raise BadFile(
+            folder, "no tasks there", "Put NAME.json files or the authors' folders into it."
+        )
+    return dict(sorted(found.items()))
+
+
+def find_tasks(folder: Path, names: list[str] | None = None) -> list[Path]:
+    """Where the tasks are kept, in the order of their names.
+
+    Args:
+        names: only these; None for all that are there.
+
+    Raises:
+        BadFile: there is no such folder, or nothing in it.
+        BadTaskName, SameTaskName, NoSuchTask: what they say, of the tasks that are asked for.
+    """
+    there = list_tasks(folder)
+    wanted = there if names is None else set(names)
+    found: dict[str, Path] = {}
+    for name in sorted(wanted):
+        path = the_task(folder, there, name)
+        # Some disks would keep what is written of both in one file.
+        if found.setdefault(name.casefold(), path) != path:
+            raise SameTaskName(found[name.casefold()], path)
+    return list(found.values())
+
+
+def the_task(folder: Path, there: dict[str, list[Path]], name: str) -> Path:
+    """Where the one task of that name is kept. `there`: what `list_tasks` found in `folder`."""
+    paths = there.get(name, [])
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise BadTaskName(paths[0] if paths else folder, str(error)) from None
+    if not paths:
+        raise NoSuchTask(folder, name, list(there))
+    if len(paths) > 1:
+        raise SameTaskName(paths[0], paths[1])
+    return paths[0]
+
+
+def read_task(path: Path, max_examples: int | None = None) -> Task:
+    """One task, from its file or folder.
+
+    Args:
+        max_examples: keep the first so many. Whether it is a classification, and its labels, are
+            found from all of them nevertheless: so neither changes with this number.
+
+    Raises:
+        BadFile, BadRow: not UTF-8, not JSON, a field or file that is missing or of another shape,
+            two examples with one id.
+        BadTaskName: its name cannot name a task.
+    """
+    name = task_name(path)
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise BadTaskName(path, str(error)) from None
+    if path.is_dir():
+        instruction, demos, categories, found = _read_folder(path)
+    else:
+        instruction, demos, categories, found = _read_file(path)
+    examples: list[Example] = []
+    outputs: set[str] = {demo.output.strip() for demo in demos}
+    met = len(demos)
+    for example in found:
+        met += 1
+        if len(outputs) <= _MOST_LABELS_IF_NAMED:  # beyond that no set is closed
+            outputs.update(target.strip() for target in example.targets)
+        if max_examples is None or len(examples) < max_examples:
+            examples.append(example)
+    closed = _is_closed(len(outputs), met, categories)
+    return Task(
+        name=name,
+        instruction=instruction,
+        demos=demos,
+        examples=examples,
+        is_classification=closed,
+        labels=sorted(outputs) if closed else [],
+        categories=categories,
+    )
+
+
+def _is_closed(outputs: int, met: int, categories: list[str]) -> bool:
+    """Whether `outputs` different ones, over `met` examples and demos, are a closed set.
+
+    >>> _is_closed(2, 10, ["Question Answering"]), _is_closed(3, 10, ["Question Answering"])
+    (True, False)
+    >>> _is_closed(3, 10, ["Text Categorization"])
+    True
+    """
+    if outputs < 2:  # what is always the same tells nothing apart
+        return False
+    if outputs <= _MOST_LABELS and met >= _MEETINGS * outputs:
+        return True
+    named = any(_NAMED.search(category) for category in categories)
+    return named and outputs <= _MOST_LABELS_IF_NAMED and met >= _MEETINGS_IF_NAMED * outputs
+
+
+# --- where they are
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The folders and JSON files in a folder, by name; hidden ones are DVC's or git's."""
+    if not exists(folder):
+        raise BadFile(folder, "no such folder", "Check niv2.folder in params.yaml.")
+    try:
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if not path.name.startswith(".") and (path.suffix == ".json" or path.is_dir())
+        )
+    except OSError as error:
+        raise BadFile(folder, error.strerror or str(error), "It must be a folder.") from None
+
+
+def _is_task_folder(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _OF_A_FOLDER)
+
+
+# --- what is in them
+
+_Read = tuple[str, list[Demo], list[str], Iterator[Example]]
+
+
+def _is_text_or_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return value
+    raise PydanticCustomError(
+        "texts",
+        "expected a text or a list of texts, found {found}",
+        {"found": json.dumps(value, ensure_ascii=False)[:60]},
+    )
+
+
+Form = TypeVar("Form", bound=Record)
+_Texts = Annotated[Any, AfterValidator(_is_text_or_texts)]
+_Id = Annotated[str, Field(min_length=1)]
+
+
+# No Record: a file of 105 MB with 350,000 of them takes 160 MB so, and 310 MB as records.
+@dataclass(config=ConfigDict(strict=True), slots=True)
+class _Instance:
+    input: str
+    output: _Texts
+    id: _Id | None = None
+
+
+class _File(Record):
+    """What is read of a file in the official form."""
+
+    definition: _Texts = Field(alias="Definition")
+    demos: list[Demo] = Field(alias="Positive Examples", min_length=1)
+    # Were every output of 100 MB wrong, one of them is told.
+    instances: Annotated[list[_Instance], FailFast()] = Field(alias="Instances", min_length=1)
+    categories: _Texts = Field(alias="Categories", default="")
+
+
+class _Row(Record):
+    """A line of all_examples.jsonl."""
+
+    id: _Id
+    input: str
+    target: _Texts
+
+
+class _DemoRow(Record):
+    """A line of demo.jsonl."""
+
+    input: str
+    target: str
+
+
+class _Metadata(Record):
+    """What is read of task_metadata.json."""
+
+    category: _Texts = ""
+
+
+def _read_file(path: Path) -> _Read:
+    file = _parsed(path, _File)
+    instruction = " ".join(_listed(file.definition)).strip()
+    if not instruction:
+        raise BadFile(path, "field Definition: blank", "It says what the task is.")
+
+    def wrong(number: int, field: str, problem: str) -> SeedbedError:
+        return BadFile(path, f"field Instances.{number}.{field}: {problem}", "Change it there.")
+
+    raw = ((one.id, one.input, one.output) for one in file.instances)
+    return instruction, file.demos, _categories(file.categories), _examples(raw, wrong)
+
+
+def _read_folder(folder: Path) -> _Read:
+    if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
+        raise BadFile(
+            folder,
+            f"has no {' and no '.join(missing)}",
+            f"A task's folder has {', '.join(_NEEDED)}.",
+        )
+    instruction = read_text(folder / _INSTRUCTION).strip()
+    if not instruction:
+        raise BadFile(folder / _INSTRUCTION, "blank", "It says what the task is.")
+    demos = [Demo(input=d.input, output=d.target) for d in read_rows(folder / _DEMOS, _DemoRow)]
+    category: _Texts = ""
+    if (folder / _METADATA).exists():
+        category = _parsed(folder / _METADATA, _Metadata).category
+    path = folder / _EXAMPLES
+
+    def wrong(number: int, field: str, problem: str) -> SeedbedError:
+        field = "target" if field == "output" else field
+        return BadRow(path, number + 1, f"field {field}: {problem}", "Change it there.")
+
+    raw = ((row.id, row.input, row.target) for row in read_rows(path, _Row))
+    return instruction, demos, _categories(category), _examples(raw, wrong)
+
+
+def _parsed(path: Path, form: type[Form]) -> Form:
+    """A file that is one JSON object."""
+    fields = ", ".join(one.alias or name for name, one in form.model_fields.items())
+    shape = f"Of its fields these are read: {fields}."
+    try:
+        return read_json(path, form.model_validate_json, shape)
+    except ValidationError as error:
+        field, message = problem_of(error)
+        where = f"field {field}: " if field else ""
+        raise BadFile(path, where + message, shape) from None
+
+
+def _examples(
+    raw: Iterable[tuple[str | None, str, str | list[str]]],
+    wrong: Callable[[int, str, str], SeedbedError],
+) -> Iterator[Example]:
+    """Checked against each other: one shape for all, and no id twice.
+
+    An example without an id gets one from what it says, so that it keeps it when others come and
+    go; exact repeats are counted.
+
+    Args:
+        wrong: the error for number, field and problem of an example; numbers count from 0.
+    """
+    number_of: dict[str, int] = {}
+    repeats: dict[str, int] = {}
+    shape: tuple[bool, bool] | None = None
+    for number, (own, text, output) in enumerate(raw):
+        found = (isinstance(output, str), own is None)
+        shape = shape or found
+        if found[0] != shape[0]:
+            kinds = ("a text", "a list") if found[0] else ("a list", "a text")
+            raise wrong(number, "output", f"{kinds[0]}, but that of the first is {kinds[1]}")
+        if found[1] != shape[1]:
+            kinds = ("none", "has one") if found[1] else ("there is one", "has none")
+            raise wrong(number, "id", f"{kinds[0]}, but the first {kinds[1]}")
+        targets = _listed(output)
+        if own is None:
+            content = json.dumps([text, targets], ensure_ascii=False).encode()
+            digest = hashlib.sha256(content).hexdigest()[:32]
+            repeats[digest] = repeats.get(digest, 0) + 1
+            own = digest if repeats[digest] == 1 else f"{digest}-{repeats[digest]}"
+        elif number_of.setdefault(own, number) != number:
+            raise wrong(number, "id", f"{own!r} is also that of example {number_of[own] + 1}")
+        yield Example.model_construct(id=own, input=text, targets=targets)  # all checked above
+
+
+def _listed(texts: str | list[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _categories(texts: str | list[str]) -> list[str]:
+    return [text for text in _listed(texts) if text.strip()]

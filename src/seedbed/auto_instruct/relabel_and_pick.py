@@ -1,0 +1,304 @@
+"""relabel-and-pick: labels → a balanced, normalised training set for an instruction ranker.
+
+For each example a few candidates are drawn, the popular ones less often, and their ROUGE scores
+become the target of a list-wise loss; examples that tell the ranker little are dropped
+(Auto-Instruct, arXiv 2310.13127, section 3.3 and appendix A; the steps are in
+`seedbed.auto_instruct.pick`). Then the tasks are merged into training and development files. Every
+random draw belongs to its task and its example, so one task more changes nothing for the others.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seedbed.auto_instruct.candidate_files import file_of, read_instructions
+from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_labels
+from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
+from seedbed.auto_instruct.words import by_words
+from seedbed.core import draws
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.metrics import counts, mean, share, with_tables
+from seedbed.core.paths import LABELLED, MERGED, METRICS, PLOTS, RELABELLED
+from seedbed.core.progress import Progress
+from seedbed.errors import BadFile, BadRow, NothingToTrainOn, OtherCandidates, UnknownTask
+from seedbed.llm.engine import Engine, open_engine
+from seedbed.params import Llm, RelabelAndPick, Section
+
+SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    relabel_and_pick: RelabelAndPick
+
+
+@dataclass
+class Task:
+    """What became of one task.
+
+    too_long: how many of its candidates are. by_words: whether their tokens were not counted, but
+        taken from their words.
+    places: for each of MERGED the places, in picked.rows, of the examples that go there.
+    left_out: picked examples that go nowhere, by reason.
+    """
+
+    file: LabelFile
+    picked: Picked
+    too_long: int
+    by_words: bool
+    places: dict[str, list[int]]
+    left_out: Counter[str]
+
+    @property
+    def kept(self) -> int:
+        return len(self.picked.rows)
+
+    @property
+    def skipped(self) -> str | None:
+        """Why the task has no file; None if it has one."""
+        if self.picked.dropped["candidates_too_long"]:
+            return "candidates_too_long"
+        if not self.file.examples:
+            return "no_examples"
+        return None if self.kept else "nothing_qualifies"
+
+
+def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[LabelFile, Scores]:
+    """One task's labels, checked.
+
+    Raises:
+        BadFile, BadRow, TooFewCandidates: as `read_labels`; or the task has the name of a merged
+            file, or data/candidates has other candidates than the labels were made with.
+    """
+    if path.stem.casefold() in MERGED:  # some disks keep a name in any case as one
+        raise BadFile(
+            path, "a task of this name", f"{path.name} is that of a merged file: rename the task."
+        )
+    file, numbers = read_labels(path, params.seed, params.sample_instructions, progress.advance)
+    # Labels of one's own may come without it.
+    if file_of(file.task).exists():
+        given = read_instructions(file.task)
+        if given != file.instructions:
+            raise OtherCandidates(path, file_of(file.task), file.instructions, given)
+    return file, numbers
+
+
+def pick_task(
+    file: LabelFile, numbers: Scores, params: RelabelAndPick, engine: Engine | None
+) -> Task:
+    """Leave out long candidates, pick, and say which examples go into which merged file.
+
+    engine: what counts tokens; None if it is not to be asked.
+    """
+    allowed = np.ones(len(file.instructions), dtype=np.bool_)
+    counted = None
+    if params.max_instruction_tokens is not None:
+        counted = engine.count_tokens(file.instructions) if engine else None
+        tokens = by_words(file.instructions) if counted is None else counted
+        allowed = np.array(tokens, dtype=np.int64) <= params.max_instruction_tokens
+    too_long = int(np.count_nonzero(~allowed))
+    if 2 * too_long > len(allowed):
+        picked = skip(file.examples, len(allowed))
+    else:
+        picked = pick(numbers.scores, numbers.keys, allowed, params)
+    ids = [row.id for row in file.rows(picked.rows.tolist())]
+    places, left_out = split(file.task, ids, params)
+    estimated = params.max_instruction_tokens is not None and counted is None
+    task = Task(file, picked, too_long, estimated, places, left_out)
+    assert file.examples == task.kept + picked.dropped.total()
+    assert task.kept == sum(map(len, places.values())) + left_out.total()
+    return task
+
+
+def skip(examples: int, candidates: int) -> Picked:
+    """A task whose candidates are too long: all of its examples are dropped."""
+    nothing: Ints = np.zeros(0, dtype=np.int64)
+    none: Ints = np.zeros(candidates, dtype=np.int64)
+    return Picked(
+        rows=nothing,
+        drawn=nothing.reshape(0, 1),
+        labels=np.zeros((0, 1)),
+        dropped=Counter({"candidates_too_long": examples}),
+        before=none,
+        after=none,
+    )
+
+
+def split(
+    task: str, ids: list[str], params: RelabelAndPick
+) -> tuple[dict[str, list[int]], Counter[str]]:
+    """Which of a task's kept examples go where, and how many nowhere.
+
+    Args:
+        ids: of the kept examples, best first.
+
+    Returns:
+        for each of MERGED the places in `ids`, ascending; reasons and counts of the others.
+    """
+    everything = list(range(len(ids)))
+    if task in params.unseen_dev_tasks:
+        return {"train": [], "seen_dev": [], "unseen_dev": everything}, Counter()
+    number = min(params.seen_dev_examples, len(ids) // 2)
+    by_rank = sorted(everything, key=lambda i: draws.rank(params.seed, "seen_dev", task, ids[i]))
+    seen_dev = sorted(by_rank[:number])
+    train = sorted(by_rank[number:])
+    if params.min_task_examples is not None and len(train) < params.min_task_examples:
+        left_out = Counter({"below_min_task_examples": len(ids)})
+        return {"train": [], "seen_dev": [], "unseen_dev": []}, left_out
+    most = len(train) if params.max_task_examples is None else params.max_task_examples
+    left_out = Counter({"over_max_task_examples": max(0, len(train) - most)})
+    return {"train": train[:most], "seen_dev": seen_dev, "unseen_dev": []}, left_out
+
+
+def picked_rows(task: Task, places: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The kept examples at these places of picked.rows, each with its place."""
+    rows = task.file.rows(task.picked.rows[places].tolist())
+    for place, row in zip(places, rows, strict=True):
+        yield place, picked_row(task, place, row)
+
+
+def picked_row(task: Task, place: int, row: Labelled) -> dict[str, Any]:
+    """A kept example, cut to the candidates drawn for it, with its new labels."""
+    at = {candidate: i for i, candidate in enumerate(row.instruction_idx)}
+    positions = [at[candidate] for candidate in task.picked.drawn[place].tolist()]
+    cut = {name: [values[i] for i in positions] for name, values in row.lists().items()}
+    labels = {"instruction_labels": task.picked.labels[place].tolist()}
+    return row.model_dump() | cut | labels
+
+
+def picked_line(task: Task, place: int, row: dict[str, Any]) -> str:
+    try:
+        return to_line(row)
+    except ValueError:
+        raise BadRow(
+            task.file.path,
+            task.file.line_of(int(task.picked.rows[place])),
+            "a number that JSON does not have, in a field other than those of the candidates",
+            "Such as NaN: remove it.",
+        ) from None
+
+
+def task_lines(task: Task) -> Iterator[str]:
+    """A task's file: the same three header lines, then the kept examples, best first."""
+    yield from task.file.headers
+    for place, row in picked_rows(task, list(range(task.kept))):
+        yield picked_line(task, place, row)
+
+
+def merged_lines(tasks: list[Task], name: str) -> Iterator[str]:
+    """One of MERGED: rows that stand for themselves, without a header to look at."""
+    for task in tasks:
+        for place, row in picked_rows(task, task.places[name]):
+            row["id"] = f"{task.file.task}:{row['id']}"  # no name has a colon
+            row["prompt"] = task.file.prompt
+            row["demos"] = task.file.demos
+            row["instructions"] = [
+                task.file.instructions[i] for i in task.picked.drawn[place].tolist()
+            ]
+            yield picked_line(task, place, row)
+
+
+def popularity(tasks: list[Task], when: str) -> Ints:
+    """On how many examples of all tasks each candidate ties the best; by its place in its list.
+
+    A place means the same in all tasks: 0 is the seed instruction, and so on.
+    """
+    longest = max(len(task.file.instructions) for task in tasks)
+    found: Ints = np.zeros(longest, dtype=np.int64)
+    for task in tasks:
+        own: Ints = getattr(task.picked, when)
+        found[: len(own)] += own
+    return found
+
+
+def popularity_points(tasks: list[Task]) -> list[dict[str, Any]]:
+    """A point a candidate before and one after; the share is what can be compared."""
+    points: list[dict[str, Any]] = []
+    for when in ("before", "after"):
+        found = popularity(tasks, when).tolist()
+        points += [
+            {"candidate": i, "when": when, "count": one, "share": share(one, sum(found))}
+            for i, one in enumerate(found)
+        ]
+    return points
+
+
+def metrics(tasks: list[Task]) -> dict[str, Any]:
+    """The stage's figures. Examples = kept + dropped; kept = those merged + left out."""
+    whole = [task for task in tasks if task.skipped is None]
+    return {
+        "examples": sum(task.file.examples for task in tasks),
+        "examples_kept": sum(task.kept for task in tasks),
+        **{name: sum(len(task.places[name]) for task in tasks) for name in MERGED},
+        # Of a task: 1 if every candidate is as often the best as another, 0 if it is always one.
+        "evenness_before": mean([evenness(task.picked.before) for task in whole]),
+        "evenness_after": mean([evenness(task.picked.after) for task in whole]),
+        "tasks_left_out": len(tasks) - len(whole),
+        "candidates_too_long": sum(task.too_long for task in tasks),
+        "tasks_measured_by_words": sum(task.by_words for task in tasks),
+        "tasks_skipped": counts(SKIPPED, Counter(str(task.skipped) for task in tasks)),
+        "dropped": counts(REASONS, sum((task.picked.dropped for task in tasks), Counter[str]())),
+        "left_out_of_merged": counts(
+            ("below_min_task_examples", "over_max_task_examples"),
+            sum((task.left_out for task in tasks), Counter[str]()),
+        ),
+        "task": {
+            task.file.task: {
+                "examples": task.file.examples,
+                "kept": task.kept,
+                "dropped": counts(REASONS, task.picked.dropped),
+                "evenness_before": evenness(task.picked.before),
+                "evenness_after": evenness(task.picked.after),
+            }
+            for task in tasks
+        },
+    }
+
+
+def run(params: Params) -> None:
+    """Read labels, pick, merge; write data/relabel_and_pick, metrics and plots."""
+    own = params.relabel_and_pick
+    # By name, since a directory is listed in any order.
+    paths = sorted(LABELLED.glob("*.jsonl"))
+    if not paths:
+        raise BadFile(LABELLED, "no task's file in it", "Run `dvc repro label`.")
+    known = [path.stem for path in paths]
+    for name in own.unseen_dev_tasks:
+        if name not in known:
+            raise UnknownTask("relabel_and_pick.unseen_dev_tasks", name, known)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress("relabel-and-pick", None, "examples"))
+        engine = None
+        if own.max_instruction_tokens is not None and own.tokenizer == "model":
+            engine = stack.enter_context(open_engine(params.llm, progress.answered))
+        tasks = []
+        for path in paths:
+            file, numbers = read_task(path, own, progress)
+            tasks.append(pick_task(file, numbers, own, engine))
+            del numbers
+        figures = metrics(tasks)
+        if not figures["train"]:
+            reasons = figures["dropped"] | figures["left_out_of_merged"]
+            held_out = {"held out": figures["unseen_dev"]}
+            raise NothingToTrainOn(figures["examples"], reasons | held_out)
+        outputs = {
+            RELABELLED / task.file.path.name: task_lines(task)
+            for task in tasks
+            if task.skipped is None
+        } | {RELABELLED / f"{name}.jsonl": merged_lines(tasks, name) for name in MERGED}
+        write_files(
+            {
+                **outputs,
+                METRICS / "relabel_and_pick.json": to_json(with_tables(figures)),
+                PLOTS / "candidate_popularity.json": to_json(popularity_points(tasks)),
+            },
+            alone_in=RELABELLED,
+        )
+    progress.finish(figures["examples_kept"])

@@ -1,1 +1,0 @@
-"""`seedbed estimate`: what a run would ask, before it asks."""

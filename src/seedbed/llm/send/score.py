@@ -1,0 +1,338 @@
+"""The log-probability of each token of a given text under a prompt.
+
+On the embedded server the text is forced: a grammar of llama.cpp's token literals, `root ::=
+<[id]> <[id]> …`, leaves the model no choice, and the log-probabilities that come with the answer
+are the model's own, as they were before the grammar. A token that is a piece of a character has
+no place in a grammar; such a text is forced token by token with a bias instead, which gives the
+same bits (470 tokens compared).
+
+On other servers `echo` gives back the log-probabilities of the prompt's own tokens, the text
+being a part of it: vLLM and OpenAI's older models do that.
+
+What prompt and text are when tokenized together is not asked: the prompt's tokens, then the
+text's, as when a model continues a prompt.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+from seedbed import errors
+from seedbed.llm.budget import Budget, cost, most_tokens
+from seedbed.llm.contract.request import Keyed
+from seedbed.llm.contract.wire import MalformedBody, choices_of, usage_of
+from seedbed.llm.send.client import PATHS, Client, Setback, malformed
+from seedbed.llm.send.work import Book
+from seedbed.llm.serve.endpoint import Endpoint
+from seedbed.llm.store.runlog import RunLog
+from seedbed.llm.store.store import Kept, Spent, Store
+from seedbed.redaction import without_key
+
+# A bias that no other token can make up for.
+FORCE = 1000.0
+# A lead byte comes without log-probabilities; it is then looked up among so many, and among all.
+WIDE, ALL = 20_000, 262_144
+# What reading an answer of another shape than llama.cpp's raises.
+ODD = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A scored text: its tokens, and the natural log-probability of each given all before it."""
+
+    key: str
+    tokens: list[str]
+    logprobs: list[float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.logprobs)
+
+
+# The tokens of a text, their log-probabilities, and the usage, if it is known.
+Scored = tuple[list[str], list[float], tuple[int, int] | None]
+# The choice that comes back, and the usage.
+Posted = tuple[dict[str, Any], tuple[int, int] | None]
+
+
+@dataclass(frozen=True)
+class ToScore:
+    keyed: Keyed
+    prompt: str
+    text: str
+
+
+class Scorer:
+    """Scores texts on one endpoint and keeps what comes back."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        store: Store,
+        book: Book,
+        log: RunLog,
+        budget: Budget,
+        model: str,
+        client: Client,
+    ):
+        self._endpoint = endpoint
+        self._store = store
+        self._book = book
+        self._log = log
+        self._budget = budget
+        self._model = model
+        self._client = client
+        self._paid = asyncio.Event()
+
+    async def score_all(self, wanted: Sequence[ToScore]) -> dict[str, Kept]:
+        """Score the texts; gives the store's rows by key.
+
+        Raises:
+            SeedbedError: the server cannot score, or failed; what was scored is kept, and what
+                was in flight then is scored too.
+        """
+        queue = iter(wanted)
+        rows: dict[str, Kept] = {}
+        failures: list[errors.SeedbedError] = []
+
+        async def work() -> None:
+            while not failures and (one := next(queue, None)):
+                try:
+                    rows[one.keyed.key] = await self._score(one)
+                except errors.SeedbedError as failure:
+                    failures.append(failure)
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(self._endpoint.concurrency, len(wanted))):
+                workers.create_task(work())
+        if failures:
+            raise failures[0]
+        return rows
+
+    async def _score(self, one: ToScore) -> Kept:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        most = most_tokens(one.prompt + one.text), 1
+        while not self._budget.reserve(*most):
+            if self._budget.idle:
+                raise self._budget.exceeded(*most)
+            # What is in flight may turn out cheaper than was set aside for it.
+            self._paid.clear()
+            await self._paid.wait()
+        try:
+            try:
+                tokens, logprobs, usage = await self._tokens_of(one.prompt, one.text)
+            except Setback as setback:
+                said = f"{setback.status_or_kind}: {setback.said}"
+                if setback.kind in ("bad", "too_long"):
+                    raise self._not_offered(said) from None
+                raise errors.ServerFailed(self._endpoint.address, said) from None
+            except ODD as problem:
+                said = f"its answer is not what was asked for: {problem}"
+                raise errors.ServerFailed(self._endpoint.address, said) from None
+            row = Kept(
+                key=one.keyed.key,
+                base=one.keyed.base,
+                model=self._model,
+                request=one.keyed.form,
+                response=_body(one.text, tokens, logprobs),
+                max_tokens=0,
+                ended=True,
+                problem=None,
+                prompt_tokens=usage and usage[0],
+                completion_tokens=usage and usage[1],
+            )
+            price, paid = self._endpoint.price, usage or most
+            spent = Spent(self._budget.spent.run, sum(paid), cost(price, *paid))
+            self._budget.spent = self._store.put([without_key(row)], spent) or self._budget.spent
+        finally:
+            self._budget.release(*most)
+            self._paid.set()
+        self._log.add(
+            seconds=round(clock() - began, 3),
+            status="200",
+            tries=1,
+            answers=1,
+            prompt_tokens=usage and usage[0],
+            completion_tokens=usage and usage[1],
+            key=one.keyed.key,
+        )
+        self._log.flush()
+        self._book.count(usage or (0, 0), price)
+        self._book.tally.sent += 1
+        self._book.show(None)
+        return row
+
+    def _not_offered(self, why: str, remedy: str | None = None) -> errors.ScoringNotOffered:
+        return errors.ScoringNotOffered(self._endpoint.address, why, remedy)
+
+    async def _tokens_of(self, prompt: str, text: str) -> Scored:
+        if not text:
+            return [], [], (0, 0)
+        if self._endpoint.embedded:
+            return await self._forced(prompt, text)
+        return await self._echoed(prompt, text)
+
+    async def _post(self, body: dict[str, Any], *, again: bool = True) -> Posted:
+        """Send a request (`again`: once more if it fails)."""
+        body = {"model": self._endpoint.model, "temperature": 0, **body}
+
+        async def send() -> Posted:
+            answer = await self._client.post(PATHS["completions"], body)
+            try:
+                data, (choice,) = choices_of(answer, 1)
+            except MalformedBody as problem:
+                raise malformed(str(problem), answer) from None
+            return choice, usage_of(data)
+
+        return await self._client.insist(send, self._endpoint.retries if again else 0)
+
+    # --- the embedded server
+
+    async def _tokenize(self, text: str, *, whole: bool) -> list[dict[str, Any]]:
+        """The tokens of a prompt (`whole`: with what begins one), or of a text as it stands."""
+        # In a prompt "<eos>" is the token, as when it is completed; in a text it is five letters.
+        body = {"content": text, "add_special": whole, "parse_special": whole, "with_pieces": True}
+        answer = await self._client.post("/tokenize", body, at_root=True)
+        tokens: list[dict[str, Any]] = json.loads(answer)["tokens"]
+        return tokens
+
+    async def _forced(self, prompt: str, text: str) -> Scored:
+        before = [token["id"] for token in await self._tokenize(prompt, whole=True)]
+        tokens = await self._tokenize(text, whole=False)
+        room = self._endpoint.llm.embedded.context
+        if len(before) + len(tokens) > room:
+            raise self._not_offered(
+                f"prompt and text have {len(before)} and {len(tokens)} tokens, "
+                f"llm.embedded.context is {room}",
+                "Shorten them, or raise llm.embedded.context.",
+            )
+        ids = [token["id"] for token in tokens]
+        # A piece of a character comes as bytes.
+        texts = [
+            piece if isinstance(piece := token["piece"], str) else bytes(piece).decode("latin-1")
+            for token in tokens
+        ]
+        logprobs = None
+        if all(isinstance(token["piece"], str) for token in tokens):
+            logprobs = await self._by_grammar(before, ids)
+        if logprobs is None:
+            logprobs = [
+                await self._by_bias(before + ids[:i], ids[i], first=i == 0) for i in range(len(ids))
+            ]
+        return texts, logprobs, (len(before), len(ids))
+
+    async def _by_grammar(self, before: list[int], ids: list[int]) -> list[float] | None:
+        """None if a token (the end of a text, say) has no place in a grammar."""
+        try:
+            choice, _ = await self._post(
+                {
+                    "prompt": before,
+                    "grammar": "root ::= " + " ".join(f"<[{id_}]>" for id_ in ids),
+                    "logprobs": 1,
+                    "max_tokens": len(ids),
+                    # What the cache holds changes the rounding.
+                    "cache_prompt": False,
+                },
+                again=False,
+            )
+        except Setback as setback:
+            if setback.status == 500:
+                return None
+            raise
+        content = (choice.get("logprobs") or {}).get("content") or []
+        if [one["id"] for one in content] != ids:
+            return None
+        return [float(one["logprob"]) for one in content]
+
+    async def _by_bias(self, before: list[int], id_: int, *, first: bool) -> float:
+        body = {"prompt": before, "max_tokens": 1, "cache_prompt": not first}
+        choice, _ = await self._post({**body, "logprobs": 1, "logit_bias": [[id_, FORCE]]})
+        content = (choice.get("logprobs") or {}).get("content")
+        if content:
+            return float(content[0]["logprob"])
+        # Nor would the model's own choice have any, if that were a lead byte.
+        whole = (await self._tokenize(".", whole=False))[0]["id"]
+        body |= {"cache_prompt": True, "logit_bias": [[whole, FORCE]]}
+        for among in (WIDE, ALL):
+            choice, _ = await self._post({**body, "logprobs": among})
+            for one in (choice.get("logprobs") or {}).get("content") or []:
+                for other in one["top_logprobs"]:
+                    if other["id"] == id_:
+                        return float(other["logprob"])
+        raise self._not_offered(f"it gives no log-probability for token {id_}")
+
+    # --- servers with echo
+
+    async def _echoed(self, prompt: str, text: str) -> Scored:
+        body = {"prompt": prompt + text, "max_tokens": 1, "logprobs": 1, "echo": True}
+        choice, usage = await self._post(body)
+        found = choice.get("logprobs")
+        tokens = found.get("tokens") if isinstance(found, dict) else None
+        logprobs = found.get("token_logprobs") if isinstance(found, dict) else None
+        if (
+            not isinstance(tokens, list)
+            or not isinstance(logprobs, list)
+            or not all(isinstance(token, str) for token in tokens)
+            or not len(tokens) == len(logprobs) > 1
+        ):
+            raise self._not_offered("it does not echo the prompt with log-probabilities")
+        # The last one was generated. Counted from the end, because what a server puts before the
+        # prompt is its own affair.
+        end = len(tokens) - (usage[1] if usage else 1)
+        begin = end
+        while begin > 0 and len("".join(tokens[begin:end])) < len(text):
+            begin -= 1
+        spelt = "".join(tokens[begin:end])
+        if spelt != text:
+            if "\ufffd" in spelt or "bytes:" in spelt:
+                raise self._not_offered(
+                    "a character of the text is several tokens, which it does not spell",
+                    "Leave such a character out, or use the embedded server.",
+                )
+            raise self._not_offered(
+                "no token begins where the text does",
+                "Let the prompt end and the text begin where a word does, with the space before "
+                "it in the text.",
+            )
+        scores = logprobs[begin:end]
+        if not all(map(_is_number, scores)):
+            raise self._not_offered(
+                "a token of the text has no log-probability",
+                "The first of all has none: give a prompt.",
+            )
+        return tokens[begin:end], [float(score) for score in scores], usage
+
+
+def _is_number(value: object) -> bool:
+    """JSON may also hold NaN, and integers that are too long for a float."""
+    try:
+        return isinstance(value, int | float) and not isnan(value)
+    except OverflowError:
+        return False
+
+
+def _body(text: str, tokens: list[str], logprobs: list[float]) -> str:
+    """A score in the form of a completion, as the store keeps it."""
+    choice = {
+        "index": 0,
+        "text": text,
+        "finish_reason": "stop",
+        "logprobs": {"tokens": tokens, "token_logprobs": logprobs},
+    }
+    return json.dumps({"object": "text_completion", "choices": [choice]}, ensure_ascii=False)
+
+
+def read_score(kept: Kept) -> Score:
+    """Raises MalformedBody: what the store has is no score."""
+    _, (choice,) = choices_of(kept.response, 1)
+    try:
+        found = choice["logprobs"]
+        return Score(
+            kept.key, list(found["tokens"]), [float(one) for one in found["token_logprobs"]]
+        )
+    except (KeyError, TypeError, ValueError):
+        raise MalformedBody("not a score") from None

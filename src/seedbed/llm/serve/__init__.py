@@ -1,0 +1,1 @@
+"""Where requests go: the server in this process, or another."""

@@ -1,0 +1,191 @@
+"""Where the requests go: the embedded server, or whatever OPENAI_BASE_URL names."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from seedbed.errors import BadAddress, BadEnvironment, BadModel, NoPrice
+from seedbed.llm.budget import Budget
+from seedbed.llm.serve import embedded
+from seedbed.llm.store.store import Spent
+from seedbed.params import Llm, Price
+
+OPENAI = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server to send requests to, and how.
+
+    address: what messages call it; no user, password or query is in it.
+    model: the name that the server knows the model by.
+    llm: the parameters that it is asked with.
+    identity: all that can change its answers, see `seedbed.llm.contract.request`.
+    connect: gives base URL and key; the first call starts the embedded server, so that a run
+        which needs no new answer does not wait for it.
+    price: what its tokens cost, None if nobody says.
+    say_none: whether it is told that top_k and min_p are none, where params.yaml has null.
+    embedded: whether it runs in this process.
+    one_slot: whether it is an embedded server with one slot, which gives the same bytes every
+        time if it is asked in the way of `seedbed.llm.send.sender`.
+    concurrency: requests in flight at most.
+    prompts_per_request: prompts in one request of the completions API.
+    retries: times that a request which fails is tried again.
+    patience: seconds after which a run in which nothing succeeds any more stops.
+    per_minute, tokens_per_minute: what the server allows, None if it does not say.
+    batch: whether requests go through the provider's batch API.
+    """
+
+    address: str
+    model: str
+    llm: Llm
+    identity: Mapping[str, Any]
+    connect: Callable[[], tuple[str, str]]
+    price: Price | None
+    say_none: bool = True
+    embedded: bool = False
+    one_slot: bool = False
+    concurrency: int = 8
+    prompts_per_request: int = 1
+    retries: int = 5
+    patience: int = 300
+    per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    batch: bool = False
+
+    def budget(self, spent: Spent) -> Budget:
+        """The budget that the environment sets. Raises BadEnvironment, NoPrice."""
+        dollars = os.environ.get("SEEDBED_BUDGET_USD") or None
+        limit = None
+        if dollars is not None:
+            try:
+                limit = float(dollars)
+            except ValueError:
+                limit = -1.0
+            if not 0 <= limit < float("inf"):
+                raise BadEnvironment("SEEDBED_BUDGET_USD", dollars, "US dollars, such as 12.50")
+            if self.price is None:
+                raise NoPrice(self.model)
+        tokens = number_from_env("SEEDBED_BUDGET_TOKENS", -1, least=0)
+        return Budget(limit, None if tokens < 0 else tokens, self.price, spent)
+
+
+def number_from_env(name: str, default: int, least: int = 1) -> int:
+    """A whole number from the environment. Raises BadEnvironment."""
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    # More digits than that no float takes, and no clock or queue either.
+    if not value.isdecimal() or len(value) > 12 or int(value) < least:
+        raise BadEnvironment(name, value, f"a whole number of at least {least}, in 12 digits")
+    return int(value)
+
+
+def without_secrets(url: str) -> str:
+    """The URL without user, password, query and final slash.
+
+    >>> without_secrets("https://me:pw@host:8000/v1/?token=x")
+    'https://host:8000/v1'
+    """
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Reading the port raises if it is none.
+        is_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    # An @ after the place: a password ended it before its end, by a slash in it, say.
+    return is_place and "@" not in parts.path + parts.query + parts.fragment
+
+
+@contextmanager
+def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
+    """The endpoint that the parameters and the environment name; an embedded server stops after.
+
+    OPENAI_BASE_URL, if set, is the server, and llm.model the name it knows the model by.
+    Otherwise llm.model is the packaged model or a GGUF file, and the embedded server runs it; or,
+    if there is an OPENAI_API_KEY, the name of one of OpenAI's models.
+
+    Raises:
+        BadModel, BadEnvironment, BadAddress
+    """
+    url = os.environ.get("OPENAI_BASE_URL", "")
+    key = os.environ.get("OPENAI_API_KEY", "")
+    local = llm.model == embedded.PACKAGED or llm.model.endswith(".gguf")
+    mode = os.environ.get("SEEDBED_MODE") or "live"
+    if mode not in ("live", "batch"):
+        raise BadEnvironment("SEEDBED_MODE", mode, "live or batch")
+    if not url and local:
+        if mode == "batch":
+            raise BadEnvironment("SEEDBED_MODE", mode, "live with the embedded server")
+        model = embedded.find_model(llm)
+        with ExitStack() as running:
+            yield Endpoint(
+                address=f"the embedded server ({model.name})",
+                model=model.name,
+                llm=llm,
+                identity=model.identity,
+                connect=lambda: running.enter_context(embedded.serve(model)),
+                price=Price(model=model.name, input=0, output=0),
+                embedded=True,
+                one_slot=llm.embedded.slots == 1,
+                concurrency=llm.embedded.slots,
+                retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
+            )
+        return
+    if not url:
+        if not key and not llm.replay:
+            raise BadModel(
+                llm.model,
+                "neither a GGUF file nor the packaged model",
+                f"Name a file that ends in .gguf, or {embedded.PACKAGED!r}; for a server set "
+                "OPENAI_BASE_URL, for OpenAI's own models OPENAI_API_KEY.",
+            )
+        url = OPENAI
+    if not _is_url(url):
+        raise BadAddress
+    address = without_secrets(url)
+    number = partial(number_from_env, least=1)
+    yield Endpoint(
+        address=address,
+        model=llm.model,
+        llm=llm,
+        identity={"server": address, "name": llm.model},
+        # The client wants a key; servers without keys ignore it.
+        connect=lambda: (url, key or "none"),
+        price=_price(llm, address),
+        # OpenAI's own server refuses what it does not know, and it does not know these.
+        say_none=urlsplit(url).hostname != urlsplit(OPENAI).hostname,
+        concurrency=number("SEEDBED_CONCURRENCY", 8),
+        prompts_per_request=1
+        if llm.api == "chat"  # which has no lists
+        else number("SEEDBED_PROMPTS_PER_REQUEST", 1),
+        retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
+        patience=number("SEEDBED_PATIENCE", 300),
+        per_minute=number("SEEDBED_REQUESTS_PER_MINUTE", 0) or None,
+        tokens_per_minute=number("SEEDBED_TOKENS_PER_MINUTE", 0) or None,
+        batch=mode == "batch",
+    )
+
+
+def _price(llm: Llm, address: str) -> Price | None:
+    """What the model costs: as params.yaml says; on this machine nothing."""
+    for price in llm.prices:
+        if price.model == llm.model:
+            return price
+    host = urlsplit(address).hostname or ""
+    try:
+        local = ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return Price(model=llm.model, input=0, output=0) if local else None

@@ -1,0 +1,129 @@
+"""Requests looked up instead of sent, and what sending the others would take."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import Answer
+from seedbed.llm.engine import WINDOW, Engine
+
+# Where nothing was counted yet. Characters a token: English, with the tokenizers of today.
+CHARACTERS_A_TOKEN = 4.0
+
+
+@dataclass
+class Foreseen:
+    """What one stage would ask.
+
+    requests: in all; kept: of them, in the store, or the same as one before. Tokens: of those to
+        be sent.
+    guessed: what of it is no count but a guess, and from what.
+    counted: of its answers in the store, as far as the server counted their tokens.
+    characters, most_tokens: of the prompts to be sent, and of what may come back, in all.
+    """
+
+    stage: str
+    requests: int = 0
+    kept: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    guessed: list[str] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
+    characters: int = 0
+    most_tokens: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.requests - self.kept
+
+    def guess(self, note: str) -> None:
+        if note not in self.guessed:
+            self.guessed.append(note)
+
+
+class Unknown(Exception):
+    """The store does not have the next answers."""
+
+
+class Foresight:
+    """Looks requests up, sends none, and adds up what sending them would take.
+
+    system: the system message, which is a part of every prompt.
+    tokens_a_character: what the model made of prompts so far, None if none were counted.
+    """
+
+    def __init__(self, engine: Engine, system: str | None, tokens_a_character: float | None):
+        self._engine = engine
+        self._system = system or ""
+        self._tokens_a_character = tokens_a_character
+
+    def look_up(self, seen: Foreseen, requests: Iterable[Request]) -> Iterator[Answer | None]:
+        """The answers that the store has, in order; the requests are read as answers are taken."""
+        missing: set[bytes] = set()  # by key: equal ones are sent once
+        source = iter(requests)
+        while window := list(islice(source, WINDOW)):
+            found = self._engine.peek(window)
+            for request, answer in zip(window, found, strict=True):
+                seen.requests += 1
+                if answer is not None:
+                    seen.kept += 1
+                    if (usage := answer.response.get("usage")) and usage["prompt_tokens"]:
+                        characters = self._characters(request)
+                        seen.counted.update(usage, answers=1, characters=characters)
+                    continue
+                # Of millions of keys so much of each will do.
+                key = bytes.fromhex(self._engine.key_of(request))[:8]
+                if key in missing:
+                    seen.kept += 1
+                    continue
+                missing.add(key)
+                self._to_send(seen, request)
+            yield from found
+
+    def answers(self, seen: Foreseen, requests: Iterable[Request]) -> list[Answer]:
+        """All answers.
+
+        Raises:
+            Unknown: the store lacks one; all are looked up nevertheless.
+        """
+        found = list(self.look_up(seen, requests))
+        answers = [answer for answer in found if answer is not None]
+        if len(answers) < len(found):
+            raise Unknown
+        return answers
+
+    def more(self, seen: Foreseen, like: Iterable[Request]) -> None:
+        """Requests that are not known, as long as these."""
+        for request in like:
+            seen.requests += 1
+            self._to_send(seen, request)
+
+    def add_tokens(self, seen: Foreseen) -> None:
+        """What the requests to be sent take, now that all answers of the stage are counted."""
+        if not seen.missing:
+            return
+        counted, notes = seen.counted, []
+        if counted:
+            ratio = counted["prompt_tokens"] / counted["characters"]
+        elif self._tokens_a_character:
+            ratio = self._tokens_a_character
+        else:
+            notes.append(f"prompt tokens: {CHARACTERS_A_TOKEN:g} characters each")
+            ratio = 1 / CHARACTERS_A_TOKEN
+        seen.prompt_tokens = round(seen.characters * ratio)
+        if counted:
+            mean = counted["completion_tokens"] / counted["answers"]
+            seen.completion_tokens = round(seen.missing * mean)
+        else:
+            notes.append("completion tokens: at most, all max_tokens")
+            seen.completion_tokens = seen.most_tokens
+        seen.guessed[:0] = notes
+
+    def _to_send(self, seen: Foreseen, request: Request) -> None:
+        seen.characters += self._characters(request)
+        seen.most_tokens += request.sampling.max_tokens
+
+    def _characters(self, request: Request) -> int:
+        return len(request.prompt) + len(self._system)

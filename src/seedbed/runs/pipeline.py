@@ -1,0 +1,365 @@
+"""What DVC and git recorded: which stage wrote a file, with what, and which revision a file is."""
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from seedbed.core.files import exists, problem_of, read_text
+from seedbed.core.paths import PARAMS
+from seedbed.core.plain_yaml import compose, line_of
+from seedbed.core.records import Record
+from seedbed.errors import BadFile, BadParam, BadRow, NotOneRun, cut
+
+PIPELINE = Path("dvc.yaml")
+LOCK = Path("dvc.lock")
+# With its aliases followed: of a file that DVC writes, nobody knows how long it will be.
+MOST_VALUES = 1_000_000
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as DVC reads it: `1e-06`, as dvc.lock has it, is a text to PyYAML.
+
+    Raises:
+        BadFile, BadRow: it is missing, no text, or no YAML.
+    """
+    # Imported here because the other commands do without it.
+    from dvc.utils.serialize import ParseError, parse_yaml
+    from ruamel.yaml.error import MarkedYAMLError
+
+    text = read_text(path)
+    compose(path, text, MOST_VALUES)
+    try:
+        data = parse_yaml(text, str(path))
+    except ParseError as error:
+        cause = error.__cause__
+        if not isinstance(cause, MarkedYAMLError) or cause.problem_mark is None:
+            raise BadFile(path, " ".join(str(error).split()), "Mend the YAML there.") from None
+        line = cause.problem_mark.line + 1
+        raise BadRow(path, line, cut(str(cause.problem)), "Mend the YAML there.") from None
+    # A date without such a day, for one.
+    except (LookupError, TypeError, ValueError) as error:
+        raise BadFile(path, f"DVC cannot read it: {error}", "Mend the YAML there.") from None
+    if not isinstance(data, dict):
+        raise BadFile(path, f"holds a {type(data).__name__}, not a mapping", "Mend the YAML there.")
+    return data
+
+
+def md5_of(path: Path) -> str | None:
+    """A file's MD5, by which DVC knows it; None if it is not there."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError:
+        return None
+
+
+# An output with settings of its own, such as `cache: false`, is a mapping of one name.
+_Out = str | Annotated[dict[str, Any], Field(min_length=1)]
+
+
+class _Stage(Record):
+    """What is read of a stage in dvc.yaml."""
+
+    desc: str = ""
+    deps: list[str] = Field(default=[])
+    outs: list[_Out] = Field(default=[])
+
+
+class _Entry(Record):
+    """A dependency or output as dvc.lock has it."""
+
+    path: str
+    md5: str | None = None
+
+
+class _Locked(Record):
+    """What is read of a stage in dvc.lock. params: of each file, name → value."""
+
+    deps: list[_Entry] = Field(default=[])
+    outs: list[_Entry] = Field(default=[])
+    params: dict[str, dict[str, Any]] = Field(default={})
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def _read_stages(path: Path, kind: type[Kind]) -> dict[str, Kind]:
+    """Raises BadFile, BadRow: the file is missing, no YAML, or not as DVC writes or wants it."""
+    stages = read_yaml(path).get("stages") or {}
+    try:
+        return TypeAdapter(dict[str, kind]).validate_python(stages)  # type: ignore[valid-type]
+    except ValidationError as error:
+        name = ("stages", *error.errors()[0]["loc"])
+        line = line_of(compose(path, read_text(path), MOST_VALUES), name)
+        remedy = "`dvc status` says what DVC makes of the file."
+        full = cut(".".join(map(str, name)))
+        raise BadParam(path, line, full, problem_of(error)[1], remedy) from None
+
+
+class Pipeline:
+    """dvc.yaml and dvc.lock."""
+
+    def __init__(self) -> None:
+        """Read both; a dvc.lock that is missing records nothing.
+
+        Raises:
+            BadFile, BadRow, BadParam: one of them is broken, or there is no dvc.yaml.
+        """
+        self._stages = _read_stages(PIPELINE, _Stage)
+        self._locked = _read_stages(LOCK, _Locked) if LOCK.exists() else {}
+        self.writers = {
+            Path(out if isinstance(out, str) else next(iter(out))): name
+            for name, stage in self._stages.items()
+            for out in stage.outs
+        }
+        self._read: dict[Path, dict[str, Any]] = {}
+        self._folders: dict[str, dict[Path, _Folder] | str] = {}
+
+    def stage_of(self, path: Path) -> str:
+        """The stage that writes a file; one that dvc.yaml does not name has its folder's name."""
+        return str(self.writers.get(path) or self.writers.get(path.parent, path.parent.name))
+
+    def prompt_files(self, stage: str) -> list[Path]:
+        """The text files among the stage's dependencies."""
+        paths = map(Path, self._stages.get(stage, _Stage()).deps)
+        return [path for path in paths if path.suffix == ".txt"]
+
+    def compared(self, stage: str, path: Path) -> str:
+        """How a dependency or output, or what lies in one, compares with what dvc.lock recorded."""
+        locked = self._locked.get(stage, _Locked())
+        for entries, role in (
+            (locked.deps, f"what {stage} ran with"),
+            (locked.outs, f"what {stage} wrote"),
+        ):
+            same = self._same(stage, entries, path)
+            if same is None:
+                continue
+            if isinstance(same, str):
+                return f"whether the file is {role} is not known: {same}"
+            if same:
+                return f"the file is {role} (dvc.lock)"
+            return f"the file is NOT {role}: it has changed since (dvc.lock)"
+        return f"the file is not in dvc.lock's record of {stage}"
+
+    def _same(self, stage: str, entries: list[_Entry], path: Path) -> bool | str | None:
+        """Whether a file is as dvc.lock recorded it; a text, why that is not known.
+
+        None if it is not among `entries`, which are the stage's dependencies or outputs.
+        """
+        for entry in entries:
+            recorded = Path(entry.path)
+            if recorded == path:
+                return entry.md5 == md5_of(path)
+            if recorded in path.parents:
+                return self._compared_within(stage, recorded, path)
+        return None
+
+    def _compared_within(self, stage: str, folder: Path, path: Path) -> bool | str:
+        """Whether what lies in a dependency or output is the same, or why that is not known.
+
+        dvc.lock has one digest for all of a folder, and DVC's cache, for an output, its list.
+        """
+        if stage not in self._folders:
+            self._folders[stage] = _folders_as_recorded(stage)
+        folders = self._folders[stage]
+        if isinstance(folders, str):
+            return folders
+        if folder not in folders:
+            return f"dvc.yaml does not name {folder} any more"
+        now = folders[folder]
+        if now.same:
+            return True
+        if now.files is None:
+            return f"something in {folder} has changed since (dvc.lock)"
+        return now.files.get(path.relative_to(folder).as_posix()) == md5_of(path)
+
+    def recorded(self, stage: str) -> bool:
+        """Whether dvc.lock says what the stage wrote."""
+        return stage in self._locked
+
+    def check_written(self, stage: str, path: Path) -> None:
+        """Make sure that a file is there, and what the stage wrote.
+
+        Raises:
+            BadFile: it is missing, has changed since, or dvc.lock does not know it.
+        """
+        if not path.exists():
+            raise BadFile(
+                path,
+                f"no such file, though dvc.lock says that {stage} wrote it",
+                f"`dvc pull` fetches it if it was pushed; `dvc repro {stage}` makes it.",
+            )
+        same = self._same(stage, self._locked.get(stage, _Locked()).outs, path)
+        if same is not True:
+            why = {None: "dvc.lock does not say so", False: "it has changed since"}
+            raise BadFile(
+                path,
+                f"not what {stage} wrote: {same if isinstance(same, str) else why[same]}",
+                f"`dvc checkout --force {path}` brings that back, `dvc repro {stage}` makes it.",
+            )
+
+    def made_of(self, stages: Iterable[str]) -> list[str]:
+        """The stages and all that they were made of, as dvc.lock has them, in dvc.yaml's order.
+
+        Raises:
+            NotOneRun: one of them ran on what another wrote, and that has run again since.
+        """
+        wrote = {
+            out.path: (name, out.md5) for name, stage in self._locked.items() for out in stage.outs
+        }
+        found, todo = set[str](), list(stages)
+        while todo:
+            stage = todo.pop()
+            if stage in found:
+                continue
+            found.add(stage)
+            for entry in self._locked[stage].deps:
+                writer, md5 = wrote.get(entry.path, (None, None))
+                if writer is not None:
+                    if md5 != entry.md5:
+                        raise NotOneRun(stage, Path(entry.path), writer)
+                    todo.append(writer)
+        return sorted(found, key=list({**self._stages, **self._locked}).index)
+
+    def description(self, stage: str) -> str:
+        """What dvc.yaml says that the stage does; "" if it does not say."""
+        return self._stages.get(stage, _Stage()).desc
+
+    def ran_with(self, stage: str) -> dict[str, Any]:
+        """The parameters that dvc.lock records, each under the name that the stage declares."""
+        files = self._locked.get(stage, _Locked()).params.values()
+        return {name: value for file in files for name, value in file.items()}
+
+    def parameters(self, stage: str) -> Iterator[tuple[str, Any, Any]]:
+        """Name, value when the stage ran, value now: of every parameter that dvc.lock records.
+
+        A parameter that came since has the value MISSING when the stage ran, one that went, now.
+        """
+        for file, then in self._locked.get(stage, _Locked()).params.items():
+            current = self._current(Path(file))
+            now = {name: _at(current, name) for name in then}
+            before, after = dict(leaves(then)), dict(leaves(now))
+            for name in {**before, **after}:
+                yield name, before.get(name, MISSING), after.get(name, MISSING)
+
+    def _current(self, path: Path) -> dict[str, Any]:
+        if path not in self._read:
+            self._read[path] = read_yaml(path) if exists(path) else {}
+        return self._read[path]
+
+    def parameter(self, stage: str, name: str) -> Any:
+        """A parameter as it was when the stage ran; as it is, where dvc.lock does not say.
+
+        Raises:
+            BadFile: params.yaml has no such parameter either, or cannot be read.
+        """
+        for one, then, _ in self.parameters(stage):
+            if one == name and then is not MISSING:
+                return then
+        now = _at(self._current(PARAMS), name)
+        if now is MISSING:
+            raise BadFile(
+                PARAMS, f"has no {name}", f"`dvc repro {stage}` records what it runs with."
+            )
+        return now
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder beside what dvc.lock says of it.
+
+    same: whether all of it is as it was.
+    files: the MD5 that each file had; None if DVC's cache does not have the folder's list.
+    """
+
+    same: bool
+    files: dict[str, str] | None
+
+
+def _folders_as_recorded(stage: str) -> dict[Path, _Folder] | str:
+    """What DVC makes of a stage's folders; a text, why it cannot say."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    found = {}
+    try:
+        # Not `Repo.status`: that waits for a `dvc repro` that is running.
+        with Repo() as repo:
+            loaded = repo.stage.load_one(name=stage)
+            for one in (*loaded.deps, *loaded.outs):
+                # The value of params.yaml's is a mapping.
+                if str(one.hash_info.value).endswith(".dir"):
+                    # Of what lies outside the repository DVC keeps no list.
+                    listed = one.get_obj() if one.is_in_repo else None
+                    files = listed and {"/".join(key): md5.value for key, _, md5 in listed}
+                    found[Path(one.def_path)] = _Folder(not one.workspace_status(), files)
+    except (DvcException, SCMError) as error:
+        return " ".join(str(error).split())
+    return found
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "none"
+
+
+MISSING = _Missing()
+
+
+def _at(data: Any, name: str) -> Any:
+    for part in name.split("."):
+        if not isinstance(data, dict) or part not in data:
+            return MISSING
+        data = data[part]
+    return data
+
+
+def leaves(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value under its full name.
+
+    >>> list(leaves({"clf": {"sampling": {"stop": ["a", "b"]}}, "llm.system": None}))
+    [('clf.sampling.stop', ['a', 'b']), ('llm.system', None)]
+    """
+    if isinstance(data, dict) and data:
+        for part, value in data.items():
+            yield from leaves(value, f"{name}.{part}" if name else str(part))
+    elif data is not MISSING:
+        yield name, data
+
+
+def revision(path: Path) -> str:
+    """The last commit that touched a file, such as `7c67ffd of 2026-11-20`, and what came since."""
+    known, said = git("log", "-1", "--format=%h of %cs", "--", str(path))
+    if not known:
+        return f"not in git ({said})" if said else "not in git"
+    if not said:
+        return "not in git: it was never committed"
+    _, changes = git("status", "--porcelain", "--", str(path))
+    return f"{said}, with uncommitted changes" if changes else said
+
+
+def git(*arguments: str) -> tuple[bool, str]:
+    """Whether git knew an answer, and what it said."""
+    git = shutil.which("git")
+    if git is None:
+        return False, "there is no git here"
+    done = subprocess.run(  # noqa: S603 - no shell, and paths stand after `--`
+        # A look should not take the lock that a commit may be waiting for.
+        [git, "--no-optional-locks", *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        return True, done.stdout.strip()
+    said = done.stderr.strip().partition("\n")[0]
+    outside = "not a git repository" in said or "outside repository" in said
+    return False, "" if outside else said

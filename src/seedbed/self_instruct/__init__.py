@@ -1,0 +1,11 @@
+"""Self-Instruct (arXiv 2212.10560): seed tasks → instructions → instances → finetuning data.
+
+STAGES: each stage, as dvc.yaml calls it, and what it makes of what; its module has its name.
+"""
+
+STAGES = {
+    "bootstrap": "Seed tasks → instructions.",
+    "clf": "Instructions → is it a classification task?",
+    "instances": "Instructions → raw instances.",
+    "prepare": "Raw instances → finetuning data.",
+}

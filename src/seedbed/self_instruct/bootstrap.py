@@ -1,0 +1,276 @@
+"""bootstrap: seed tasks → instructions.
+
+The model is shown a numbered list of instructions, most of them hand-written, and continues it.
+What it adds is cut into instructions, filtered, and kept if it is unlike all that there are
+(Self-Instruct, arXiv 2212.10560, section 2.2). It goes in rounds: all prompts of a round are
+drawn from the pool as it stood before it, so the result does not depend on which answer came
+first.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from seedbed.core import draws
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.metrics import counts, histogram, mean, mean_words, with_tables
+from seedbed.core.paths import INSTRUCTIONS, METRICS, PLOTS, REJECTED_INSTRUCTIONS, SEED_TASKS
+from seedbed.core.progress import Progress
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import Exchange, Instruction, RejectedInstruction
+from seedbed.core.rouge import RougeIndex, any_above, closest
+from seedbed.errors import NothingNew, TooFewSeedTasks
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import PROBLEMS, Answer
+from seedbed.llm.engine import Ask, open_engine
+from seedbed.params import Bootstrap, Llm, Section
+from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
+from seedbed.self_instruct.roots import Root, root
+from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.self_instruct.sunburst import sunburst
+
+# `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
+# of no use, is refused whole: its row has no instruction, but the key of the answer.
+ALL_REASONS = (*REASONS, "too_similar", "surplus", "cut_at_length", *PROBLEMS)
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    bootstrap: Bootstrap
+
+
+Advance = Callable[..., None]
+
+
+@dataclass
+class Grown:
+    """What bootstrap made of the answers. Pieces in = accepted + rejected, each with a reason.
+
+    A piece is what may be an instruction, or a completion that is refused whole.
+    """
+
+    accepted: list[Instruction] = field(default_factory=list)
+    rejected: list[RejectedInstruction] = field(default_factory=list)
+    rounds: int = 0
+    completions: int = 0
+
+    def reasons(self) -> Counter[str]:
+        return Counter(row.reason for row in self.rejected)
+
+
+def grow(
+    seeds: list[str],
+    params: Bootstrap,
+    prompt: Prompt,
+    ask: Ask,
+    advance: Advance = lambda n, **_: None,
+    into: Grown | None = None,
+) -> Grown:
+    """Grow exactly `params.num_instructions_to_generate` instructions from the seed instructions.
+
+    advance: called after each round with the number accepted and `rejected=`.
+    into: filled and given back; whoever looks on may pass an empty one.
+
+    Raises:
+        NothingNew: so many rounds without a new one as `params.max_rounds_without_new`.
+    """
+    grown = Grown() if into is None else into
+    pool = list(seeds)
+    index = RougeIndex(pool)
+    refuse = refuser(
+        min_words=params.min_words,
+        max_words=params.max_words,
+        refused_words=params.refused_words,
+        refused_prefixes=params.refused_prefixes,
+        refuse_non_ascii=params.refuse_non_ascii,
+    )
+    rounds_without_new = 0
+    while len(grown.accepted) < params.num_instructions_to_generate:
+        requests = draw_requests(grown.completions, seeds, pool[len(seeds) :], params, prompt)
+        accepted, rejected = len(grown.accepted), len(grown.rejected)
+        judge_round(grown, requests, ask(requests), params, refuse, pool, index)
+        new = len(grown.accepted) - accepted
+        advance(new, rejected=len(grown.rejected) - rejected)
+        rounds_without_new = 0 if new else rounds_without_new + 1
+        if rounds_without_new == params.max_rounds_without_new:
+            raise NothingNew(
+                rounds_without_new,
+                len(grown.accepted),
+                params.num_instructions_to_generate,
+                counts(ALL_REASONS, grown.reasons()),
+            )
+    return grown
+
+
+def draw_requests(
+    first: int, seeds: list[str], machine: list[str], params: Bootstrap, prompt: Prompt
+) -> list[Request]:
+    """The requests of a round, numbered from `first` on in the run.
+
+    Each shows hand-written instructions and a few machine-written ones, in an order of its own;
+    its draws belong to its number.
+    """
+    from_machine = min(len(machine), params.num_machine_prompt_instructions)
+    requests = []
+    for number in range(first, first + params.request_batch_size):
+        draw = draws.generator(params.seed, "prompt", number)
+        shown = draw.sample(machine, from_machine)
+        shown += draw.sample(seeds, params.num_prompt_instructions - from_machine)
+        draw.shuffle(shown)
+        sampling_seed = draws.generator(params.seed, "sampling", number).getrandbits(31)
+        requests.append(Request(prompt.fill(numbered(shown)), params.sampling, sampling_seed))
+    return requests
+
+
+def judge_round(
+    grown: Grown,
+    requests: list[Request],
+    answers: Iterable[Answer],
+    params: Bootstrap,
+    refuse: Callable[[str], str | None],
+    pool: list[str],
+    index: RougeIndex,
+) -> None:
+    """Sort the pieces of a round's answers into accepted and rejected, in the requests' order."""
+    pieces: list[tuple[str, str, Exchange, str | None]] = []
+    for request, answer in zip(requests, answers, strict=True):
+        origin = Exchange(prompt=request.prompt, response=answer.response, key=answer.key)
+        if answer.problem or answer.cut:
+            # Who knows where the last instruction of one that was cut would have ended?
+            pieces.append(("", answer.key, origin, answer.problem or "cut_at_length"))
+        else:
+            texts = split_numbered(answer.text, params.capitalize)
+            pieces += [(text, answer.key, origin, refuse(text)) for text in texts]
+
+    sound = [text for text, _, _, reason in pieces if reason is None]
+    with_pool, with_each_other = index.scores(sound), RougeIndex(sound).scores(sound)
+    threshold = Fraction(str(params.rouge_threshold))  # as it is written: 7/10, not the float's
+    taken: list[int] = []  # which of the sound ones were accepted
+    row = -1
+    for text, key, origin, reason in pieces:
+        if reason is None:
+            # Against the pool as it stood before the round, then against this round's own.
+            row += 1
+            scores = np.concatenate([with_pool[row], with_each_other[row, taken]])
+            if any_above(scores, text, pool, threshold):
+                reason = "too_similar"
+        if reason is None and len(grown.accepted) == params.num_instructions_to_generate:
+            reason = "surplus"
+        if reason:
+            grown.rejected.append(
+                RejectedInstruction(
+                    instruction=text, reason=reason, key=key, request_idx=grown.rounds
+                )
+            )
+            continue
+        grown.accepted.append(
+            Instruction(
+                instruction=text,
+                most_similar={pool[i]: float(scores[i]) for i in closest(scores, 10)},
+                avg_similarity_score=float(scores.mean()),
+                metadata=origin,
+                request_idx=grown.rounds,
+            )
+        )
+        taken.append(row)
+        pool.append(text)
+        index.add(text)
+    grown.rounds += 1
+    grown.completions += len(requests)
+
+
+def metrics(grown: Grown, roots: list[Root]) -> dict[str, Any]:
+    """The stage's figures, means where not counts; nothing in them differs from run to run.
+
+    roots: of the accepted instructions.
+    """
+    reasons = grown.reasons()
+    return {
+        "accepted": len(grown.accepted),
+        "too_similar": reasons["too_similar"],
+        "completions": grown.completions,
+        "highest_similarity": mean(highest(grown)),
+        "instruction_words": mean_words(row.instruction for row in grown.accepted),
+        "rejected": counts(ALL_REASONS, reasons),
+        "verbs": {
+            "verb_and_noun": sum(one.noun is not None for one in roots),
+            "verb_alone": sum(one.verb is not None and one.noun is None for one in roots),
+            "no_verb": sum(one.verb is None for one in roots),
+        },
+    }
+
+
+def highest(grown: Grown) -> list[float]:
+    """Each accepted instruction's ROUGE-L F1 with the one most like it."""
+    return [next(iter(row.most_similar.values())) for row in grown.accepted]
+
+
+def growth(grown: Grown) -> Iterator[dict[str, Any]]:
+    """Points for the `growth` plot template, after each round, or, of many, after some hundred.
+
+    Yields:
+        `requests` so far, and the `count` of each `kind` of what they brought so far: accepted,
+        or refused because it was too similar. Where the first line flattens while the second
+        does not, the pool is full.
+    """
+    per_round = grown.completions // max(grown.rounds, 1)
+    accepted = Counter(row.request_idx for row in grown.accepted)
+    similar = Counter(row.request_idx for row in grown.rejected if row.reason == "too_similar")
+    step = -(-grown.rounds // 100)
+    ends = {0, grown.rounds, *range(step, grown.rounds, step)} if step else {0}
+    for done in sorted(ends):
+        for kind, found in (("accepted", accepted), ("too similar", similar)):
+            count = sum(found[i] for i in range(done))
+            yield {"requests": done * per_round, "kind": kind, "count": count}
+
+
+def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
+    """The hand-written instructions to grow from, and the prompt to show them in.
+
+    Raises:
+        BadFile, BadRow, TooFewSeedTasks
+    """
+    tasks = read_seed_tasks(SEED_TASKS)
+    kind = "seed tasks"
+    if own.use_clf_seed_tasks_only:
+        tasks = [task for task in tasks if task.is_classification]
+        kind = "classification seed tasks"
+    if len(tasks) < own.num_prompt_instructions:
+        raise TooFewSeedTasks(SEED_TASKS, len(tasks), own.num_prompt_instructions, kind)
+    name = "bootstrap_clf.txt" if own.use_clf_seed_tasks_only else "bootstrap.txt"
+    return [task.instruction for task in tasks], Prompt(name, "tasks")
+
+
+def run(params: Params) -> None:
+    """Read the seed tasks, grow, write data/bootstrap, metrics and plots."""
+    own = params.bootstrap
+    seeds, prompt = read_seeds(own)
+    wanted = own.num_instructions_to_generate
+    with (
+        Progress("bootstrap", wanted, "instructions") as progress,
+        open_engine(params.llm, progress.answered) as engine,
+    ):
+        grown = grow(seeds, own, prompt, engine.ask, progress.advance)
+    lengths = [len(row.instruction.split()) for row in grown.accepted]
+    roots = [root(row.instruction) for row in grown.accepted]
+    pairs = [(one.verb, one.noun) for one in roots if one.verb and one.noun]
+    write_files(
+        {
+            INSTRUCTIONS: map(to_line, grown.accepted),
+            REJECTED_INSTRUCTIONS: map(to_line, grown.rejected),
+            METRICS / "bootstrap.json": to_json(with_tables(metrics(grown, roots))),
+            PLOTS / "highest_similarity.json": to_json(
+                histogram(highest(grown), 0.05, "similarity")
+            ),
+            PLOTS / "instruction_words.json": to_json(histogram(lengths, 2, "words")),
+            PLOTS / "pool_growth.json": to_json(list(growth(grown))),
+            PLOTS / "verbs_and_nouns.json": to_json(sunburst(pairs, len(roots))),
+        }
+    )
+    progress.finish(len(grown.accepted))

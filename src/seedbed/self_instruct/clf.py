@@ -1,0 +1,97 @@
+"""clf: instructions → is it a classification task?
+
+The model is asked with a few-shot prompt (Self-Instruct, section 2.2): classification tasks need
+their instances written the other way round. Its raw answer is kept; `is_yes` reads it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from seedbed.core.files import read_rows, to_json, to_line, write_files
+from seedbed.core.metrics import counts, share, with_tables
+from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, METRICS, PLOTS
+from seedbed.core.progress import Progress
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import ClassifiedInstruction, Instruction, is_yes
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import PROBLEMS
+from seedbed.llm.engine import Ask, open_engine
+from seedbed.params import Clf, Llm, Section
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    clf: Clf
+
+
+def classify(
+    instructions: list[str], params: Clf, prompt: Prompt, ask: Ask
+) -> list[ClassifiedInstruction]:
+    """One row an instruction, in order."""
+    answers = ask(requests(instructions, params, prompt))
+    return [
+        ClassifiedInstruction(
+            instruction=text,
+            is_classification=answer.text,
+            problem=answer.problem,
+            key=answer.key,
+        )
+        for text, answer in zip(instructions, answers, strict=True)
+    ]
+
+
+def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterator[Request]:
+    """One request an instruction, in order."""
+    for text in instructions:
+        yield Request(prompt.fill(text.strip()), params.sampling, prefixes=(prompt.prefix,))
+
+
+def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:
+    """How often yes, no, or neither (`unparsable`, which counts as no) was said."""
+    return Counter(
+        "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
+        for raw in (row.is_classification for row in rows)
+    )
+
+
+def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
+    """The stage's figures."""
+    said = answered(rows)
+    return {
+        "classification_share": share(said["yes"], len(rows)),
+        "neither_yes_nor_no": said["unparsable"],
+        "answers": counts(("yes", "no", "unparsable"), said),
+        "problems": counts(PROBLEMS, Counter(row.problem for row in rows if row.problem)),
+    }
+
+
+def shares(rows: list[ClassifiedInstruction]) -> list[dict[str, Any]]:
+    """Points for the `shares` plot template: one an answer, with its `count` and `share`."""
+    said = answered(rows)
+    names = {"yes": "classification task", "no": "other task", "unparsable": "unclear"}
+    return [
+        {"answer": name, "count": said[answer], "share": share(said[answer], len(rows))}
+        for answer, name in names.items()
+    ]
+
+
+def run(params: Params) -> None:
+    """Read the instructions, classify, write data/clf, metrics and plots."""
+    instructions = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
+    prompt = Prompt("clf.txt", "instruction")
+    with (
+        Progress("clf", len(instructions), "rows") as progress,
+        open_engine(params.llm, progress.answered_row) as engine,
+    ):
+        rows = classify(instructions, params.clf, prompt, engine.ask)
+    write_files(
+        {
+            CLASSIFIED: map(to_line, rows),
+            METRICS / "clf.json": to_json(with_tables(metrics(rows))),
+            PLOTS / "classification.json": to_json(shares(rows)),
+        }
+    )
+    progress.finish(len(rows))

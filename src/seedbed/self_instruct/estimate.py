@@ -1,0 +1,108 @@
+"""What Self-Instruct's stages would ask: each as far as the answers of the one before are known."""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import cycle, islice
+from math import ceil
+
+from seedbed.core.paths import METRICS
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import is_yes
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import Answer
+from seedbed.params import Everything
+from seedbed.runs.dry_run import Foreseen, Foresight, Unknown
+from seedbed.self_instruct import bootstrap, clf, instances
+
+# Instructions accepted for each completion: 40 from 15 with the packaged model.
+ACCEPTED_A_COMPLETION = 2.7
+# Sixteen words, as the instructions accepted with the packaged model have on average.
+STAND_IN = "Explain in a few sentences what this is about, why it matters, and who would care."
+
+
+def foresee(params: Everything, foresight: Foresight) -> list[Foreseen]:
+    """bootstrap, clf and instances. Raises as these for bad input."""
+    first, instructions = _bootstrap(params, foresight)
+    second, kinds = _clf(params, foresight, instructions)
+    return [first, second, _instances(params, foresight, instructions, kinds)]
+
+
+def _bootstrap(params: Everything, foresight: Foresight) -> tuple[Foreseen, list[str]]:
+    own = params.bootstrap
+    seen = Foreseen("bootstrap")
+    grown = bootstrap.Grown()
+    last: list[Request] = []
+
+    def ask(requests: Iterable[Request]) -> list[Answer]:
+        nonlocal last
+        last = list(requests)
+        return foresight.answers(seen, last)
+
+    seeds, prompt = bootstrap.read_seeds(own)
+    try:
+        bootstrap.grow(seeds, own, prompt, ask, into=grown)
+    except Unknown:
+        rate, why = _accepted_a_completion(grown)
+        # The round that was just looked up brings some of them.
+        wanted = own.num_instructions_to_generate - len(grown.accepted)
+        rounds = ceil(wanted / rate / len(last)) - 1
+        foresight.more(seen, last * rounds)
+        seen.guess(f"requests: {rate:.2g} instructions accepted each, {why}")
+    return seen, [row.instruction for row in grown.accepted]
+
+
+def _accepted_a_completion(grown: bootstrap.Grown) -> tuple[float, str]:
+    if grown.completions and grown.accepted:
+        return len(grown.accepted) / grown.completions, "as so far"
+    with suppress(OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
+        last = json.loads((METRICS / "bootstrap.json").read_text())
+        rate = last["accepted"] / last["completions"]
+        if rate > 0:
+            return rate, "as in metrics/bootstrap.json"
+    return ACCEPTED_A_COMPLETION, "as with the packaged model"
+
+
+def _clf(
+    params: Everything, foresight: Foresight, instructions: list[str]
+) -> tuple[Foreseen, list[bool | None]]:
+    seen = Foreseen("clf")
+    prompt = Prompt("clf.txt", "instruction")
+    unknown = params.bootstrap.num_instructions_to_generate - len(instructions)
+    found = foresight.look_up(seen, clf.requests(instructions, params.clf, prompt))
+    kinds = [None if answer is None else is_yes(answer.text) for answer in found]
+    if unknown:
+        like = clf.requests(instructions or [STAND_IN], params.clf, prompt)
+        foresight.more(seen, islice(cycle(like), unknown))
+        seen.guess(f"prompts: {unknown} instructions are yet to be written")
+    return seen, kinds + [None] * unknown
+
+
+def _instances(
+    params: Everything,
+    foresight: Foresight,
+    instructions: list[str],
+    kinds: list[bool | None],
+) -> Foreseen:
+    own = params.instances
+    seen = Foreseen("instances")
+    prompts = instances.Prompts()
+    known: list[tuple[str, bool]] = []
+    unknown = 0
+    for i, kind in enumerate(kinds[: own.num_instructions]):
+        if kind is None:
+            unknown += 1
+        elif own.tasks == "all" or (own.tasks == "classification") == kind:
+            known.append((instructions[i], kind))
+    for _ in foresight.look_up(seen, instances.requests(known, own, prompts)):
+        pass
+    if unknown:
+        kind = own.tasks == "classification"
+        like = instances.requests(
+            [(text, kind) for text in instructions or [STAND_IN]], own, prompts
+        )
+        foresight.more(seen, islice(cycle(like), unknown))
+        taken = "generation" if own.tasks == "all" else own.tasks
+        what = "prompts" if own.tasks == "all" else "requests"
+        seen.guess(f"{what}: as if {unknown} that are not classified yet were {taken} tasks")
+    return seen

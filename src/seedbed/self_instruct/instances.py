@@ -1,0 +1,153 @@
+"""instances: instructions → raw instances.
+
+For a generation task the model writes the input first, then the output. For a classification
+task it writes the class label first and then an input that fits, since inputs written first lean
+to one label (Self-Instruct, section 2.2).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from seedbed.core.files import read_rows, to_json, to_line, write_files
+from seedbed.core.metrics import counts, mean_words, with_tables
+from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, METRICS, RAW_INSTANCES
+from seedbed.core.progress import Progress
+from seedbed.core.prompts import Prompt
+from seedbed.core.records import ClassifiedInstruction, Exchange, Instruction, RawInstances, is_yes
+from seedbed.errors import BadFile, RowsDoNotMatch
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import PROBLEMS
+from seedbed.llm.engine import Ask, open_engine
+from seedbed.params import Instances, Llm, Section
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    instances: Instances
+
+
+@dataclass
+class Task:
+    """An instruction and its kind."""
+
+    row: Instruction
+    is_classification: bool
+
+
+def read_tasks() -> list[Task]:
+    """The instructions with their kind.
+
+    Raises:
+        RowsDoNotMatch: the two files do not list the same instructions.
+    """
+    tasks = [Task(row, False) for row in read_rows(INSTRUCTIONS, Instruction)]
+    line = 0
+    for line, kind in enumerate(read_rows(CLASSIFIED, ClassifiedInstruction), 1):
+        if line > len(tasks) or tasks[line - 1].row.instruction != kind.instruction:
+            raise RowsDoNotMatch(CLASSIFIED, line, kind.instruction, INSTRUCTIONS)
+        tasks[line - 1].is_classification = is_yes(kind.is_classification)
+    if line < len(tasks):
+        raise RowsDoNotMatch(INSTRUCTIONS, line + 1, tasks[line].row.instruction, CLASSIFIED)
+    return tasks
+
+
+def select(tasks: list[Task], params: Instances) -> list[Task]:
+    """The first `num_instructions`, and of these the kind that `tasks` asks for."""
+    wanted = {"all": (True, False), "generation": (False,), "classification": (True,)}
+    return [
+        task
+        for task in tasks[: params.num_instructions]
+        if task.is_classification in wanted[params.tasks]
+    ]
+
+
+class Prompts:
+    """The two few-shot prompts."""
+
+    def __init__(self) -> None:
+        self.input_first = Prompt("input_first.txt", "instruction")
+        self.output_first = Prompt("output_first.txt", "instruction")
+
+
+def requests(
+    tasks: Iterable[tuple[str, bool]], params: Instances, prompts: Prompts
+) -> Iterator[Request]:
+    """One request a task, in order. tasks: instruction, and whether it is classification."""
+    one_too_many = f"Example {params.max_instances_to_generate + 1}"
+    sampling = params.sampling.model_copy(update={"stop": [one_too_many, *params.sampling.stop]})
+    for_classification = sampling.model_copy(
+        update={"max_tokens": params.classification_max_tokens}
+    )
+    for instruction, is_classification in tasks:
+        prompt = prompts.output_first if is_classification else prompts.input_first
+        yield Request(
+            prompt.fill(instruction.strip()) + "\n",
+            for_classification if is_classification else sampling,
+            prefixes=(prompt.prefix,),
+        )
+
+
+def generate(
+    tasks: list[Task], params: Instances, prompts: Prompts, ask: Ask
+) -> list[RawInstances]:
+    """One row a task, in order."""
+    pairs = ((task.row.instruction, task.is_classification) for task in tasks)
+    asked = list(requests(pairs, params, prompts))
+    return [
+        RawInstances(
+            instruction=task.row.instruction,
+            raw_instances=answer.text,
+            is_classification=task.is_classification,
+            instance_metadata=Exchange(
+                prompt=request.prompt, response=answer.response, key=answer.key
+            ),
+            instruction_metadata=task.row.metadata,
+            most_similar=task.row.most_similar,
+            avg_similarity_score=task.row.avg_similarity_score,
+        )
+        for task, request, answer in zip(tasks, asked, ask(asked), strict=True)
+    ]
+
+
+def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
+    """The stage's figures. Instructions in = the sum of `rows`."""
+    responses = [row.instance_metadata.response or {} for row in rows]
+    cut = sum(response["choices"][0]["finish_reason"] == "length" for response in responses)
+    problems = Counter(response["problem"] for response in responses if "problem" in response)
+    kinds = Counter("classification" if row.is_classification else "generation" for row in rows)
+    return {
+        "completions_cut": cut,
+        "completion_words": mean_words(row.raw_instances for row in rows),
+        "max_tokens_lowered": sum("max_tokens_lowered_to" in response for response in responses),
+        "rows": {**counts(("classification", "generation"), kinds), "left_out": left_out},
+        "problems": counts(PROBLEMS, problems),
+    }
+
+
+def run(params: Params) -> None:
+    """Read instructions and their kinds, ask for instances, write data/instances and metrics."""
+    tasks = read_tasks()
+    selected = select(tasks, params.instances)
+    if not selected:
+        raise BadFile(
+            CLASSIFIED,
+            f"none of its {len(tasks)} instructions is of the kind {params.instances.tasks}",
+            "Set instances.tasks to all, or generate more instructions.",
+        )
+    prompts = Prompts()
+    with (
+        Progress("instances", len(selected), "rows") as progress,
+        open_engine(params.llm, progress.answered_row) as engine,
+    ):
+        rows = generate(selected, params.instances, prompts, engine.ask)
+    write_files(
+        {
+            RAW_INSTANCES: map(to_line, rows),
+            METRICS / "instances.json": to_json(with_tables(metrics(rows, len(tasks) - len(rows)))),
+        }
+    )
+    progress.finish(len(rows))

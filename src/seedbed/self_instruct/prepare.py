@@ -1,0 +1,235 @@
+"""prepare: raw instances → finetuning data.
+
+The completions are cut into (input, output) pairs, the faulty ones go, and what remains is
+written in the forms that today's trainers read (Self-Instruct, section 2.3). Every random draw
+belongs to the instruction or the instance that it is for, so one more row changes no other.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from seedbed.core import draws
+from seedbed.core.files import read_rows, to_json, to_line, write_files
+from seedbed.core.metrics import counts, histogram, mean, mean_words, share, with_tables
+from seedbed.core.paths import CLASSIFIED, METRICS, PLOTS, PREPARED, RAW_INSTANCES, SEED_TASKS
+from seedbed.core.progress import Progress
+from seedbed.core.records import (
+    ClassifiedInstruction,
+    FinetuningRow,
+    GeneratedInstance,
+    MessagesRow,
+    RawAnswer,
+    RejectedInstance,
+    is_yes,
+)
+from seedbed.errors import BadFile, BadRow, TooFewInstructions
+from seedbed.params import Prepare, Section
+from seedbed.self_instruct.completions import REASONS, judge, parse_input_first, parse_output_first
+from seedbed.self_instruct.finetuning import chat, encode
+from seedbed.self_instruct.seeds import read_seed_tasks
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    prepare: Prepare
+
+
+@dataclass
+class Parsed:
+    """The instances of all tasks. Pairs in = kept + rejected, each with a reason."""
+
+    kept: list[GeneratedInstance] = field(default_factory=list)
+    rejected: list[RejectedInstance] = field(default_factory=list)
+    tasks: int = 0
+    tasks_unparsable: int = 0
+    tasks_all_rejected: int = 0
+    per_task: list[int] = field(default_factory=list)
+
+
+def read_answers() -> Iterator[RawAnswer]:
+    """The completions, each with its kind: where a row has none, that of clf's file.
+
+    Raises:
+        BadFile, BadRow: as `read_rows`; BadRow too for an instruction that clf's file lacks.
+    """
+    kinds: dict[str, bool] | None = None
+    for line, row in enumerate(read_rows(RAW_INSTANCES, RawAnswer), 1):
+        if row.is_classification is None:
+            if kinds is None:
+                classified = read_rows(CLASSIFIED, ClassifiedInstruction)
+                kinds = {one.instruction: is_yes(one.is_classification) for one in classified}
+            if row.instruction not in kinds:
+                raise BadRow(
+                    RAW_INSTANCES,
+                    line,
+                    f"no is_classification, nor has {CLASSIFIED} this instruction",
+                    "Put the file there that was made with it, or add the field: true or false.",
+                )
+            row.is_classification = kinds[row.instruction]
+        yield row
+
+
+def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
+    """Cut each row's completion into instances and sort them into kept and rejected."""
+    parsed = Parsed()
+    for row in rows:
+        parsed.tasks += 1
+        key = row.instance_metadata.key
+        pairs = (
+            parse_output_first(row.raw_instances)
+            if row.is_classification
+            else parse_input_first(row.raw_instances, params.output_without_label)
+        )
+        verdicts = judge(pairs, row.cut)
+        sound = [i for i, (_, reason) in enumerate(verdicts) if reason is None]
+        draw = draws.generator(params.seed, "instances", row.instruction)
+        chosen = draw.sample(sound, min(len(sound), params.max_instances_per_task))
+        for i, ((given, output), reason) in enumerate(verdicts):
+            if i in chosen:
+                assert output is not None  # else it would have had a reason
+                parsed.kept.append(
+                    GeneratedInstance(
+                        instruction=row.instruction, input=given, output=output, key=key
+                    )
+                )
+            else:
+                parsed.rejected.append(
+                    RejectedInstance(
+                        instruction=row.instruction,
+                        input=given,
+                        output=output or "",
+                        reason=reason or "over_the_maximum",
+                        key=key,
+                    )
+                )
+        if chosen:
+            parsed.per_task.append(len(chosen))
+        elif pairs:
+            parsed.tasks_all_rejected += 1
+        else:
+            parsed.tasks_unparsable += 1
+    return parsed
+
+
+def sample(rows: list[GeneratedInstance], params: Prepare) -> list[GeneratedInstance]:
+    """The instances of `num_instructions` instructions drawn at random, in order.
+
+    Raises:
+        TooFewInstructions: there are not so many.
+    """
+    if params.num_instructions is None:
+        return rows
+    instructions = list(dict.fromkeys(row.instruction for row in rows))
+    if len(instructions) < params.num_instructions:
+        raise TooFewInstructions(params.num_instructions, len(instructions))
+    instructions.sort(key=lambda text: draws.rank(params.seed, "sample", text))
+    chosen = set(instructions[: params.num_instructions])
+    return [row for row in rows if row.instruction in chosen]
+
+
+@dataclass
+class Training:
+    """One instance in the form that it is trained on."""
+
+    instance: GeneratedInstance
+    prompt: str
+    completion: str
+
+
+def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]:
+    """Encode, drop what repeats exactly, shuffle."""
+    unique: dict[tuple[str, str], Training] = {}
+    for row in rows:
+        draw = draws.generator(params.seed, "encode", row.instruction, row.input, row.output)
+        prompt, completion = encode(row.instruction, row.input, row.output, draw)
+        unique.setdefault((prompt, completion), Training(row, prompt, completion))
+    return sorted(
+        unique.values(),
+        key=lambda one: draws.rank(params.seed, "shuffle", one.prompt, one.completion),
+    )
+
+
+def seed_instances() -> Iterator[GeneratedInstance]:
+    """The hand-written instances."""
+    for task in read_seed_tasks(SEED_TASKS):
+        for one in task.instances:
+            yield GeneratedInstance(
+                instruction=task.instruction, input=one.input, output=one.output, key=None
+            )
+
+
+def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str, Any]:
+    """The stage's figures; lengths and shares are those of the finetuning data."""
+    instances = [one.instance for one in training]
+    return {
+        "finetuning_rows": len(training),
+        "instances_rejected": len(parsed.rejected),
+        "instances_per_task": mean(parsed.per_task),
+        "tasks_with_instances": len(parsed.per_task),
+        "with_input_share": share(sum(bool(one.input) for one in instances), len(instances)),
+        "input_words": mean_words(one.input for one in instances if one.input),
+        "output_words": mean_words(one.output for one in instances),
+        "tasks": {
+            "with_instances": len(parsed.per_task),
+            "unparsable": parsed.tasks_unparsable,
+            "all_rejected": parsed.tasks_all_rejected,
+        },
+        "instances": {"kept": len(parsed.kept), "duplicates": encoded - len(training)},
+        "rejected": counts(REASONS, Counter(row.reason for row in parsed.rejected)),
+    }
+
+
+def run(params: Params) -> None:
+    """Read raw instances, parse, encode; write data/prepare, metrics and plots."""
+    own = params.prepare
+    with Progress("prepare", None, "tasks") as progress:
+        parsed = parse(progress.over(read_answers()), own)
+        if not parsed.kept:
+            raise BadFile(
+                RAW_INSTANCES,
+                f"none of its {parsed.tasks} completions holds a usable instance",
+                "Look at its raw_instances: a model that keeps to the form of "
+                "data/prompts/input_first.txt is needed.",
+            )
+        sampled = sample(parsed.kept, own)
+        rows = sampled + list(seed_instances()) if own.include_seed_tasks else sampled
+        training = finetuning(rows, own)
+        instances = [one.instance for one in training]
+        input_words = [len(one.input.split()) for one in instances if one.input]
+        output_words = [len(one.output.split()) for one in instances]
+        write_files(
+            {
+                PREPARED / "all_generated_instances.jsonl": map(to_line, parsed.kept),
+                PREPARED / "sampled_generated_instances.jsonl": map(to_line, sampled),
+                PREPARED / "rejected.jsonl": map(to_line, parsed.rejected),
+                PREPARED / "finetuning.jsonl": (
+                    to_line(
+                        FinetuningRow(
+                            prompt=one.prompt, completion=one.completion, key=one.instance.key
+                        )
+                    )
+                    for one in training
+                ),
+                PREPARED / "messages.jsonl": (
+                    to_line(
+                        MessagesRow.model_validate(
+                            {
+                                "messages": chat(one.instruction, one.input, one.output),
+                                "key": one.key,
+                            }
+                        )
+                    )
+                    for one in instances
+                ),
+                PREPARED / "alpaca.jsonl": map(to_line, instances),
+                METRICS / "prepare.json": to_json(
+                    with_tables(metrics(parsed, len(rows), training))
+                ),
+                PLOTS / "input_words.json": to_json(histogram(input_words, 5, "words")),
+                PLOTS / "output_words.json": to_json(histogram(output_words, 5, "words")),
+            }
+        )
+    progress.finish(len(training))

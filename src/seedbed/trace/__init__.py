@@ -1,1 +1,0 @@
-"""`seedbed trace`: a row of any output → what it came from."""

@@ -1,0 +1,72 @@
+"""What a run would ask, before it asks: requests, answers in the store already, tokens, cost.
+
+The stages are walked through with the answers that the store has. As far as these reach, the
+requests are the very ones that a run would send; beyond that (nobody knows what a model will say
+before it was asked) they are counted from what was seen so far, and the line says so.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from seedbed.auto_instruct import estimate as auto_instruct
+from seedbed.llm.budget import cost
+from seedbed.llm.engine import Engine
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Store, default_path
+from seedbed.params import Everything, Price
+from seedbed.runs.dry_run import Foreseen, Foresight
+from seedbed.self_instruct import estimate as self_instruct
+
+
+def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
+    """What each stage would ask, in order, and what the model's tokens cost.
+
+    Raises:
+        SeedbedError: as the stages for bad input.
+    """
+    store = Store(default_path())
+    try:
+        with open_endpoint(params.llm) as endpoint:
+            engine = Engine(endpoint, store, lambda tally: None)
+            try:
+                ratio = store.tokens_a_character(engine.model)
+                foresight = Foresight(engine, params.llm.system, ratio)
+                seen = [
+                    *self_instruct.foresee(params, foresight),
+                    *auto_instruct.foresee(params, foresight),
+                ]
+                for one in seen:
+                    foresight.add_tokens(one)
+                return seen, endpoint.price
+            finally:
+                engine.close()
+    finally:
+        store.close()
+
+
+def table(seen: Sequence[Foreseen], price: Price | None) -> Iterable[str]:
+    """The lines to print."""
+    columns = "{:<10} {:>9} {:>9} {:>9} {:>14} {:>18} {:>12}".format
+    yield columns(
+        "stage", "requests", "in store", "to send", "prompt tokens", "completion tokens", "cost"
+    )
+    total = Foreseen("total")
+    for one in seen:
+        yield columns(*_cells(one, price))
+        for name in ("requests", "kept", "prompt_tokens", "completion_tokens"):
+            setattr(total, name, getattr(total, name) + getattr(one, name))
+    yield columns(*_cells(total, price))
+    for one in seen:
+        for note in one.guessed:
+            yield f"  guessed for {one.stage}: {note}"
+    if price is None:
+        yield "  no price: add the model to llm.prices in params.yaml"
+
+
+def _cells(one: Foreseen, price: Price | None) -> list[str]:
+    numbers = (one.requests, one.kept, one.missing, one.prompt_tokens, one.completion_tokens)
+    dollars = cost(price, one.prompt_tokens, one.completion_tokens)
+    return [
+        one.stage,
+        *(f"{number:,}" for number in numbers),
+        "?" if price is None else f"${dollars:,.4f}",
+    ]

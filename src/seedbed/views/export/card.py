@@ -1,0 +1,275 @@
+"""The data card: README.md in the hub's form, YAML on top and Markdown below.
+
+Whatever a model or a user wrote stands in a fenced block, which it cannot end, or in the YAML,
+which PyYAML writes: so text stays text.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seedbed.llm.serve.embedded import PACKAGED
+from seedbed.runs.outline import printable
+from seedbed.runs.pipeline import leaves
+from seedbed.views.export.forms import Form
+from seedbed.views.export.tables import Measured
+
+NAME = "Instruction data grown with Seedbed"
+# The hub's categories, by the number of rows that each begins with.
+SIZES = {
+    0: "n<1K",
+    1_000: "1K<n<10K",
+    10_000: "10K<n<100K",
+    100_000: "100K<n<1M",
+    1_000_000: "1M<n<10M",
+    10_000_000: "10M<n<100M",
+    100_000_000: "100M<n<1B",
+}
+GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
+GEMMA_USES = "https://ai.google.dev/gemma/prohibited_use_policy"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A split as it was written. `path` is that of its Parquet file, in the exported folder."""
+
+    form: Form
+    split: str
+    path: str
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage that the data came through: what it does, and the parameters that it ran with."""
+
+    stage: str
+    description: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def model(self) -> str | None:
+        """The model that it asked; None if it asked none."""
+        return shown(self.parameters["llm.model"]) if "llm.api" in self.parameters else None
+
+
+def card(tables: Sequence[Table], made: Sequence[Made], license: str | None, language: str) -> str:
+    """The text of README.md.
+
+    Args:
+        license: an id of the hub's; None if none was named.
+        language: its ISO 639 code.
+    """
+    data = front_matter(tables, made, license, language)
+    # width: a long text must not be folded at a place that another PyYAML would not choose.
+    top = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000)
+    parts = [
+        f"---\n{top}---",
+        f"# {NAME}",
+        "Text that a language model wrote, made by [Self-Instruct](https://arxiv.org/abs/2212.10560)"
+        " and [Auto-Instruct](https://arxiv.org/abs/2310.13127) pipelines that can be run again.",
+        *_contents(tables),
+        *_model(made, license, tables),
+        *_limits(made),
+        *_making(made),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def front_matter(
+    tables: Sequence[Table], made: Sequence[Made], license: str | None, language: str
+) -> dict[str, Any]:
+    """The card's YAML: https://huggingface.co/docs/hub/datasets-cards."""
+    forms = list(dict.fromkeys(table.form.name for table in tables))
+    stages = {table.form.stage for table in tables}
+    kinds = {"prepare": "self-instruct", "relabel-and-pick": "auto-instruct"}
+    categories = {"prepare": "text-generation", "relabel-and-pick": "text-ranking"}
+    # The forms of one stage have the same rows.
+    counts = {(table.form.stage, table.split): table.measured.rows for table in tables}
+    return {
+        "pretty_name": NAME,
+        "language": [language],
+        **_license(made, license),
+        "task_categories": [categories[stage] for stage in kinds if stage in stages],
+        "size_categories": [size_category(sum(counts.values()))],
+        "tags": [
+            "synthetic",
+            "instruction-tuning",
+            *(kinds[stage] for stage in kinds if stage in stages),
+        ],
+        "configs": [
+            {"config_name": name}
+            | ({"default": True} if name == forms[0] else {})
+            | {
+                "data_files": [
+                    {"split": table.split, "path": table.path}
+                    for table in tables
+                    if table.form.name == name
+                ]
+            }
+            for name in forms
+        ],
+    }
+
+
+def size_category(rows: int) -> str:
+    """
+    >>> size_category(999), size_category(1000), size_category(52_000)
+    ('n<1K', '1K<n<10K', '10K<n<100K')
+    """
+    return SIZES[max(least for least in SIZES if least <= rows)]
+
+
+def _license(made: Sequence[Made], license: str | None) -> dict[str, str]:
+    """Never a guess: what was named, else the terms of the packaged model, else `unknown`."""
+    if PACKAGED in _models(made) and license in (None, "other"):
+        return {
+            "license": "other",
+            "license_name": "gemma-terms-of-use",
+            "license_link": GEMMA_TERMS,
+        }
+    return {"license": license or "unknown"}
+
+
+def _contents(tables: Sequence[Table]) -> Iterable[str]:
+    yield "## What is in it"
+    forms = {table.form.name: table.form for table in tables}
+    yield "\n".join(f"- `{form.name}` has {form.about}." for form in forms.values())
+    yield (
+        "Each split is there as Parquet, which `load_dataset` reads, and as the JSON Lines that "
+        "the pipeline wrote. `key` (in `ranker`: `instruction_keys`) names the model's answer that "
+        "a row was cut from, under which the pipeline's response store has the request and the "
+        "raw answer; it is null for a hand-written row, and for one of an answer that the pipeline "
+        "did not ask for. `sha256sum -c SHA256SUMS` checks the files."
+    )
+    yield "\n".join(
+        [
+            "| configuration | split | rows |",
+            "|---|---|---:|",
+            *(f"| {one.form.name} | {one.split} | {one.measured.rows:,} |" for one in tables),
+        ]
+    )
+    yield "Lengths in words, of the texts that are not empty:"
+    yield "\n".join(
+        [
+            "| configuration | split | column | texts | mean | shortest | longest |",
+            "|---|---|---|---:|---:|---:|---:|",
+            *(
+                f"| {one.form.name} | {one.split} | {column} | {words.texts:,} | "
+                f"{words.mean:.1f} | {words.least:,} | {words.most:,} |"
+                for one in tables
+                for column, words in one.measured.words.items()
+            ),
+        ]
+    )
+    # The row with its parts named is the easiest to read.
+    best = next((one for one in tables if one.form.name == "alpaca"), tables[0])
+    yield f"The first row of `{best.form.name}`:"
+    yield fenced(json.dumps(best.measured.first, ensure_ascii=False, indent=2), "json")
+
+
+def _model(made: Sequence[Made], license: str | None, tables: Sequence[Table]) -> Iterable[str]:
+    yield "## The model and its terms"
+    models = _models(made)
+    yield "The text was written by"
+    yield fenced("\n".join(models))
+    if PACKAGED in models:
+        yield (
+            f"`{PACKAGED}` is Google's Gemma 3 270M (the base model, Q4_K_M). Gemma is provided "
+            f"under and subject to the [Gemma Terms of Use]({GEMMA_TERMS}), its [Prohibited Use "
+            f"Policy]({GEMMA_USES}) included. A model that is trained on these rows to perform "
+            "like Gemma can be a Model Derivative under them, and what derives from Gemma may fall "
+            "under them: read them before you train on this data or hand it on."
+        )
+    if license is not None:
+        yield (
+            f"Who exported this data named the licence `{license}`. It takes nothing away from the "
+            "terms of the model."
+        )
+    elif PACKAGED not in models:
+        yield (
+            "No licence was named when this data was exported, and none is guessed here: see the "
+            "terms of the model."
+        )
+    if any(table.form.stage == "relabel-and-pick" for table in tables):
+        yield (
+            "In `ranker`, the inputs, targets and demos, and the first of each task's "
+            "instructions, are those of the tasks that it was made for; their licences hold too."
+        )
+
+
+def _limits(made: Sequence[Made]) -> Iterable[str]:
+    yield "## Known limits"
+    limits = [
+        "Much of it is wrong. The authors of Self-Instruct looked at 200 of their instructions, "
+        "written by the 175B GPT-3, with an instance each: in 54% instruction, input and output "
+        "were all valid, 46% had some fault ([arXiv 2212.10560](https://arxiv.org/abs/2212.10560), "
+        "on the quality of the data). These rows were checked by rules alone.",
+        "It is not filtered for safety, bias, truth or personal data; what is filtered is form "
+        "(empty, cut, repeated, too like another).",
+        "Seed tasks and prompts are what the pipeline was given; the ones that come with it are "
+        "in English, and so is what grows out of them.",
+    ]
+    if PACKAGED in _models(made):
+        limits.insert(
+            1,
+            "The model is small (270 million parameters) and was never tuned to follow "
+            "instructions: expect more faults than the authors', and simple, repetitive tasks.",
+        )
+    yield "\n".join(f"- {limit}" for limit in limits)
+
+
+def _making(made: Sequence[Made]) -> Iterable[str]:
+    yield "## How it was made"
+    yield "By these stages, in this order:"
+    width = max(len(one.stage) for one in made)
+    yield fenced("\n".join(f"{one.stage:{width}}  {one.description}".rstrip() for one in made))
+    yield "The parameters that they ran with (`dvc.lock`):"
+    yield fenced("\n".join(_parameters(made)), "yaml")
+
+
+def _parameters(made: Sequence[Made]) -> Iterable[str]:
+    """A line a parameter; of one that not all stages ran with alike, a line a value."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for one in made:
+        for name, value in leaves(one.parameters):
+            value = shown(value) if name in ("llm.model", "niv2.folder") else value
+            line = json.dumps(value, ensure_ascii=False)
+            found.setdefault(name, {}).setdefault(line, []).append(one.stage)
+    for name, lines in found.items():
+        for line, stages in lines.items():
+            yield f"{name}: {line}" + (f"  # {', '.join(stages)}" if len(lines) > 1 else "")
+
+
+def _models(made: Sequence[Made]) -> list[str]:
+    return list(dict.fromkeys(one.model for one in made if one.model is not None))
+
+
+def shown(name: str) -> str:
+    """The name of a model or a folder without the path on the machine that it was made on.
+
+    >>> shown("/home/me/models/my.gguf"), shown("org/model")
+    ('my.gguf', 'org/model')
+    """
+    own = name.endswith(".gguf") or name.startswith(("/", "~"))
+    return Path(name).name if own else name
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A block in which the text stays what it is, whatever it is.
+
+    >>> print(fenced("a\\n```\\n<b>"))
+    ````
+    a
+    ```
+    <b>
+    ````
+    """
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}{language}", *map(printable, text.split("\n")), fence])

@@ -1,0 +1,137 @@
+"""Presets: values that go together, kept as a file and written into params.yaml by one command.
+
+What stands in params.yaml is what a run uses, and DVC sees nothing else: a preset changes that
+file, with all of its comments left as they are, and `git diff params.yaml` shows what it did.
+"""
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from seedbed.core.files import exists, read_text, write_files
+from seedbed.core.paths import PARAMS, PRESETS
+from seedbed.core.plain_yaml import Tree
+from seedbed.errors import BadFile, SeedbedError
+from seedbed.params import Everything, explained
+
+# What JSON has as it is, and YAML only as an escape.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+# A change: a parameter's full name, what stood there, what stands there now.
+Change = tuple[str, Any, Any]
+
+
+def path_of(name: str) -> Path:
+    """Raises BadFile: there is no preset of that name."""
+    path = PRESETS / f"{name}.yaml"
+    if not exists(path):
+        there = ", ".join(sorted(one.stem for one in PRESETS.glob("*.yaml"))) or "none"
+        raise BadFile(path, "no such preset", f"There are: {there}.")
+    return path
+
+
+def apply(name: str) -> list[Change]:
+    """Write the values of a preset into params.yaml; gives those that changed, in its order.
+
+    Raises:
+        BadFile, BadRow: no such preset, or one of the two files is no YAML mapping.
+        BadParam: the preset names a parameter that params.yaml does not have, or gives it a value
+            that it cannot have; or one of the files is not sound. params.yaml is then left alone.
+    """
+    path = path_of(name)
+    preset, params = Tree(path, read_text(path)), Tree(PARAMS, read_text(PARAMS))
+    text = params.text
+    wanted = copy.deepcopy(params.data)
+    changes: list[Change] = []
+    pieces: list[tuple[int, int, str]] = []  # from, to, what to put there
+    for names, value in _leaves(preset.data):
+        found = _place(params.root, names)
+        if found is None:
+            remedy = "Take its name from params.yaml."
+            raise preset.bad(names, "there is no such parameter", remedy)
+        section = wanted
+        for one in names[:-1]:
+            section = section[one]
+        before = section[names[-1]]
+        if before != value:
+            section[names[-1]] = value
+            changes.append((".".join(names), before, value))
+            pieces.append((*found, f": {written(value)}"))
+    for start, end, new in sorted(pieces, reverse=True):
+        text = text[:start] + new + text[end:]
+    try:
+        Everything.model_validate(wanted)
+    except ValidationError as error:
+        # What is wrong in params.yaml itself is no fault of the preset's.
+        place = error.errors()[0]["loc"]
+        stated = [names for names, _ in _leaves(preset.data)]
+        own = any(names[: len(place)] == place[: len(names)] for names in stated)
+        raise explained(error, preset if own else params) from None
+    if not _says(text, wanted):
+        raise BadFile(
+            PARAMS,
+            "one of the values there stands for several parameters",
+            "Write out what its aliases (*) and merges (<<) stand for.",
+        )
+    if changes:
+        write_files({PARAMS: [text]})
+    return changes
+
+
+def _says(text: str, wanted: dict[str, Any]) -> bool:
+    try:
+        return Tree(PARAMS, text).data == wanted
+    except SeedbedError:
+        return False
+
+
+def written(value: Any) -> str:
+    r"""A value as YAML 1.1 and 1.2 both read it, on one line.
+
+    >>> print(written([None, True, 1e-05, "no", "\x85"]))
+    [null, true, 1.0e-05, "no", "\u0085"]
+    """
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{written(k)}: {written(v)}" for k, v in value.items()) + "}"
+    # JSON is YAML too, but for numbers such as 1e-05.
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        return text if "." in text else text.replace("e", ".0e")
+    return _ESCAPED.sub(lambda one: f"\\u{ord(one[0]):04x}", text)
+
+
+def _leaves(data: Mapping[str, Any], names: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*names, name))
+        else:
+            yield (*names, name), value
+
+
+def _place(node: yaml.Node, names: tuple[str, ...]) -> tuple[int, int] | None:
+    """Where a parameter's value stands: from the end of its name to the end of the value."""
+    start = 0
+    for name in names:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        found = [(key, value) for key, value in node.value if key.value == name]
+        if not found:
+            return None
+        key, node = found[0]
+        start = key.end_mark.index
+    return start, _end(node)
+
+
+def _end(node: yaml.Node) -> int:
+    """Of a list in several lines, the end of its last item: the mark is that of what comes next."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last)
+    return int(node.end_mark.index)

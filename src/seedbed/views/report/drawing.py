@@ -1,0 +1,194 @@
+"""The pipeline drawn: its stages from top to bottom, and the files between them.
+
+Left of the names a line runs from each file to the stages that read it; below a stage stands what
+it writes. Stages that share no file, such as those of two methods, get drawings of their own.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from seedbed.core.paths import METRICS, PARAMS, PLOTS
+from seedbed.errors import BadFile
+from seedbed.runs.pipeline import PIPELINE
+from seedbed.views.report.markup import Html, join, tag
+
+# In pixels. Characters are as wide as in a usual typeface, so that the drawing is wide enough.
+STAGE, FILE, GAP, LANE, MARGIN = 46, 22, 14, 15, 12
+CHARACTER, MONOSPACED = 6.3, 7.3
+# So many colours for lines there are in page.css.
+COLOURS = 5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, the data that it reads, and the data that it writes."""
+
+    name: str
+    told: str
+    reads: list[str]
+    writes: list[str]
+
+
+@dataclass
+class _Line:
+    """Something to draw. y: its middle."""
+
+    name: str
+    y: float
+    lane: int | None = None
+    ends: list[float] = field(default_factory=list)
+
+
+def stages() -> list[Stage]:
+    """The stages in an order in which each stands below those that it reads from.
+
+    Code, parameters, metrics and points of plots are left out: every stage has them.
+
+    Raises:
+        BadFile: DVC cannot read the pipeline.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    try:
+        with Repo() as repo:
+            found = [
+                Stage(
+                    one.addressing,
+                    (one.desc or "").replace("->", "→"),
+                    [path for dep in one.deps if _is_data(path := dep.def_path)],
+                    [path for out in one.outs if _is_data(path := out.def_path)],
+                )
+                for one in repo.index.stages
+            ]
+    except (DvcException, SCMError) as error:
+        raise BadFile(PIPELINE, " ".join(str(error).split()), "See `dvc dag`.") from None
+    ordered: list[Stage] = []
+    while found:
+        made_later = [path for one in found for path in one.writes]
+        ready = [one for one in found if not any(_within(p, made_later) for p in one.reads)]
+        ordered += ready[:1] or found[:1]
+        found.remove(ordered[-1])
+    return ordered
+
+
+def _is_data(path: str) -> bool:
+    top = PurePath(path).parts[0]
+    return top not in ("src", METRICS.name, PLOTS.name, PARAMS.name)
+
+
+def _within(path: str, paths: list[str]) -> bool:
+    """Whether the path is one of the paths, or lies in one, or one of them in it."""
+    one = PurePath(path)
+    return any(one.is_relative_to(other) or PurePath(other).is_relative_to(one) for other in paths)
+
+
+def methods(all_stages: list[Stage]) -> list[list[Stage]]:
+    """The stages that hang together through their files, in order."""
+    groups: list[list[Stage]] = []
+    for stage in all_stages:
+        own = [one for one in groups if _shares(stage, one)]
+        merged = [*(member for one in own for member in one), stage]
+        groups = [merged if own and one is own[0] else one for one in groups if one not in own[1:]]
+        if not own:
+            groups.append(merged)
+    return [[stage for stage in all_stages if stage in group] for group in groups]
+
+
+def _shares(stage: Stage, group: list[Stage]) -> bool:
+    paths = [path for one in group for path in (*one.reads, *one.writes)]
+    return any(_within(path, paths) for path in (*stage.reads, *stage.writes))
+
+
+def draw(group: list[Stage]) -> Html:
+    """An SVG of the stages; its colours are page.css's."""
+    y = float(MARGIN)
+    files: dict[str, _Line] = {}
+    boxes: list[tuple[Stage, float]] = []
+    written: list[tuple[float, list[_Line]]] = []
+    for stage in group:
+        for path in stage.reads:
+            if path not in files:
+                files[path] = _Line(path, y + FILE / 2)
+                y += FILE
+        top = y + GAP / 2
+        for path in stage.reads:
+            files[path].ends.append(top + STAGE / 2)
+        boxes.append((stage, top))
+        y = top + STAGE
+        outputs = []
+        for path in stage.writes:
+            files[path] = one = _Line(path, y + GAP / 2 + FILE / 2)
+            outputs.append(one)
+            y += FILE
+        written.append((top + STAGE, outputs))
+        y += GAP
+    lanes = _give_lanes(list(files.values()))
+    left = MARGIN + lanes * LANE + 6
+    longest = max(len(path) for path in files) * MONOSPACED + 24
+    box = max(longest, *(max(len(one.told), len(one.name) + 8) * CHARACTER + 28 for one in group))
+    width = round(left + box + MARGIN)
+    drawn: list[Html] = []
+    for line in files.values():
+        if line.lane is not None:
+            drawn.append(_reading(line, MARGIN + line.lane * LANE, left))
+    for bottom, outputs in written:
+        if outputs:
+            path = "".join(f"M{left + 8} {one.y:g}h8" for one in outputs)
+            drawn.append(tag("path", d=f"M{left + 8} {bottom:g}V{outputs[-1].y:g}{path}"))
+    for stage, top in boxes:
+        drawn.append(
+            tag("rect", x=left, y=f"{top:g}", width=round(box), height=STAGE, rx=7, class_="stage")
+        )
+        drawn.append(tag("text", stage.name, x=left + 14, y=f"{top + 19:g}", class_="name"))
+        drawn.append(tag("text", stage.told, x=left + 14, y=f"{top + 36:g}", class_="told"))
+    for line in files.values():
+        drawn.append(tag("text", line.name, x=left + 20, y=f"{line.y + 4:g}", class_="file"))
+    names = ", ".join(stage.name for stage in group)
+    return tag(
+        "svg",
+        tag("title", f"Stages {names}, and the files between them"),
+        join(drawn),
+        role="img",
+        viewBox=f"0 0 {width} {y:g}",
+        width=width,
+        height=f"{y:g}",
+        class_="pipeline",
+    )
+
+
+def _give_lanes(files: list[_Line]) -> int:
+    """Put lines that run beside each other into lanes of their own; gives the number of lanes.
+
+    Lane 0 is the leftmost; the longest lines get it, so that short ones are not crossed.
+    """
+    read = [one for one in files if one.ends]
+    lanes: list[list[_Line]] = []
+    for line in sorted(read, key=lambda one: (one.y - max(one.ends), one.y)):
+        for number, lane in enumerate(lanes):
+            if all(line.y > max(one.ends) or max(line.ends) < one.y for one in lane):
+                line.lane = number
+                lane.append(line)
+                break
+        else:
+            line.lane = len(lanes)
+            lanes.append([line])
+    return len(lanes)
+
+
+def _reading(line: _Line, x: float, left: float) -> Html:
+    """From a file down to the stages that read it."""
+    last = max(line.ends)
+    path = f"M{left + 14} {line.y:g}H{x + 6:g}Q{x:g} {line.y:g} {x:g} {line.y + 6:g}V{last - 6:g}"
+    arrows = ""
+    for end in sorted(line.ends):
+        path += f"M{x:g} {end - 6:g}Q{x:g} {end:g} {x + 6:g} {end:g}H{left - 6}"
+        arrows += f"M{left - 7} {end - 3.5:g}L{left - 1} {end:g}L{left - 7} {end + 3.5:g}Z"
+    number = (line.lane or 0) % COLOURS
+    return tag(
+        "g",
+        tag("path", d=path),
+        tag("path", d=arrows, class_="arrow"),
+        class_=f"reads lane{number}",
+    )
