@@ -36,8 +36,8 @@ from sizes import ARGUMENTS, sized
 
 from seedbed.auto_instruct import candidates, label
 from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.auto_instruct.rows import Candidate
 from seedbed.core.paths import PARAMS
-from seedbed.core.records import Candidate
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for, choices_of
 from seedbed.llm.engine import Engine, open_engine

@@ -28,7 +28,8 @@ from texts import Writer
 
 from seedbed.auto_instruct import race
 from seedbed.auto_instruct.pick import Picked, pick
-from seedbed.core.paths import LABELLED, METRICS
+from seedbed.auto_instruct.rows import LABELLED
+from seedbed.core.paths import METRICS
 from seedbed.params import RelabelAndPick
 
 EXAMPLES, CANDIDATES = sized(1_000_000, 1_000), 22

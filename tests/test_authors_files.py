@@ -13,14 +13,20 @@ from engines import Fake
 from test_prepare import settings_of
 
 from seedbed.core.files import read_rows, to_line, write_files
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, PREPARED, RAW_INSTANCES
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import GeneratedInstance, Instruction
 from seedbed.errors import BadRow, OriginMissing
 from seedbed.params import Clf, Instances
 from seedbed.self_instruct import clf, instances, prepare
 from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    PREPARED,
+    RAW_INSTANCES,
+    GeneratedInstance,
+    Instruction,
+)
 from seedbed.views.report import provenance
 from seedbed.views.trace import account
 

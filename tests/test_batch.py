@@ -13,7 +13,7 @@ from conftest import Cut, Project, Reply, completion, kill, wait_for
 
 from seedbed import errors
 from seedbed.core.files import to_line
-from seedbed.core.records import Exchange, Instruction
+from seedbed.core.records import Exchange
 from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.request import Request, Sampling, Tally
 from seedbed.llm.contract.wire import Answer
@@ -22,6 +22,7 @@ from seedbed.llm.send import batch
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
 from seedbed.params import Embedded, Llm
+from seedbed.self_instruct.rows import Instruction
 
 SAMPLING = Sampling(
     max_tokens=8,

@@ -11,7 +11,8 @@ from growing import Growing, growing, small
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
 from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.core.paths import CANDIDATES, METRICS
+from seedbed.auto_instruct.rows import CANDIDATES
+from seedbed.core.paths import METRICS
 from seedbed.errors import BadFile, NoSuchTask, RowsFailed, TooFewToDrawFrom
 from seedbed.methods import module_of
 from seedbed.params import Price

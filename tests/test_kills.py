@@ -20,7 +20,8 @@ from conftest import ROOT, Project, completion, kill, serving, wait_for
 from engines import kept_in
 
 from seedbed.core.files import to_line
-from seedbed.core.records import Exchange, Instruction
+from seedbed.core.records import Exchange
+from seedbed.self_instruct.rows import Instruction
 
 TESTS = Path(__file__).parent
 CONCURRENCY = 16

@@ -11,18 +11,19 @@ import pytest
 from conftest import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
-from seedbed.core.paths import PREPARED, RAW_INSTANCES
-from seedbed.core.records import (
+from seedbed.errors import BadFile, BadRow, TooFewInstructions
+from seedbed.params import Prepare
+from seedbed.self_instruct import prepare
+from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_output_first
+from seedbed.self_instruct.rows import (
+    PREPARED,
+    RAW_INSTANCES,
     FinetuningRow,
     GeneratedInstance,
     MessagesRow,
     RawAnswer,
     RejectedInstance,
 )
-from seedbed.errors import BadFile, BadRow, TooFewInstructions
-from seedbed.params import Prepare
-from seedbed.self_instruct import prepare
-from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_output_first
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 

@@ -14,7 +14,7 @@ from engines import EMBEDDED, LLM
 
 from seedbed import errors
 from seedbed.auto_instruct import relabel_and_pick
-from seedbed.core.paths import LABELLED
+from seedbed.auto_instruct.rows import LABELLED
 from seedbed.llm.engine import Engine
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint

@@ -21,25 +21,7 @@ from seedbed.auto_instruct.relabel_and_pick import MERGED
 from seedbed.auto_instruct.trace import FOLDERS
 from seedbed.cli import app
 from seedbed.core.files import to_line, write_files
-from seedbed.core.paths import (
-    CLASSIFIED,
-    INSTRUCTIONS,
-    PREPARED,
-    RAW_INSTANCES,
-    REJECTED_INSTRUCTIONS,
-    SEED_TASKS,
-)
-from seedbed.core.records import (
-    ClassifiedInstruction,
-    Exchange,
-    GeneratedInstance,
-    Instance,
-    Instruction,
-    RawInstances,
-    RejectedInstance,
-    RejectedInstruction,
-    SeedTask,
-)
+from seedbed.core.records import Exchange
 from seedbed.errors import (
     BadFile,
     BadRow,
@@ -57,6 +39,22 @@ from seedbed.runs.pipeline import revision
 from seedbed.runs.places import Place
 from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.origins import ROWS_OF, Pool, as_shown, shown_in
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    PREPARED,
+    RAW_INSTANCES,
+    REJECTED_INSTRUCTIONS,
+    SEED_TASKS,
+    ClassifiedInstruction,
+    GeneratedInstance,
+    Instance,
+    Instruction,
+    RawInstances,
+    RejectedInstance,
+    RejectedInstruction,
+    SeedTask,
+)
 from seedbed.views.trace import account
 
 EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eend"

@@ -15,8 +15,8 @@ from dvc.repo import Repo
 from test_trace import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
+from seedbed.auto_instruct.rows import LABELLED, RELABELLED
 from seedbed.core.files import to_json, to_line, write_files
-from seedbed.core.paths import LABELLED, RELABELLED
 from seedbed.errors import (
     BadFile,
     BadRow,

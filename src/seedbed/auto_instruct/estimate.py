@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seedbed.auto_instruct import candidates, label
 from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
-from seedbed.core.records import Candidate
+from seedbed.auto_instruct.rows import Candidate
 from seedbed.params import Candidates, Everything
 from seedbed.runs.dry_run import Foreseen, Foresight, Unknown
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
 from seedbed.auto_instruct.label_file import HEADERS, LabelFile, Labelled, read_labels
 from seedbed.auto_instruct.niv2 import Task, list_tasks, read_task, the_task
+from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.core.files import exists, read_rows
-from seedbed.core.paths import LABELLED
-from seedbed.core.records import Candidate
 from seedbed.errors import BadRow, NoSuchLine, NotHere, OriginMissing
 from seedbed.runs.places import Place
 

@@ -23,14 +23,14 @@ from seedbed.auto_instruct.candidate_files import read_candidates
 from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, read_task, task_name
+from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
-from seedbed.core.paths import LABELLED, METRICS, PLOTS, PROMPTS
+from seedbed.core.paths import METRICS, PLOTS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
-from seedbed.core.records import Candidate, LabelledExample
 from seedbed.errors import TooFewToDrawFrom
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer

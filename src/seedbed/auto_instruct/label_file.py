@@ -29,8 +29,9 @@ from pydantic import ConfigDict, ValidationError
 from seedbed.auto_instruct import race
 from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.race import Floats, Keys
+from seedbed.auto_instruct.rows import Id
 from seedbed.core.files import bad_row, opened
-from seedbed.core.records import Id, Record
+from seedbed.core.records import Record
 from seedbed.errors import BadFile, BadRow, TooFewCandidates
 
 HEADERS = 3

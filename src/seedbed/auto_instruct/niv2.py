@@ -25,8 +25,8 @@ from pydantic import AfterValidator, ConfigDict, FailFast, Field, ValidationErro
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
+from seedbed.auto_instruct.rows import MERGED
 from seedbed.core.files import exists, problem_of, read_json, read_rows, read_text
-from seedbed.core.paths import MERGED
 from seedbed.core.records import Record
 from seedbed.errors import (
     BadFile,

@@ -8,9 +8,8 @@ import numpy as np
 from seedbed.auto_instruct.candidate_files import ORIGINS, read_instructions
 from seedbed.auto_instruct.label_file import read_labels
 from seedbed.auto_instruct.pick import ABSENT
+from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED, Candidate
 from seedbed.core.files import read_rows
-from seedbed.core.paths import CANDIDATES, LABELLED, RELABELLED
-from seedbed.core.records import Candidate
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from seedbed.auto_instruct.examples import (
 )
 from seedbed.auto_instruct.label import TEMPLATE
 from seedbed.auto_instruct.label_file import Labelled
+from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, MERGED, RELABELLED, Candidate
 from seedbed.core.files import exists
-from seedbed.core.paths import CANDIDATES, LABELLED, MERGED, PROMPTS, RELABELLED
-from seedbed.core.records import Candidate
+from seedbed.core.paths import PROMPTS
 from seedbed.errors import BadFile
 from seedbed.runs.places import Place, row_at
 from seedbed.runs.telling import Telling

@@ -18,10 +18,10 @@ import numpy as np
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, histogram, mean, mean_words, with_tables
-from seedbed.core.paths import INSTRUCTIONS, METRICS, PLOTS, REJECTED_INSTRUCTIONS, SEED_TASKS
+from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import Exchange, Instruction, RejectedInstruction
+from seedbed.core.records import Exchange
 from seedbed.core.rouge import RougeIndex, any_above, closest
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.llm.contract.request import Request
@@ -30,6 +30,13 @@ from seedbed.llm.engine import Ask, open_engine
 from seedbed.params import Bootstrap, Llm, Section
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.self_instruct.roots import Root, root
+from seedbed.self_instruct.rows import (
+    INSTRUCTIONS,
+    REJECTED_INSTRUCTIONS,
+    SEED_TASKS,
+    Instruction,
+    RejectedInstruction,
+)
 from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.self_instruct.sunburst import sunburst
 

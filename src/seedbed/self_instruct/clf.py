@@ -10,14 +10,20 @@ from typing import Any
 
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, share, with_tables
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, METRICS, PLOTS
+from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import ClassifiedInstruction, Instruction, is_yes
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.params import Clf, Llm, Section
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    ClassifiedInstruction,
+    Instruction,
+    is_yes,
+)
 
 
 class Params(Section):

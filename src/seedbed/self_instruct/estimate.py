@@ -8,12 +8,12 @@ from math import ceil
 
 from seedbed.core.paths import METRICS
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import is_yes
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight, Unknown
 from seedbed.self_instruct import bootstrap, clf, instances
+from seedbed.self_instruct.rows import is_yes
 
 # Instructions accepted for each completion: 40 from 15 with the packaged model.
 ACCEPTED_A_COMPLETION = 2.7

@@ -1,9 +1,15 @@
 """Rows of Self-Instruct's stages, told back to the seed tasks."""
 
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, RAW_INSTANCES, SEED_TASKS
-from seedbed.core.records import (
+from seedbed.core.records import Exchange
+from seedbed.runs.places import Place, find, origin, row_at
+from seedbed.runs.telling import Telling
+from seedbed.self_instruct.origins import ROWS_OF, Pool, seed_of, spelt_out
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    RAW_INSTANCES,
+    SEED_TASKS,
     ClassifiedInstruction,
-    Exchange,
     FinetuningRow,
     GeneratedInstance,
     Instruction,
@@ -12,9 +18,6 @@ from seedbed.core.records import (
     RejectedInstance,
     RejectedInstruction,
 )
-from seedbed.runs.places import Place, find, origin, row_at
-from seedbed.runs.telling import Telling
-from seedbed.self_instruct.origins import ROWS_OF, Pool, seed_of, spelt_out
 
 Prepared = FinetuningRow | MessagesRow | GeneratedInstance | RejectedInstance
 
