@@ -21,12 +21,12 @@ from test_rouge import exact_f1
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
-from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.llm.contract.request import Canon, Request, Sampling
 from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.params import Bootstrap, Embedded, Llm
 from seedbed.self_instruct import bootstrap
 from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
+from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import split_numbered
 from seedbed.self_instruct.roots import root
 from seedbed.self_instruct.rows import Instruction, RejectedInstruction

@@ -11,10 +11,11 @@ from engines import Fake
 from seedbed.core.files import to_line, write_files
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
-from seedbed.errors import BadFile, BadRow, RowsDoNotMatch
+from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request, Sampling
 from seedbed.params import Clf, Embedded, Instances, Llm
 from seedbed.self_instruct import clf, instances
+from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.rows import CLASSIFIED, INSTRUCTIONS, ClassifiedInstruction, Instruction
 
 SAMPLING = Sampling(

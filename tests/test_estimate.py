@@ -10,10 +10,11 @@ from growing import Growing, growing, small
 
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
+from seedbed.auto_instruct.errors import NoSuchTask, TooFewToDrawFrom
 from seedbed.auto_instruct.niv2 import Task, read_task
 from seedbed.auto_instruct.rows import CANDIDATES
 from seedbed.core.paths import METRICS
-from seedbed.errors import BadFile, NoSuchTask, RowsFailed, TooFewToDrawFrom
+from seedbed.errors import BadFile, RowsFailed
 from seedbed.methods import module_of
 from seedbed.params import Price
 from seedbed.runs.dry_run import Foreseen

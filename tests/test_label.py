@@ -17,13 +17,14 @@ from rouge_score import rouge_scorer
 
 from seedbed.auto_instruct import label, scoring
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
+from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Demo, Example, Task
 from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l, rouge_l
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.paths import METRICS, PLOTS
-from seedbed.errors import BadFile, BadRow, SeedbedError, TooFewToDrawFrom
+from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.params import Embedded, Label, Llm, Niv2

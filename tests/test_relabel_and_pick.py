@@ -19,19 +19,18 @@ from hypothesis import strategies as st
 from plain_relabel import Example
 
 from seedbed.auto_instruct import race, relabel_and_pick
-from seedbed.auto_instruct.label_file import Labelled
-from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
-from seedbed.auto_instruct.relabel_and_pick import MERGED
-from seedbed.auto_instruct.words import by_words
-from seedbed.core.files import read_rows
-from seedbed.errors import (
-    BadFile,
-    BadRow,
+from seedbed.auto_instruct.errors import (
     NothingToTrainOn,
     OtherCandidates,
     TooFewCandidates,
     UnknownTask,
 )
+from seedbed.auto_instruct.label_file import Labelled
+from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
+from seedbed.auto_instruct.relabel_and_pick import MERGED
+from seedbed.auto_instruct.words import by_words
+from seedbed.core.files import read_rows
+from seedbed.errors import BadFile, BadRow
 from seedbed.params import Embedded, Llm, RelabelAndPick
 
 TASK = "task1_colours"

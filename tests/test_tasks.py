@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
 from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, list_tasks, read_task
 from seedbed.auto_instruct.survey import survey
-from seedbed.errors import BadFile, BadTaskName, NoSuchTask, SameTaskName, SeedbedError
+from seedbed.errors import BadFile, SeedbedError
 from seedbed.params import Niv2
 
 REAL = SHARED / "data" / "niv2"

@@ -22,19 +22,10 @@ from seedbed.auto_instruct.trace import FOLDERS
 from seedbed.cli import app
 from seedbed.core.files import to_line, write_files
 from seedbed.core.records import Exchange
-from seedbed.errors import (
-    BadFile,
-    BadRow,
-    NoSuchLine,
-    NotAnOutput,
-    NotAPlace,
-    NotHere,
-    OriginMissing,
-    SeedbedError,
-    StoreFailed,
-)
+from seedbed.errors import BadFile, BadRow, SeedbedError, StoreFailed
 from seedbed.llm.store.store import Kept, Store, read_only
 from seedbed.runs import telling
+from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotAPlace, NotHere, OriginMissing
 from seedbed.runs.pipeline import revision
 from seedbed.runs.places import Place
 from seedbed.self_instruct.instructions import numbered

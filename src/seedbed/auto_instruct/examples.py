@@ -9,7 +9,8 @@ from seedbed.auto_instruct.label_file import HEADERS, LabelFile, Labelled, read_
 from seedbed.auto_instruct.niv2 import Task, list_tasks, read_task, the_task
 from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.core.files import exists, read_rows
-from seedbed.errors import BadRow, NoSuchLine, NotHere, OriginMissing
+from seedbed.errors import BadRow
+from seedbed.runs.errors import NoSuchLine, NotHere, OriginMissing
 from seedbed.runs.places import Place
 
 HEADER_OF_LINE = ("the ranking model's prompt template", "the task's candidates", "its demos")

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedbed.auto_instruct.candidate_files import read_candidates
+from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, read_task, task_name
@@ -31,7 +32,6 @@ from seedbed.core.metrics import counts, mean, with_tables
 from seedbed.core.paths import METRICS, PLOTS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
-from seedbed.errors import TooFewToDrawFrom
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine

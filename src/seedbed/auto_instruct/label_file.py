@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError
 
 from seedbed.auto_instruct import race
+from seedbed.auto_instruct.errors import TooFewCandidates
 from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.race import Floats, Keys
 from seedbed.auto_instruct.rows import Id
 from seedbed.core.files import bad_row, opened
 from seedbed.core.records import Record
-from seedbed.errors import BadFile, BadRow, TooFewCandidates
+from seedbed.errors import BadFile, BadRow
 
 HEADERS = 3
 # Rows between two looks at their numbers.

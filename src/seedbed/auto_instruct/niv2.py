@@ -25,18 +25,11 @@ from pydantic import AfterValidator, ConfigDict, FailFast, Field, ValidationErro
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
+from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
 from seedbed.auto_instruct.rows import MERGED
 from seedbed.core.files import exists, problem_of, read_json, read_rows, read_text
 from seedbed.core.records import Record
-from seedbed.errors import (
-    BadFile,
-    BadRow,
-    BadTaskName,
-    NoSuchTask,
-    SameTaskName,
-    SeedbedError,
-    shown,
-)
+from seedbed.errors import BadFile, BadRow, SeedbedError, shown
 
 # A name becomes the name of files and part of ids, so it is nothing that a path could act on.
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.auto_instruct.candidate_files import file_of, read_instructions
+from seedbed.auto_instruct.errors import NothingToTrainOn, OtherCandidates, UnknownTask
 from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_labels
 from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
 from seedbed.auto_instruct.rows import LABELLED, MERGED, RELABELLED
@@ -26,7 +27,7 @@ from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, share, with_tables
 from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
-from seedbed.errors import BadFile, BadRow, NothingToTrainOn, OtherCandidates, UnknownTask
+from seedbed.errors import BadFile, BadRow
 from seedbed.llm.engine import Engine, open_engine
 from seedbed.params import Llm, RelabelAndPick, Section
 

@@ -16,11 +16,12 @@ from seedbed.core.paths import METRICS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
-from seedbed.errors import BadFile, RowsDoNotMatch
+from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
 from seedbed.params import Instances, Llm, Section
+from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from seedbed.core.records import Record
-from seedbed.errors import OriginMissing
+from seedbed.runs.errors import OriginMissing
 from seedbed.runs.places import Place, row_at, rows_of
 from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.rows import (

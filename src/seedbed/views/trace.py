@@ -10,7 +10,8 @@ from pathlib import Path
 
 from seedbed.auto_instruct import trace as auto_instruct
 from seedbed.core.files import exists
-from seedbed.errors import BadFile, NotAnOutput
+from seedbed.errors import BadFile
+from seedbed.runs.errors import NotAnOutput
 from seedbed.runs.pipeline import Pipeline
 from seedbed.runs.places import Place
 from seedbed.runs.telling import Telling

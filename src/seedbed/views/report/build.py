@@ -12,10 +12,10 @@ from typing import Any
 
 from seedbed.auto_instruct import report as contest
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED
-from seedbed.errors import NothingToReport
 from seedbed.runs.pipeline import Pipeline
 from seedbed.self_instruct import report as rows_
 from seedbed.self_instruct.rows import INSTRUCTIONS, PREPARED
+from seedbed.views.errors import NothingToReport
 from seedbed.views.report import drawing, pictures, provenance
 from seedbed.views.report import metrics as figures
 from seedbed.views.report.markup import Html, join, tag
