@@ -36,6 +36,7 @@ from sizes import ARGUMENTS, sized
 
 from seedbed.auto_instruct import candidates, label
 from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.auto_instruct.params import Candidates, Label
 from seedbed.auto_instruct.rows import Candidate
 from seedbed.core.paths import PARAMS
 from seedbed.llm.contract.request import Request
@@ -44,7 +45,7 @@ from seedbed.llm.engine import Engine, open_engine
 from seedbed.llm.send import sender
 from seedbed.llm.send.client import PATHS, Client
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.params import Candidates, Label, Llm
+from seedbed.params import Llm
 
 REAL, OWN = Path("../shared/data/niv2"), Path("data/niv2")
 TASK, EXAMPLES = "task195_sentiment140_classification", sized(8, 2)

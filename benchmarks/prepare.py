@@ -38,7 +38,7 @@ MOST_BYTES = 500e6
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = """
-from seedbed.params import Prepare
+from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct import prepare
 
 own = Prepare(

@@ -27,10 +27,10 @@ from sizes import sized
 from texts import Writer
 
 from seedbed.auto_instruct import race
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import Picked, pick
 from seedbed.auto_instruct.rows import LABELLED
 from seedbed.core.paths import METRICS
-from seedbed.params import RelabelAndPick
 
 EXAMPLES, CANDIDATES = sized(1_000_000, 1_000), 22
 PLAIN = sized(20_000, 100)
@@ -59,7 +59,8 @@ PARAMS = RelabelAndPick(
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = f"""
-from seedbed.params import Embedded, Llm, RelabelAndPick
+from seedbed.params import Embedded, Llm
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct import relabel_and_pick
 
 own = RelabelAndPick.model_validate({PARAMS.model_dump()!r})

@@ -15,11 +15,11 @@ from test_prepare import settings_of
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
 from seedbed.errors import BadRow
-from seedbed.params import Clf, Instances
 from seedbed.runs.errors import OriginMissing
 from seedbed.self_instruct import clf, instances, prepare
 from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.params import Clf, Instances
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,

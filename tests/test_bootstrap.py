@@ -23,11 +23,12 @@ from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
 from seedbed.llm.contract.request import Canon, Request, Sampling
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.params import Bootstrap, Embedded, Llm
+from seedbed.params import Embedded, Llm
 from seedbed.self_instruct import bootstrap
 from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import split_numbered
+from seedbed.self_instruct.params import Bootstrap
 from seedbed.self_instruct.roots import root
 from seedbed.self_instruct.rows import Instruction, RejectedInstruction
 from seedbed.self_instruct.seeds import read_seed_tasks

@@ -13,9 +13,10 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request, Sampling
-from seedbed.params import Clf, Embedded, Instances, Llm
+from seedbed.params import Embedded, Llm
 from seedbed.self_instruct import clf, instances
 from seedbed.self_instruct.errors import RowsDoNotMatch
+from seedbed.self_instruct.params import Clf, Instances
 from seedbed.self_instruct.rows import CLASSIFIED, INSTRUCTIONS, ClassifiedInstruction, Instruction
 
 SAMPLING = Sampling(

@@ -30,6 +30,7 @@ from seedbed.auto_instruct.candidates import read_meta_prompts
 from seedbed.auto_instruct.few_shot import prompt, shown
 from seedbed.auto_instruct.label_file import LabelFile
 from seedbed.auto_instruct.niv2 import Demo, Example, Task, read_task
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.auto_instruct.survey import survey
 from seedbed.core.files import to_line
@@ -41,7 +42,6 @@ from seedbed.llm.contract.request import Canon, Request, Sampling, key_of
 from seedbed.llm.contract.wire import read_body
 from seedbed.llm.store.store import Kept, Store
 from seedbed.llm.store.transfer import export, read_in, statistics
-from seedbed.params import RelabelAndPick
 from seedbed.runs.outline import printable
 from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.rows import SEED_TASKS

@@ -20,6 +20,7 @@ from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Demo, Example, Task
+from seedbed.auto_instruct.params import Label, Niv2
 from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l, rouge_l
 from seedbed.core.files import to_json, to_line, write_files
@@ -27,7 +28,7 @@ from seedbed.core.paths import METRICS, PLOTS
 from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.params import Embedded, Label, Llm, Niv2
+from seedbed.params import Embedded, Llm
 
 LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)

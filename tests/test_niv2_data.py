@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
-from seedbed.params import Niv2
+from seedbed.auto_instruct.params import Niv2
 
 FOLDER = ROOT / "data" / "niv2"
 LABELS = {

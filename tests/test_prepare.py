@@ -12,10 +12,10 @@ from conftest import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.errors import BadFile, BadRow
-from seedbed.params import Prepare
 from seedbed.self_instruct import prepare
 from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_output_first
 from seedbed.self_instruct.errors import TooFewInstructions
+from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct.rows import (
     PREPARED,
     RAW_INSTANCES,

@@ -26,12 +26,13 @@ from seedbed.auto_instruct.errors import (
     UnknownTask,
 )
 from seedbed.auto_instruct.label_file import Labelled
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
 from seedbed.auto_instruct.relabel_and_pick import MERGED
 from seedbed.auto_instruct.words import by_words
 from seedbed.core.files import read_rows
 from seedbed.errors import BadFile, BadRow
-from seedbed.params import Embedded, Llm, RelabelAndPick
+from seedbed.params import Embedded, Llm
 
 TASK = "task1_colours"
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
 from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, list_tasks, read_task
+from seedbed.auto_instruct.params import Niv2
 from seedbed.auto_instruct.survey import survey
 from seedbed.errors import BadFile, SeedbedError
-from seedbed.params import Niv2
 
 REAL = SHARED / "data" / "niv2"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="the authors' tasks are not here")

@@ -24,6 +24,7 @@ from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, read_task, task_name
+from seedbed.auto_instruct.params import Label, Niv2
 from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l
 from seedbed.core import draws
@@ -32,10 +33,11 @@ from seedbed.core.metrics import counts, mean, with_tables
 from seedbed.core.paths import METRICS, PLOTS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
+from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Label, Llm, Niv2, Section
+from seedbed.params import Llm
 
 # The prompt that the ranking model will see; it is only passed on.
 TEMPLATE = PROMPTS / "label.txt"

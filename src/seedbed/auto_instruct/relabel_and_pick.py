@@ -19,6 +19,7 @@ import numpy as np
 from seedbed.auto_instruct.candidate_files import file_of, read_instructions
 from seedbed.auto_instruct.errors import NothingToTrainOn, OtherCandidates, UnknownTask
 from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_labels
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
 from seedbed.auto_instruct.rows import LABELLED, MERGED, RELABELLED
 from seedbed.auto_instruct.words import by_words
@@ -27,9 +28,10 @@ from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, share, with_tables
 from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
+from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.engine import Engine, open_engine
-from seedbed.params import Llm, RelabelAndPick, Section
+from seedbed.params import Llm
 
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
 

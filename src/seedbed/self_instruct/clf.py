@@ -13,10 +13,12 @@ from seedbed.core.metrics import counts, share, with_tables
 from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
+from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Clf, Llm, Section
+from seedbed.params import Llm
+from seedbed.self_instruct.params import Clf
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,

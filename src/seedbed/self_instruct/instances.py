@@ -16,12 +16,14 @@ from seedbed.core.paths import METRICS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
+from seedbed.core.section import Section
 from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Instances, Llm, Section
+from seedbed.params import Llm
 from seedbed.self_instruct.errors import RowsDoNotMatch
+from seedbed.self_instruct.params import Instances
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
