@@ -91,8 +91,8 @@ def scores() -> list[list[float]]:
 
 
 def vectorised(rouge: np.ndarray, ids: list[str]) -> Picked:
-    stem = race.stem(PARAMS.seed, "relabel", TASK)
-    keys = race.as_keys([race.key(stem, one) for one in ids])
+    names = race.as_keys([race.name(id_) for id_ in ids])
+    keys = race.keys(names, PARAMS.seed, "relabel", TASK)
     return pick(rouge, keys, np.ones(CANDIDATES, dtype=bool), PARAMS)
 
 

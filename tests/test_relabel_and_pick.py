@@ -66,8 +66,8 @@ def picked(
     scores = np.full((len(examples), candidates), ABSENT)
     for place, one in enumerate(examples):
         scores[place, one.idx] = one.rouge
-    stem = race.stem(params.seed, "relabel", TASK)
-    keys = race.as_keys([race.key(stem, one.id) for one in examples])
+    names = race.as_keys([race.name(example.id) for example in examples])
+    keys = race.keys(names, params.seed, "relabel", TASK)
     may = np.zeros(candidates, dtype=bool)
     may[list(range(candidates)) if allowed is None else allowed] = True
     found = pick(scores, keys, may, params)
@@ -299,7 +299,10 @@ def test_the_numbers_are_splitmix64s() -> None:
 def test_another_seed_purpose_task_or_example_draws_otherwise() -> None:
     kinds = [(42, "relabel", "a", "x"), (43, "relabel", "a", "x"), (42, "other", "a", "x")]
     kinds += [(42, "relabel", "b", "x"), (42, "relabel", "a", "y")]
-    keys = {race.key(race.stem(seed, what, task), name) for seed, what, task, name in kinds}
+    keys = {
+        tuple(race.keys(race.as_keys([race.name(name)]), seed, what, task)[0])
+        for seed, what, task, name in kinds
+    }
     assert len(keys) == len(kinds)
 
 

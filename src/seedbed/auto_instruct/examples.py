@@ -148,4 +148,4 @@ def _read(path: Path) -> LabelFile:
     if not exists(path):
         raise NotHere(path)
     # The seed is that of draws which are not made here.
-    return read_labels(path, seed=0, at_least=0)[0]
+    return read_labels(path)[0]

@@ -16,8 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from seedbed.auto_instruct import race
 from seedbed.auto_instruct.candidate_files import file_of, read_instructions
-from seedbed.auto_instruct.errors import NothingToTrainOn, OtherCandidates, UnknownTask
+from seedbed.auto_instruct.errors import (
+    NothingToTrainOn,
+    OtherCandidates,
+    TooFewCandidates,
+    UnknownTask,
+)
 from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_labels
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
@@ -78,14 +84,17 @@ def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[L
     """One task's labels, checked.
 
     Raises:
-        BadFile, BadRow, TooFewCandidates: as `read_labels`; or the task has the name of a merged
-            file, or data/candidates has other candidates than the labels were made with.
+        BadFile, BadRow: as `read_labels`; or the task has the name of a merged file.
+        TooFewCandidates: fewer than are to be drawn.
+        OtherCandidates: data/candidates has other ones than the labels were made with.
     """
     if path.stem.casefold() in MERGED:  # some disks keep a name in any case as one
         raise BadFile(
             path, "a task of this name", f"{path.name} is that of a merged file: rename the task."
         )
-    file, numbers = read_labels(path, params.seed, params.sample_instructions, progress.advance)
+    file, numbers = read_labels(path, progress.advance)
+    if len(file.instructions) < params.sample_instructions:
+        raise TooFewCandidates(path, len(file.instructions), params.sample_instructions)
     # Labels of one's own may come without it.
     if file_of(file.task).exists():
         given = read_instructions(file.task)
@@ -111,7 +120,12 @@ def pick_task(
     if 2 * too_long > len(allowed):
         picked = skip(file.examples, len(allowed))
     else:
-        picked = pick(numbers.scores, numbers.keys, allowed, params)
+        picked = pick(
+            numbers.scores,
+            race.keys(numbers.names, params.seed, "relabel", file.task),
+            allowed,
+            params,
+        )
     ids = [row.id for row in file.rows(picked.rows.tolist())]
     places, left_out = split(file.task, ids, params)
     estimated = params.max_instruction_tokens is not None and counted is None

@@ -93,7 +93,7 @@ def _contest(task: str, origins: dict[tuple[str, int], Candidate]) -> Contest:
 
 def _scores(path: Path) -> tuple[list[str], "np.ndarray[tuple[int, int], np.dtype[np.float64]]"]:
     """The candidates, and (examples, candidates) ROUGE; ABSENT where one was not tried."""
-    file, numbers = read_labels(path, seed=0, at_least=0)
+    file, numbers = read_labels(path)
     return file.instructions, numbers.scores
 
 
