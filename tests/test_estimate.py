@@ -282,11 +282,11 @@ def test_what_candidates_and_label_would_refuse_is_refused(monkeypatch: pytest.M
     set_params(drawn=("sample_instructions: null", "sample_instructions: 9"))
     with pytest.raises(TooFewToDrawFrom):
         estimate()
-    Path("data/prompts/label.txt").write_text("no place")
-    with pytest.raises(BadFile, match=r"label\.txt"):
+    Path("data/prompts/ranker.txt").write_text("no place")
+    with pytest.raises(BadFile, match=r"ranker\.txt"):
         estimate()
     set_params(task=("seedbed001_", "seedbed901_"))
-    Path("data/prompts/label.txt").write_text("{{input}} {{instruction}}")
+    Path("data/prompts/ranker.txt").write_text("{{input}} {{instruction}}")
     with pytest.raises(NoSuchTask):
         estimate()
 

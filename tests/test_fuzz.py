@@ -251,7 +251,7 @@ KINDS = {
         text="{demos}\n\nInstruction: {instruction}\nBetter:\n",
     ),
     "ranker's prompt": Kind(
-        PROMPTS / "label.txt",
+        PROMPTS / "ranker.txt",
         lambda: label.read_template().encode(),
         text="Input: {{input}}\n\nInstruction: {{instruction}}\n",
     ),

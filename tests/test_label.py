@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+import yaml
 from conftest import ROOT
 from engines import Fake
 from hypothesis import given, settings
@@ -69,22 +70,8 @@ def candidates_of(name: str = "task1", count: int = 7) -> list[Candidate]:
 
 
 def settings_of(**changes: object) -> Label:
-    values = {
-        "shots": "few",
-        "max_examples": None,
-        "sample_instructions": None,
-        "one_from_each_group": False,
-        "metric": "rouge",
-        "max_tokens": 32,
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "frequency_penalty": 0.0,
-        "presence_penalty": 0.0,
-        "logprobs": None,
-        "stop": ["\n\n"],
-        "seed": 42,
-    }
-    return Label.model_validate(values | changes)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())["label"]
+    return Label.model_validate(values | {"max_examples": None} | changes)
 
 
 def echo(request: Request) -> str:
@@ -504,9 +491,9 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
         (file_of("one"), "[", "", "Invalid JSON"),
         (ORIGINS, '"index": 1', '"index": "1"', "field index: "),
         (Path("data/niv2/two.json"), '"Instances"', '"Instanzen"', "field Instances: "),
-        (Path("data/prompts/label.txt"), "{{input}}", "", "stands in it 0 times"),
-        (Path("data/prompts/label.txt"), "Does", "{{demos}}", r"no place \{\{demos"),
-        (Path("data/prompts/label.txt"), "Does", "{input}", r"no place \{input"),
+        (Path("data/prompts/ranker.txt"), "{{input}}", "", "stands in it 0 times"),
+        (Path("data/prompts/ranker.txt"), "Does", "{{demos}}", r"no place \{\{demos"),
+        (Path("data/prompts/ranker.txt"), "Does", "{input}", r"no place \{input"),
     ],
 )
 def test_bad_input_is_one_error_that_names_the_file_and_nothing_is_asked_or_written(

@@ -25,12 +25,12 @@ from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, promp
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, read_task, task_name
 from seedbed.auto_instruct.params import Label, Niv2
-from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
+from seedbed.auto_instruct.rows import LABELLED, RANKER_PROMPT, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
-from seedbed.core.paths import METRICS, PLOTS, PROMPTS
+from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.section import Section
@@ -40,7 +40,6 @@ from seedbed.llm.engine import Ask, open_engine
 from seedbed.params import Llm
 
 # The prompt that the ranking model will see; it is only passed on.
-TEMPLATE = PROMPTS / "label.txt"
 
 
 class Params(Section):
@@ -304,7 +303,7 @@ def lines_of(trial: Trial, rows: Iterable[LabelledExample], template: str) -> It
 
 def read_template() -> str:
     """The ranking model's prompt. Raises as `read_prompt`."""
-    return read_prompt(TEMPLATE, ["{{input}}", "{{instruction}}"])
+    return read_prompt(RANKER_PROMPT, ["{{input}}", "{{instruction}}"])
 
 
 def read_trials(niv2: Niv2, own: Label) -> list[Trial]:

@@ -69,7 +69,6 @@ class Label(Section):
     sample_instructions: so many of the candidates for each example, at random; null for all.
     one_from_each_group: of the candidates of one meta-prompt at most one for each example.
     metric: what makes an output right (the 0/1 label); ROUGE-L is always recorded.
-    The others are the fields of `Sampling`.
     """
 
     shots: Literal["few", "zero"]
@@ -77,22 +76,8 @@ class Label(Section):
     sample_instructions: PositiveInt | None
     one_from_each_group: bool
     metric: Metric
-    max_tokens: PositiveInt
-    temperature: float = Field(ge=0)
-    top_p: float = Field(ge=0, le=1)
-    frequency_penalty: float = Field(ge=-2, le=2)
-    presence_penalty: float = Field(ge=-2, le=2)
-    logprobs: int | None = Field(ge=0, le=5)
-    stop: list[str]
-    top_k: PositiveInt | None = None
-    min_p: float | None = Field(default=None, ge=0, le=1)
+    sampling: Sampling
     seed: int
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling.model_validate(
-            {name: getattr(self, name) for name in Sampling.model_fields}
-        )
 
 
 class RelabelAndPick(Section):

@@ -5,8 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from seedbed.core.paths import PROMPTS
 from seedbed.core.records import Record
 
+# The ranking model's prompt, which label passes on.
+RANKER_PROMPT = PROMPTS / "ranker.txt"
 CANDIDATES = Path("data/candidates")
 LABELLED = Path("data/label")
 RELABELLED = Path("data/relabel_and_pick")

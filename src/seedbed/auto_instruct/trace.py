@@ -16,9 +16,15 @@ from seedbed.auto_instruct.examples import (
     find_task,
     label_of,
 )
-from seedbed.auto_instruct.label import TEMPLATE
 from seedbed.auto_instruct.label_file import Labelled
-from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, MERGED, RELABELLED, Candidate
+from seedbed.auto_instruct.rows import (
+    CANDIDATES,
+    LABELLED,
+    MERGED,
+    RANKER_PROMPT,
+    RELABELLED,
+    Candidate,
+)
 from seedbed.core.files import exists
 from seedbed.core.paths import PROMPTS
 from seedbed.errors import BadFile
@@ -99,8 +105,8 @@ def _labelled(telling: Telling, found: Found, shown: list[int], how: str = "") -
                 one = dict(zip(row.lists(), values, strict=True))
                 if one["instruction_idx"] in shown:
                     _tried(telling, candidates[one["instruction_idx"]], one)
-        with out.under(f"prompt of the ranking model, passed on: {TEMPLATE}"):
-            telling.revision(stage, TEMPLATE)
+        with out.under(f"prompt of the ranking model, passed on: {RANKER_PROMPT}"):
+            telling.revision(stage, RANKER_PROMPT)
         telling.parameters(stage)
     _made(telling, file_of(place.path.stem), [candidates[index] for index in shown])
     _task(telling, stage, place.path.stem, row)
