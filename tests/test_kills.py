@@ -6,11 +6,13 @@ import random
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from email.message import Message
 from pathlib import Path
 from threading import Condition
@@ -344,6 +346,22 @@ def test_what_a_killed_process_was_asking_another_takes_over_at_once(tmp_path: P
     assert list(tmp_path.glob("*.claims")) == []
 
 
+def stop_between_writes(process: subprocess.Popen[str], store: Path) -> None:
+    """Stop it where it does not hold SQLite's lock, which nobody could take over."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.01)
+        with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.01)
+            else:
+                db.execute("ROLLBACK")
+                return
+
+
 def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out(
     tmp_path: Path,
 ) -> None:
@@ -354,9 +372,11 @@ def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out
     with serving(server) as url:
         process = stopped.start(url, store=tmp_path / "s.sqlite", concurrency=8)
         server.wait_for(lambda: server.total >= 100, process)
-        process.send_signal(signal.SIGSTOP)
-        output = other(url, store=tmp_path / "s.sqlite", concurrency=8)
-        process.send_signal(signal.SIGCONT)
+        try:
+            stop_between_writes(process, tmp_path / "s.sqlite")
+            output = other(url, store=tmp_path / "s.sqlite", concurrency=8)
+        finally:
+            process.send_signal(signal.SIGCONT)
         late, _ = process.communicate(timeout=60)
     assert process.returncode == 0, late
     print(output, late, server.total)

@@ -145,6 +145,7 @@ def test_a_temporary_experiment_runs_its_own_code_and_shares_the_store(
     project: Project, counted_model: CountedModel
 ) -> None:
     project.shrink(4)
+    project.replace("params.yaml", "max_tokens: 40\n", "max_tokens: 120\n")  # as many as a few need
     environment = counted_model.environment
     repro(project, "prepare", "label", **environment)
     project.commit("Run")
