@@ -1,5 +1,6 @@
 """What the pages say can be found where they say it."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -29,6 +30,17 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> 
             assert heading in anchors(target), f"{page.name} links to {file}#{heading}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_and_module_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    if page.name == "CONTRIBUTING.md":  # names what its reader is about to make; a test does that
+        return
+    files = re.findall(r"`((?:src|tests|benchmarks|presets|tools|docs)/[\w./-]+)`", text)
+    modules = [name.replace(".", "/") for name in re.findall(r"`(seedbed(?:\.\w+)+)`", text)]
+    named = [*files, *(f"src/{module}.py" for module in modules)]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_page_and_picture_of_the_manual_is_linked_from_another() -> None:
     linked = {
         (page.parent / file).resolve()
@@ -51,6 +63,14 @@ def test_the_readme_has_at_most_150_lines_and_names_every_room() -> None:
     # And none that is not there.
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
     assert named <= {part for path in tracked.splitlines() for part in path.split("/")[:-1]}
+
+
+def test_the_result_in_the_readme_is_that_of_the_default_run() -> None:
+    text = (ROOT / "README.md").read_text()
+    (result,) = re.findall(r"`metrics/label\.json`\).*?\. So", text, re.S)
+    metrics = json.loads((ROOT / "metrics/label.json").read_text())
+    named = ("rouge_seed", "rouge_best", "rouge_oracle")
+    assert re.findall(r"\b0\.\d+", result) == [f"{metrics[name]:.2f}" for name in named]
 
 
 def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:
