@@ -23,7 +23,7 @@ test: .venv/.dev-ready     ## pass the tests
 check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
 	pytest tests/test_score.py -k transformers
 
-bench: .venv/.dev-ready    ## measure what the README quotes
+bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/novelty.py
 	PYTHONPATH=src python benchmarks/prepare.py
 	PYTHONPATH=src:tests python benchmarks/relabel.py
