@@ -14,7 +14,7 @@ from seedbed.core.records import Exchange
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request, Sampling
 from seedbed.params import Embedded, Llm
-from seedbed.self_instruct import clf, instances
+from seedbed.self_instruct import clf, describe_tasks, instances
 from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Clf, Instances
 from seedbed.self_instruct.rows import CLASSIFIED, INSTRUCTIONS, ClassifiedInstruction, Instruction
@@ -89,7 +89,7 @@ def test_every_answer_is_counted_once() -> None:
     figures = clf.metrics(rows)
     assert figures["answers"] == {"yes": 2, "no": 2, "unparsable": 2}
     assert figures["classification_share"] == round(1 / 3, 6)
-    points = clf.shares(rows)
+    points = describe_tasks.shares(rows)
     assert [point["count"] for point in points] == [2, 2, 2]
     assert [point["share"] for point in points] == [round(1 / 3, 6)] * 3
 

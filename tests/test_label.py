@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
@@ -16,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from seedbed.auto_instruct import label, scoring
+from seedbed.auto_instruct import describe_candidates, label, scoring
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Demo, Example, Task
 from seedbed.auto_instruct.params import Label, Niv2
+from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l, rouge_l
 from seedbed.core.files import to_json, to_line, write_files
@@ -313,7 +315,10 @@ def test_figures_are_those_of_the_plain_computation(number: int | None) -> None:
         assert summary["rouge_worst"] == pytest.approx(min(means.values()), abs=1e-6)
         oracle = fmean(max(row.instruction_rouge) for row in rows)
         assert summary["rouge_oracle"] == pytest.approx(oracle, abs=1e-6)
-        points = [p for p in label.heat_map(figures) if p["task"] == one.name]
+        scores = np.full((len(rows), 1 + max(means)), ABSENT)
+        for number, row in enumerate(rows):
+            scores[number, row.instruction_idx] = row.instruction_rouge
+        points = describe_candidates.heat_map({one.name: scores})
         assert {p["candidate"]: p["rouge"] for p in points} == pytest.approx(means, abs=1e-6)
     said = label.metrics(figures)
     assert said["examples_tried"] == 17
@@ -479,6 +484,7 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
     rouge = [value for name, value in figures.items() if name.startswith("rouge_")]
     assert rouge == [1.0] * 5
     assert figures["right_share"] == 1.0
+    describe_candidates.run(describe_candidates.Params())
     assert len(json.loads((PLOTS / "label_heatmap.json").read_text())) == 6
 
 

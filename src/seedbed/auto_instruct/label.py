@@ -30,7 +30,7 @@ from seedbed.auto_instruct.scoring import best_rouge_l
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
-from seedbed.core.paths import METRICS, PLOTS
+from seedbed.core.paths import METRICS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.section import Section
@@ -281,16 +281,6 @@ def metrics(figures: dict[str, Figures]) -> dict[str, Any]:
     }
 
 
-def heat_map(figures: dict[str, Figures]) -> list[dict[str, Any]]:
-    """Points for the `heatmap` plot template: mean ROUGE-L of each task's candidates."""
-    return [
-        {"task": task, "candidate": place, "rouge": round(score, 6)}
-        for task, one in figures.items()
-        for place, score in enumerate(one.candidates.tolist())
-        if not np.isnan(score)
-    ]
-
-
 def lines_of(trial: Trial, rows: Iterable[LabelledExample], template: str) -> Iterator[str]:
     """A task's file."""
     yield to_line({"prompt": template})
@@ -319,7 +309,7 @@ def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
 
 
 def run(params: Params) -> None:
-    """Read tasks and candidates, try them, write data/label, metrics and the plot."""
+    """Read tasks and candidates, try them, write data/label and metrics."""
     own = params.label
     template = read_template()
     trials = read_trials(params.niv2, own)
@@ -337,7 +327,6 @@ def run(params: Params) -> None:
         {
             **files,
             METRICS / "label.json": to_json(with_tables(metrics(figures))),
-            PLOTS / "label_heatmap.json": to_json(heat_map(figures)),
         },
         alone_in=LABELLED,
     )

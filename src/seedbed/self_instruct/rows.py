@@ -3,6 +3,7 @@
 Their own files are read as they are: what these lack, or have as null, may be None here.
 """
 
+from collections import Counter
 from pathlib import Path
 
 from pydantic import Field
@@ -71,6 +72,14 @@ class ClassifiedInstruction(Record):
 def is_yes(raw: str) -> bool:
     """Whether clf's raw answer means yes; whatever else it says means no."""
     return raw.strip() in ("Yes", "yes", "YES")
+
+
+def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:
+    """How often yes, no, or neither (`unparsable`, which counts as no) was said."""
+    return Counter(
+        "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
+        for raw in (row.is_classification for row in rows)
+    )
 
 
 class RawInstances(Record):
