@@ -35,7 +35,8 @@ import yaml
 from sizes import ARGUMENTS, sized
 
 from seedbed.auto_instruct import candidates, label
-from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Candidates, Label
 from seedbed.auto_instruct.rows import Candidate
 from seedbed.core.paths import PARAMS

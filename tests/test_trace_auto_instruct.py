@@ -22,7 +22,8 @@ from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.store.store import Kept
 from seedbed.runs import telling
 from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotHere, OriginMissing
-from seedbed.runs.pipeline import Pipeline, revision
+from seedbed.runs.git import revision
+from seedbed.runs.pipeline import Pipeline
 from seedbed.views.trace import account
 
 # The name of one begins as that of the other.

@@ -21,7 +21,8 @@ from typing import Any
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.few_shot import DEMOS, shown
-from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Candidates, Niv2
 from seedbed.auto_instruct.rows import CANDIDATES, Candidate
 from seedbed.core import draws

@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from seedbed.auto_instruct import candidates, label
-from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Candidates, Sections
 from seedbed.auto_instruct.rows import Candidate
 from seedbed.runs.dry_run import Foreseen, Foresight, Unknown

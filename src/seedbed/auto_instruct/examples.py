@@ -6,7 +6,8 @@ from pathlib import Path
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
 from seedbed.auto_instruct.label_file import HEADERS, LabelFile, Labelled, read_labels
-from seedbed.auto_instruct.niv2 import Task, list_tasks, read_task, the_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import list_tasks, the_task
 from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.core.files import exists, read_rows
 from seedbed.errors import BadRow

@@ -23,7 +23,8 @@ from seedbed.auto_instruct.candidate_files import read_candidates
 from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.auto_instruct.matching import is_right
-from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, read_task, task_name
+from seedbed.auto_instruct.niv2 import Example, Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks, task_name
 from seedbed.auto_instruct.params import Label, Niv2
 from seedbed.auto_instruct.rows import LABELLED, RANKER_PROMPT, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l

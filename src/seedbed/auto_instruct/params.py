@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from seedbed.auto_instruct.matching import Metric
-from seedbed.auto_instruct.niv2 import check_name
+from seedbed.auto_instruct.niv2_places import check_name
 from seedbed.core.section import Section, place
 from seedbed.llm.contract.request import Sampling
 

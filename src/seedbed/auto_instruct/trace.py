@@ -1,6 +1,7 @@
 """Rows of Auto-Instruct's stages, told back to the task, its candidates and their meta-prompts."""
 
 import json
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ from seedbed.runs.telling import Telling
 FOLDERS = {CANDIDATES: ORIGINS.name, LABELLED: "*.jsonl", RELABELLED: "*.jsonl"}
 # So much of a key tells it from all others, and is enough to look it up.
 KEY = 12
+
+
+def files(writers: Collection[Path]) -> list[Path]:
+    """The files whose rows can be told, a pattern for many. writers: what the stages write."""
+    return [folder / FOLDERS[folder] for folder in writers if folder in FOLDERS]
+
+
+def knows(path: Path, writers: Collection[Path]) -> bool:
+    """Whether the rows of a file can be told, or why not: it is in a folder of tasks."""
+    return path.parent in FOLDERS and path.parent in writers
 
 
 def tell(telling: Telling, place: Place) -> None:
