@@ -41,10 +41,11 @@ from seedbed.core.records import Candidate
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for, choices_of
 from seedbed.llm.engine import Engine, open_engine
+from seedbed.llm.params import Llm
 from seedbed.llm.send import sender
 from seedbed.llm.send.client import PATHS, Client
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.params import Candidates, Label, Llm
+from seedbed.params import Candidates, Label
 
 REAL, OWN = Path("../shared/data/niv2"), Path("data/niv2")
 TASK, EXAMPLES = "task195_sentiment140_classification", sized(8, 2)

@@ -58,7 +58,8 @@ PARAMS = RelabelAndPick(
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = f"""
-from seedbed.params import Embedded, Llm, RelabelAndPick
+from seedbed.llm.params import Embedded, Llm
+from seedbed.params import RelabelAndPick
 from seedbed.auto_instruct import relabel_and_pick
 
 own = RelabelAndPick.model_validate({PARAMS.model_dump()!r})

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from conftest import completion
 
-from seedbed.llm.contract.request import Request, Sampling, Tally
+from seedbed.core.progress import Tally
+from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Embedded, Llm
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Kept, Store
-from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(
     max_tokens=100,

@@ -25,7 +25,8 @@ from seedbed.core.records import Instruction, RejectedInstruction
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.llm.contract.request import Canon, Request, Sampling
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.params import Bootstrap, Embedded, Llm
+from seedbed.llm.params import Embedded, Llm
+from seedbed.params import Bootstrap
 from seedbed.self_instruct import bootstrap
 from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
 from seedbed.self_instruct.instructions import split_numbered

@@ -22,11 +22,10 @@ from engines import (
     set_environment,
 )
 
-from seedbed import errors
-from seedbed.llm import engine
+from seedbed.llm import engine, errors
 from seedbed.llm.contract.request import Request
+from seedbed.llm.params import Llm, Price
 from seedbed.llm.send import limits
-from seedbed.params import Llm, Price
 
 PRICED = LLM.model_copy(update={"prices": [Price(model="served-model", input=200, output=800)]})
 PROMPTS = [f"prompt {n:03} ".ljust(20 + n % 50, "x") for n in range(300)]

@@ -14,7 +14,8 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.records import ClassifiedInstruction, Exchange, Instruction
 from seedbed.errors import BadFile, BadRow, RowsDoNotMatch
 from seedbed.llm.contract.request import Request, Sampling
-from seedbed.params import Clf, Embedded, Instances, Llm
+from seedbed.llm.params import Embedded, Llm
+from seedbed.params import Clf, Instances
 from seedbed.self_instruct import clf, instances
 
 SAMPLING = Sampling(

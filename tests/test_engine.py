@@ -11,13 +11,13 @@ import conftest
 import pytest
 from conftest import Cut, Reply, completion, serving
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Request, Sampling, key_of
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Embedded, Llm
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store, default_path
-from seedbed.params import Embedded, Llm
 
 SAMPLING = Sampling(
     max_tokens=8,

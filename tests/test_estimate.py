@@ -12,9 +12,10 @@ from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
 from seedbed.auto_instruct.niv2 import Task, read_task
 from seedbed.core.paths import CANDIDATES, METRICS
-from seedbed.errors import BadFile, NoSuchTask, RowsFailed, TooFewToDrawFrom
+from seedbed.errors import BadFile, NoSuchTask, TooFewToDrawFrom
+from seedbed.llm.errors import RowsFailed
+from seedbed.llm.params import Price
 from seedbed.methods import module_of
-from seedbed.params import Price
 from seedbed.runs.dry_run import Foreseen
 from seedbed.views.estimate import foresee, table
 

@@ -26,7 +26,8 @@ from seedbed.core.records import Candidate, LabelledExample
 from seedbed.errors import BadFile, BadRow, SeedbedError, TooFewToDrawFrom
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.params import Embedded, Label, Llm, Niv2
+from seedbed.llm.params import Embedded, Llm
+from seedbed.params import Label, Niv2
 
 LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)

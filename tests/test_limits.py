@@ -18,8 +18,8 @@ import httpx2
 import pytest
 from engines import LLM, answer_to, ask, kept_in, requests_for, response_to, set_environment
 
-from seedbed import errors
-from seedbed.llm import engine
+from seedbed.errors import SeedbedError
+from seedbed.llm import engine, errors
 from seedbed.llm.send import client, limits
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
@@ -311,7 +311,7 @@ def test_a_run_in_which_nothing_succeeds_any_more_stops_and_says_why(
         return httpx2.Response(200, json=response_to(body))
 
     prompts = [f"p{n:03}" for n in range(1000)]
-    with pytest.raises(errors.SeedbedError, match=f"HTTP {status}: I am so tired") as failure:
+    with pytest.raises(SeedbedError, match=f"HTTP {status}: I am so tired") as failure:
         simulated(prompts, answer, concurrency=4, patience=100, max_retries=30)
     assert isinstance(failure.value, errors.ServerFailed)
     assert "run the same command again" in str(failure.value)

@@ -32,7 +32,8 @@ from seedbed.errors import (
     TooFewCandidates,
     UnknownTask,
 )
-from seedbed.params import Embedded, Llm, RelabelAndPick
+from seedbed.llm.params import Embedded, Llm
+from seedbed.params import RelabelAndPick
 
 TASK = "task1_colours"
 

@@ -20,15 +20,15 @@ from threading import Event, Lock
 import pytest
 from conftest import ROOT, Cut, Reply, serving
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Embedded, Llm
 from seedbed.llm.send import limits
 from seedbed.llm.send.score import Score, Scorer
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.store import Store
-from seedbed.params import Embedded, Llm
 
 REFERENCE = json.loads((ROOT / "tests/data/score_reference.json").read_text(encoding="utf-8"))
 CASES = REFERENCE["cases"]

@@ -49,8 +49,8 @@ from seedbed.errors import (
     NotHere,
     OriginMissing,
     SeedbedError,
-    StoreFailed,
 )
+from seedbed.llm.errors import StoreFailed
 from seedbed.llm.store.store import Kept, Store, read_only
 from seedbed.runs import telling
 from seedbed.runs.pipeline import revision

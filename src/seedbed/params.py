@@ -9,35 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from seedbed.auto_instruct.matching import Metric
 from seedbed.auto_instruct.niv2 import check_name
 from seedbed.core.files import plainly, read_text
 from seedbed.core.paths import PARAMS
 from seedbed.core.plain_yaml import Name, Tree
+from seedbed.core.section import Section, place
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
-from seedbed.llm.contract.request import Api, Parameter, Sampling
+from seedbed.llm.contract.request import Sampling
+from seedbed.llm.params import UNTRACKED, Llm
 from seedbed.runs.pipeline import read_yaml
 from seedbed.self_instruct.completions import OutputWithoutLabel
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _place(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("no file or folder can have a NUL character in its name")
-    return text
 
 
 def _local_folder(text: str) -> str:
@@ -48,59 +32,6 @@ def _local_folder(text: str) -> str:
     if path.suffix == ".dvc" or path.name in (".dvc", "dvc.yaml"):
         raise ValueError("what has this name is DVC's own")
     return text
-
-
-class Embedded(Section):
-    """The embedded server. Each of these changes its arithmetic, and so its answers.
-
-    context: tokens a slot holds, prompt and completion together.
-    slots: requests evaluated together; with more than one the bytes differ from run to run.
-    speculative: what guesses the next tokens, which the model then evaluates together: ngram_map_k
-        goes on as the text did the last time that it came by the same words. null: nothing does.
-    """
-
-    # What it counts in 32 bits, the two multiplied too.
-    context: int = Field(ge=256, le=2**22)
-    slots: PositiveInt = Field(le=256)
-    threads: PositiveInt = Field(le=512)
-    speculative: Literal["ngram_map_k"] | None = None
-
-
-class Price(Section):
-    """US dollars per million tokens."""
-
-    model: str = Field(min_length=1)
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-
-
-class Llm(Section):
-    """The model and how it is asked.
-
-    model: the packaged model, a GGUF file, or the name that the server knows it by.
-    system: the system message of a chat; null for none.
-    leave_out: parameters that are not sent, because the server refuses them.
-    replay: answer from the store alone, without a connection.
-    prices: for servers that cost something; used by `seedbed estimate` and the budget.
-    """
-
-    model: Annotated[str, Field(min_length=1), AfterValidator(_place)]
-    api: Api = "completions"
-    system: str | None = None
-    leave_out: list[Parameter] = []
-    embedded: Embedded
-    replay: bool = False
-    prices: list[Price] = []
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Llm":
-        if self.system is not None and self.api != "chat":
-            raise ValueError("system is for a chat: set llm.api to chat, or system to null")
-        return self
-
-
-# These change no result, so no stage declares them: a stage does not run again because of them.
-UNTRACKED = ("replay", "prices")
 
 
 class Bootstrap(Section):
@@ -169,7 +100,7 @@ class Niv2(Section):
     """
 
     folder: Annotated[
-        str, Field(min_length=1), AfterValidator(_place), AfterValidator(_local_folder)
+        str, Field(min_length=1), AfterValidator(place), AfterValidator(_local_folder)
     ]
     tasks: (
         Annotated[

@@ -29,11 +29,13 @@ from seedbed.core.paths import CANDIDATES, METRICS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.records import Candidate
+from seedbed.core.section import Section
 from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Candidates, Llm, Niv2, Section
+from seedbed.llm.params import Llm
+from seedbed.params import Candidates, Niv2
 
 # What a meta-prompt shows of a task, each once.
 PLACEHOLDERS = {"few": ("instruction", "demos"), "zero": ("instruction", "answer_format")}

@@ -31,11 +31,13 @@ from seedbed.core.paths import LABELLED, METRICS, PLOTS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.records import Candidate, LabelledExample
+from seedbed.core.section import Section
 from seedbed.errors import TooFewToDrawFrom
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Label, Llm, Niv2, Section
+from seedbed.llm.params import Llm
+from seedbed.params import Label, Niv2
 
 # The prompt that the ranking model will see; it is only passed on.
 TEMPLATE = PROMPTS / "label.txt"

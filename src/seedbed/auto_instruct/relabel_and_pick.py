@@ -25,9 +25,11 @@ from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, share, with_tables
 from seedbed.core.paths import LABELLED, MERGED, METRICS, PLOTS, RELABELLED
 from seedbed.core.progress import Progress
+from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow, NothingToTrainOn, OtherCandidates, UnknownTask
 from seedbed.llm.engine import Engine, open_engine
-from seedbed.params import Llm, RelabelAndPick, Section
+from seedbed.llm.params import Llm
+from seedbed.params import RelabelAndPick
 
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
 

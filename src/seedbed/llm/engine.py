@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 
-from seedbed import errors
+from seedbed.core.progress import Tally
+from seedbed.errors import SeedbedError
+from seedbed.llm import errors
 from seedbed.llm.budget import run_of_this_process
-from seedbed.llm.contract.request import Canon, Keyed, Request, Tally
+from seedbed.llm.contract.request import Canon, Keyed, Request
 from seedbed.llm.contract.wire import Answer, MalformedBody
+from seedbed.llm.params import Llm
 from seedbed.llm.send.batch import BatchSender, tell_of_batches
 from seedbed.llm.send.score import Score, Scorer, ToScore, read_score
 from seedbed.llm.send.sender import Sender
@@ -22,7 +25,6 @@ from seedbed.llm.send.work import Book, Wanted, Window
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Kept, Store, default_path
-from seedbed.params import Llm
 
 # What stages are given: requests → their answers, in order.
 Ask = Callable[[Iterable[Request]], Iterable[Answer]]
@@ -80,7 +82,7 @@ class Engine:
         """Let what is in flight arrive, for a few seconds, and disconnect."""
         try:
             if self._made:
-                with suppress(errors.SeedbedError):  # another one is on its way
+                with suppress(SeedbedError):  # another one is on its way
                     self._runner.run(self._made.wind_up(GRACE))
                 self._runner.run(self._made.close())
         finally:

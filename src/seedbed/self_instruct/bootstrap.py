@@ -23,11 +23,13 @@ from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange, Instruction, RejectedInstruction
 from seedbed.core.rouge import RougeIndex, any_above, closest
+from seedbed.core.section import Section
 from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Bootstrap, Llm, Section
+from seedbed.llm.params import Llm
+from seedbed.params import Bootstrap
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.self_instruct.roots import Root, root
 from seedbed.self_instruct.seeds import read_seed_tasks

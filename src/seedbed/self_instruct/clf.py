@@ -14,10 +14,12 @@ from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, METRICS, PLOTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import ClassifiedInstruction, Instruction, is_yes
+from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Clf, Llm, Section
+from seedbed.llm.params import Llm
+from seedbed.params import Clf
 
 
 class Params(Section):

@@ -16,11 +16,13 @@ from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, METRICS, RAW_INSTANCES
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import ClassifiedInstruction, Exchange, Instruction, RawInstances, is_yes
+from seedbed.core.section import Section
 from seedbed.errors import BadFile, RowsDoNotMatch
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Instances, Llm, Section
+from seedbed.llm.params import Llm
+from seedbed.params import Instances
 
 
 class Params(Section):

@@ -24,8 +24,9 @@ from seedbed.core.records import (
     RejectedInstance,
     is_yes,
 )
+from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow, TooFewInstructions
-from seedbed.params import Prepare, Section
+from seedbed.params import Prepare
 from seedbed.self_instruct.completions import REASONS, judge, parse_input_first, parse_output_first
 from seedbed.self_instruct.finetuning import chat, encode
 from seedbed.self_instruct.seeds import read_seed_tasks

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from seedbed.auto_instruct import estimate as auto_instruct
 from seedbed.llm.budget import cost
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Price
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store, default_path
-from seedbed.params import Everything, Price
+from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight
 from seedbed.self_instruct import estimate as self_instruct
 

@@ -19,10 +19,12 @@ from typing import IO
 
 from tqdm import tqdm
 
-from seedbed import errors
+from seedbed.errors import WriteFailed
+from seedbed.llm import errors
 from seedbed.llm.budget import Budget, cost, most_tokens
 from seedbed.llm.contract.request import Keyed
 from seedbed.llm.contract.wire import MalformedBody, body_for, problem_body, written
+from seedbed.llm.redaction import redact, without_key
 from seedbed.llm.send.batch_api import URLS, BatchApi, Line, State, read_line, to_line
 from seedbed.llm.send.client import AGAINST_THE_RULES, Client
 from seedbed.llm.send.work import Book, Call, Wanted, Window, keep, read_of
@@ -30,7 +32,6 @@ from seedbed.llm.serve.endpoint import Endpoint, number_from_env
 from seedbed.llm.store.lock import alone
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Kept, Spent, Store
-from seedbed.redaction import redact, without_key
 
 # OpenAI and Azure take 50,000 requests and 200 MB a file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000
@@ -224,7 +225,7 @@ class BatchSender:
             with TemporaryFile(dir=folder) as file:
                 yield file
         except OSError as error:
-            raise errors.WriteFailed(folder, error) from None
+            raise WriteFailed(folder, error) from None
 
     async def _wait(self) -> None:
         """Until one of the batches is over, and what it brought is entered."""

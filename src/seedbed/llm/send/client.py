@@ -18,12 +18,13 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import httpx2
 import openai
 
-from seedbed import errors
+from seedbed.errors import SeedbedError
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Parameter
+from seedbed.llm.redaction import quoted
 from seedbed.llm.send.limits import pause_before
 from seedbed.llm.send.transport import TooLarge, Wire
 from seedbed.llm.serve.endpoint import Endpoint, number_from_env
-from seedbed.redaction import quoted
 
 Result = TypeVar("Result")
 
@@ -242,7 +243,7 @@ class Client:
             return []
 
 
-def failure(address: str, setback: Setback) -> errors.SeedbedError:
+def failure(address: str, setback: Setback) -> SeedbedError:
     """The error that ends a run for a setback; `address` as `Endpoint` has it."""
     if setback.kind == "absent":
         return errors.ServerNotThere(address, setback.said)

@@ -20,16 +20,17 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from seedbed import errors
+from seedbed.errors import SeedbedError
+from seedbed.llm import errors
 from seedbed.llm.budget import Budget, cost, most_tokens
 from seedbed.llm.contract.request import Keyed
 from seedbed.llm.contract.wire import MalformedBody, choices_of, usage_of
+from seedbed.llm.redaction import without_key
 from seedbed.llm.send.client import PATHS, Client, Setback, malformed
 from seedbed.llm.send.work import Book
 from seedbed.llm.serve.endpoint import Endpoint
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Kept, Spent, Store
-from seedbed.redaction import without_key
 
 # A bias that no other token can make up for.
 FORCE = 1000.0
@@ -96,13 +97,13 @@ class Scorer:
         """
         queue = iter(wanted)
         rows: dict[str, Kept] = {}
-        failures: list[errors.SeedbedError] = []
+        failures: list[SeedbedError] = []
 
         async def work() -> None:
             while not failures and (one := next(queue, None)):
                 try:
                     rows[one.keyed.key] = await self._score(one)
-                except errors.SeedbedError as failure:
+                except SeedbedError as failure:
                     failures.append(failure)
 
         async with asyncio.TaskGroup() as workers:

@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seedbed import errors
+from seedbed.errors import SeedbedError
+from seedbed.llm import errors
 from seedbed.llm.budget import Budget, cost, most_tokens
 from seedbed.llm.contract.wire import MalformedBody, Problem, body_for, problem_body, usage_in
+from seedbed.llm.redaction import redact, without_key, without_prompt
 from seedbed.llm.send.client import MALFORMED, PATHS, Client, Setback, malformed
 from seedbed.llm.send.limits import Limits, Turn, pause_before
 from seedbed.llm.send.slot import Slot
@@ -21,7 +23,6 @@ from seedbed.llm.send.work import Book, Call, Wanted, Window, group, keep, read
 from seedbed.llm.serve.endpoint import Endpoint
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Kept, Spent, Store
-from seedbed.redaction import redact, without_key, without_prompt
 
 # A request that does not fit the context is asked with a fifth fewer tokens (as the authors of
 # Self-Instruct do), so often: that is a tenth of what was asked for.
@@ -340,7 +341,7 @@ class Sender:
                 else f"nothing has succeeded for {since:.0f} s (SEEDBED_PATIENCE): {said}",
             )
 
-    def _fail(self, call: Call, reason: str, error: errors.SeedbedError) -> None:
+    def _fail(self, call: Call, reason: str, error: SeedbedError) -> None:
         """Give a call up. Raises `error` if there is no sign that others will fare better."""
         self._failed += call.size
         self._failed_in_a_row += call.size
@@ -353,7 +354,7 @@ class Sender:
         self._store.release(one.keyed.key for one in call.wanted)
         self._wake.set()
 
-    def _named(self, setback: Setback) -> errors.SeedbedError:
+    def _named(self, setback: Setback) -> SeedbedError:
         where = self._endpoint.address
         if setback.kind == "absent":
             return errors.ServerNotThere(where, setback.said)

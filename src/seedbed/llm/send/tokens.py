@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Keyed
 from seedbed.llm.send.client import Client, Setback, failure
 from seedbed.llm.serve.endpoint import Endpoint

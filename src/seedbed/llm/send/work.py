@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from seedbed.errors import RowFailed
+from seedbed.core.progress import Tally
 from seedbed.llm.budget import cost
-from seedbed.llm.contract.request import Keyed, Request, Tally
+from seedbed.llm.contract.request import Keyed, Request
 from seedbed.llm.contract.wire import (
     Answer,
     Problem,
@@ -15,8 +15,9 @@ from seedbed.llm.contract.wire import (
     split,
     usage_of,
 )
+from seedbed.llm.errors import RowFailed
+from seedbed.llm.params import Price
 from seedbed.llm.store.store import Kept
-from seedbed.params import Price
 
 
 @dataclass

@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from seedbed.errors import BadAddress, BadEnvironment, BadModel, NoPrice
 from seedbed.llm.budget import Budget
+from seedbed.llm.errors import BadAddress, BadEnvironment, BadModel, NoPrice
+from seedbed.llm.params import Llm, Price
 from seedbed.llm.serve import embedded
 from seedbed.llm.store.store import Spent
-from seedbed.params import Llm, Price
 
 OPENAI = "https://api.openai.com/v1"
 
