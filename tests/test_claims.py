@@ -20,7 +20,8 @@ from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon
 from seedbed.llm.engine import Engine
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.llm.store.store import Kept, Store, claims
+from seedbed.llm.store import claims
+from seedbed.llm.store.store import Kept, Store
 
 KEYS = ["a", "b", "c"]
 

@@ -15,7 +15,8 @@ from engines import LLM, SAMPLING, answer_to, ask, requests_for, response_to, se
 from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.serve import endpoint
-from seedbed.llm.store.store import Kept, Spent, Store, migrations
+from seedbed.llm.store import migrations
+from seedbed.llm.store.store import Kept, Spent, Store
 
 ADDRESS = "http://server/v1"
 CANON = Canon({"server": ADDRESS, "name": LLM.model})
