@@ -59,7 +59,11 @@ PARAMS = RelabelAndPick(
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = f"""
-from seedbed.params import Embedded, Llm
+from seedbed.llm.params import Embedded
+from seedbed.llm.params import Llm
+from seedbed.auto_instruct.params import RelabelAndPick
+from seedbed.llm.params import Embedded
+from seedbed.llm.params import Llm
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct import relabel_and_pick
 

@@ -14,8 +14,8 @@ from seedbed.core.files import write_files
 from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.engine import open_engine
-from seedbed.llm.store.store import claims
-from seedbed.params import Embedded, Llm
+from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.store import claims
 
 SAMPLING = Sampling(
     max_tokens=50,

@@ -11,17 +11,18 @@ import pytest
 from batch_server import BatchServer, answer, batch_server, fail, faults
 from conftest import Cut, Project, Reply, completion, kill, wait_for
 
-from seedbed import errors
 from seedbed.core.files import to_line
+from seedbed.core.progress import Tally
 from seedbed.core.records import Exchange
+from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
-from seedbed.llm.contract.request import Request, Sampling, Tally
+from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Embedded, Llm
 from seedbed.llm.send import batch
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
-from seedbed.params import Embedded, Llm
 from seedbed.self_instruct.rows import Instruction
 
 SAMPLING = Sampling(

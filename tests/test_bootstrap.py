@@ -23,7 +23,7 @@ from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
 from seedbed.llm.contract.request import Canon, Request, Sampling
 from seedbed.llm.contract.wire import PROBLEMS, Answer, read_body
-from seedbed.params import Embedded, Llm
+from seedbed.llm.params import Embedded, Llm
 from seedbed.self_instruct import bootstrap, describe_tasks
 from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks

@@ -13,7 +13,7 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request, Sampling
-from seedbed.params import Embedded, Llm
+from seedbed.llm.params import Embedded, Llm
 from seedbed.self_instruct import clf, describe_tasks, instances
 from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Clf, Instances

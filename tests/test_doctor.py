@@ -7,10 +7,10 @@ from email.message import Message
 import pytest
 from conftest import Project, Reply, completion, serving
 
-from seedbed import errors
+from seedbed.llm import errors
+from seedbed.llm.params import Embedded, Llm
 from seedbed.llm.send import limits
 from seedbed.llm.serve import embedded
-from seedbed.params import Embedded, Llm
 from seedbed.views.doctor import LONG, TWICE, examine
 
 SETTINGS = Embedded(context=4096, slots=1, threads=2)

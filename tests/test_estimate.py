@@ -14,9 +14,10 @@ from seedbed.auto_instruct.errors import NoSuchTask, TooFewToDrawFrom
 from seedbed.auto_instruct.niv2 import Task, read_task
 from seedbed.auto_instruct.rows import CANDIDATES
 from seedbed.core.paths import METRICS
-from seedbed.errors import BadFile, RowsFailed
+from seedbed.errors import BadFile
+from seedbed.llm.errors import RowsFailed
+from seedbed.llm.params import Price
 from seedbed.methods import module_of
-from seedbed.params import Price
 from seedbed.runs.dry_run import Foreseen
 from seedbed.views.estimate import foresee, table
 

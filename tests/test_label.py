@@ -31,7 +31,7 @@ from seedbed.core.paths import METRICS, PLOTS
 from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.params import Embedded, Llm
+from seedbed.llm.params import Embedded, Llm
 
 LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)

@@ -17,7 +17,8 @@ from seedbed import params
 from seedbed.cli import app
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Canon, Request, Sampling
-from seedbed.llm.store.store import Kept, Store, transfer
+from seedbed.llm.store import transfer
+from seedbed.llm.store.store import Kept, Store
 from seedbed.llm.store.transfer import export, read_in
 from seedbed.methods import module_of
 

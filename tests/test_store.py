@@ -12,10 +12,11 @@ import pytest
 from conftest import serving
 from engines import LLM, SAMPLING, answer_to, ask, requests_for, response_to, set_environment
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.serve import endpoint
-from seedbed.llm.store.store import Kept, Spent, Store, migrations
+from seedbed.llm.store import migrations
+from seedbed.llm.store.store import Kept, Spent, Store
 
 ADDRESS = "http://server/v1"
 CANON = Canon({"server": ADDRESS, "name": LLM.model})

@@ -10,8 +10,8 @@ from conftest import completion
 from typer.testing import CliRunner
 
 from seedbed.cli import app
-from seedbed.errors import StoreFailed
 from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.errors import StoreFailed
 from seedbed.llm.store.store import Kept, Store
 
 SAMPLING = Sampling(

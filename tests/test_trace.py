@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from seedbed.auto_instruct.candidate_files import ORIGINS
-from seedbed.auto_instruct.relabel_and_pick import MERGED
+from seedbed.auto_instruct.rows import MERGED
 from seedbed.auto_instruct.trace import FOLDERS
 from seedbed.cli import app
 from seedbed.core.files import to_line, write_files
 from seedbed.core.records import Exchange
-from seedbed.errors import BadFile, BadRow, SeedbedError, StoreFailed
+from seedbed.errors import BadFile, BadRow, SeedbedError
+from seedbed.llm.errors import StoreFailed
 from seedbed.llm.store.store import Kept, Store, read_only
 from seedbed.runs import telling
 from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotAPlace, NotHere, OriginMissing

@@ -45,7 +45,8 @@ from fault_server import (
     right,
 )
 
-from seedbed import errors
+from seedbed.errors import SeedbedError
+from seedbed.llm import errors
 from seedbed.llm.send import limits
 from seedbed.llm.send import transport as wire
 from seedbed.llm.send.client import Client
@@ -425,7 +426,7 @@ def test_a_redirect_to_another_place_is_an_error_and_not_followed(
         for to in ("http://[", "gopher://x", "http:///", "\xff\x00", "https://" + "a" * 9000):
             with fault_server(Choosing(redirecting(status, to), "b")) as url:
                 set_environment(monkeypatch, url, concurrency=1, max_retries=0)
-                with pytest.raises(errors.SeedbedError) as failure:
+                with pytest.raises(SeedbedError) as failure:
                     ask(path, requests_for("abc"))
                 assert len(str(failure.value)) < 1000
     assert elsewhere.asked == []

@@ -36,7 +36,7 @@ from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Llm
+from seedbed.llm.params import Llm
 
 # What a meta-prompt shows of a task, each once.
 PLACEHOLDERS = {"few": ("instruction", "demos"), "zero": ("instruction", "answer_format")}

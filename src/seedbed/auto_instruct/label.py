@@ -38,7 +38,7 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Llm
+from seedbed.llm.params import Llm
 
 # The prompt that the ranking model will see; it is only passed on.
 

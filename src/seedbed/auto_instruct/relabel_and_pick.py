@@ -37,7 +37,7 @@ from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.engine import Engine, open_engine
-from seedbed.params import Llm
+from seedbed.llm.params import Llm
 
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
 

@@ -27,7 +27,7 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Llm
+from seedbed.llm.params import Llm
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.self_instruct.params import Bootstrap

@@ -17,7 +17,7 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Llm
+from seedbed.llm.params import Llm
 from seedbed.self_instruct.params import Clf
 from seedbed.self_instruct.rows import (
     CLASSIFIED,

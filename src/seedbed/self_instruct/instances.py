@@ -21,7 +21,7 @@ from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Llm
+from seedbed.llm.params import Llm
 from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Instances
 from seedbed.self_instruct.rows import (

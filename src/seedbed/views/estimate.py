@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from seedbed.llm.budget import cost
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Price
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store, default_path
 from seedbed.methods import parts
-from seedbed.params import Everything, Price
+from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight
 
 
