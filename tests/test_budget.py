@@ -8,11 +8,9 @@ from pathlib import Path
 from threading import Lock
 
 import pytest
-from conftest import Cut, Reply, serving
-from engines import (
+from support.engines import (
     CHAT,
     LLM,
-    SAMPLING,
     answer_to,
     ask,
     kept_in,
@@ -21,6 +19,8 @@ from engines import (
     response_to,
     set_environment,
 )
+from support.params import SAMPLING
+from support.server import Cut, Reply, serving
 
 from seedbed import errors
 from seedbed.llm import engine

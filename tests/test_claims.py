@@ -13,14 +13,16 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Reply, serving
-from engines import LLM, requests_for, response_to, set_environment
+from support.engines import LLM, requests_for, response_to, set_environment
+from support.project import ROOT
+from support.server import Reply, serving
 
 from seedbed import errors
 from seedbed.llm.contract.request import Canon
 from seedbed.llm.engine import Engine
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.llm.store.store import Kept, Store, claims
+from seedbed.llm.store import claims
+from seedbed.llm.store.store import Kept, Store
 
 KEYS = ["a", "b", "c"]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from conftest import ROOT
-from engines import Fake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
+from support.engines import FAKE, Fake
+from support.params import section
+from support.project import ROOT
 
 from seedbed.auto_instruct import label, scoring
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
@@ -26,9 +27,8 @@ from seedbed.core.records import Candidate, LabelledExample
 from seedbed.errors import BadFile, BadRow, SeedbedError, TooFewToDrawFrom
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.params import Embedded, Label, Llm, Niv2
+from seedbed.params import Label, Niv2
 
-LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
 
 
@@ -67,22 +67,7 @@ def candidates_of(name: str = "task1", count: int = 7) -> list[Candidate]:
 
 
 def settings_of(**changes: object) -> Label:
-    values = {
-        "shots": "few",
-        "max_examples": None,
-        "sample_instructions": None,
-        "one_from_each_group": False,
-        "metric": "rouge",
-        "max_tokens": 32,
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "frequency_penalty": 0.0,
-        "presence_penalty": 0.0,
-        "logprobs": None,
-        "stop": ["\n\n"],
-        "seed": 42,
-    }
-    return Label.model_validate(values | changes)
+    return section(Label, **{"max_examples": None, **changes})
 
 
 def echo(request: Request) -> str:
@@ -452,7 +437,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stage_params(**changes: object) -> label.Params:
     niv2 = Niv2(folder="data/niv2", tasks=None)
-    return label.Params(llm=LLM, niv2=niv2, label=settings_of(**changes))
+    return label.Params(llm=FAKE, niv2=niv2, label=settings_of(**changes))
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, fake: Fake, **changes: object) -> None:

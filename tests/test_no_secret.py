@@ -7,9 +7,10 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from conftest import Cut, Project, Reply, completion, serving
-from engines import ask, kept_in, requests_for, response_to, set_environment
-from growing import Growing, small
+from support.engines import ask, kept_in, requests_for, response_to, set_environment
+from support.growing import Growing, small
+from support.project import Project
+from support.server import Cut, Reply, completion, serving
 
 from seedbed import errors
 from seedbed.llm.send import limits
@@ -67,6 +68,7 @@ def with_marks(folder: Path) -> list[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["key", "login"])
 def test_a_whole_run_leaves_no_trace_of_the_key(project: Project, how: str) -> None:
     small(project)

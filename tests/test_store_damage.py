@@ -9,23 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import completion
+from support.params import sampling
+from support.server import completion
 from typer.testing import CliRunner
 
 from seedbed.cli import app
 from seedbed.errors import RowsDamaged, SeedbedError, StoreFailed
-from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.store.migrations import COLUMNS
 from seedbed.llm.store.store import Kept, Spent, Store, read_only, requests_of
 
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.5,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-)
+SAMPLING = sampling(max_tokens=8, temperature=0.5, stop=[])
 CANON = Canon({"server": "http://host/v1", "name": "served-model"})
 
 

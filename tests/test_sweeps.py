@@ -11,9 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Project
-from growing import growing, small
-from test_pipeline import stages_run
+from support.growing import growing, small
+from support.project import Project, stages_run
 
 # Seconds until both experiments must be over; on two busy cores it took 44.
 PATIENCE = 300
@@ -87,6 +86,7 @@ def queue(project: Project, note: str, *arguments: str) -> None:
     path.write_text(text)
 
 
+@pytest.mark.slow
 def test_a_queued_sweep_asks_nothing_twice_and_each_experiment_runs_its_own_copys_code(
     project: Project, tmp_path: Path
 ) -> None:
