@@ -17,7 +17,9 @@ from support.server import serving
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all that asks the real model: two of them at once share two cores badly.
 
-    Likewise all that begins with the same small run, so that it is run once. All of these are slow.
+    Likewise all that begins with the same small run, so that it is run once.
+
+    These are slow, and so is all that runs commands in a copy of the project.
     """
     model, grown = pytest.mark.xdist_group("model"), pytest.mark.xdist_group("grown")
     for item in items:
@@ -26,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(model)
         elif "grown_once" in fixtures:
             item.add_marker(grown)
-        if {"model_server", "grown_once"} & {*fixtures}:
+        if {"model_server", "grown_once", "project", "new_project"} & {*fixtures}:
             item.add_marker(pytest.mark.slow)
     # They take longest, so they begin first; the order is else as it was.
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

@@ -15,8 +15,6 @@ from support.project import ROOT, Project
 from support.refusals import assert_refused, refusal, run_bootstrap
 from support.server import Reply, serving
 
-# Each starts real processes.
-pytestmark = pytest.mark.slow
 SEEDS = "data/seed_tasks.jsonl"
 LINES = (ROOT / SEEDS).read_bytes().splitlines(keepends=True)
 FIELDS = "id, name, instruction, instances, is_classification"

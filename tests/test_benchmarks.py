@@ -23,7 +23,6 @@ def test_every_benchmark_of_the_makefile_is_run_here() -> None:
     assert {*named, "paper"} == ENDINGS.keys()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -231,6 +231,7 @@ SET = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(slow, max_examples=EXAMPLES)
 @given(names=st.sampled_from(NAMES), value=SET, sign=st.sampled_from(["", "", "+", "++"]))
 @pytest.mark.usefixtures("_own_folder")

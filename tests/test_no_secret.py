@@ -68,7 +68,6 @@ def with_marks(folder: Path) -> list[str]:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["key", "login"])
 def test_a_whole_run_leaves_no_trace_of_the_key(project: Project, how: str) -> None:
     small(project)

@@ -53,7 +53,6 @@ def kept(project: Project) -> int:
             return 0  # not made yet
 
 
-@pytest.mark.slow
 def test_two_clones_give_the_same_lock_even_if_one_is_killed_again_and_again(
     new_project: Callable[[str], Project],
 ) -> None:
@@ -119,7 +118,6 @@ def _requests_in_the_store(project: Project) -> set[str]:
         return {prompt for (prompt,) in rows}
 
 
-@pytest.mark.slow
 def test_a_killed_stage_sends_again_at_most_what_was_in_flight(project: Project) -> None:
     project.replace("params.yaml", f"model: {embedded.PACKAGED}", "model: served-model")
     with growing(seconds=0.1) as server:
@@ -135,7 +133,6 @@ def test_a_killed_stage_sends_again_at_most_what_was_in_flight(project: Project)
     assert len(asked) - len(set(asked)) <= 3  # one in flight at each of three kills
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_at_once_keeps_what_was_done_and_says_how_to_go_on(project: Project) -> None:
     process = project.start_stage("bootstrap")
     wait_for(lambda: kept(project) >= 2, process)
@@ -209,7 +206,6 @@ def test_relabelling_asks_nothing_and_a_new_task_is_asked_about_alone(
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.slow
 def test_a_gguf_file_takes_the_models_place_and_is_known_by_its_content(project: Project) -> None:
     project.shrink(2)
     project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 2")

@@ -160,6 +160,7 @@ def made_up(count: int, candidates: int = 22, seed: int = 0) -> list[Example]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["instruction_popularity", "random"])
 def test_the_same_as_the_plain_version_on_more_than_one_block(criterion: str) -> None:
     examples = made_up(9000)  # of 4,096 a block
@@ -345,6 +346,7 @@ def test_candidates_are_drawn_as_often_as_their_weights_say() -> None:
         assert chi_squared(found, chances) > 10 * CRITICAL[5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["instruction_popularity", "random"])
 def test_examples_are_drawn_as_often_as_their_weights_say(criterion: str) -> None:
     # All candidates are drawn, so an example's popularity is the sum over those it was tried with.
@@ -812,7 +814,6 @@ def test_without_a_training_example_it_says_why(folder: Path) -> None:
 # --- as dvc.yaml runs it
 
 
-@pytest.mark.slow
 def test_dvc_runs_it_and_a_changed_parameter_runs_it_again(
     new_project: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:

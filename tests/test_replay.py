@@ -49,7 +49,6 @@ def seedbed(project: Project, *words: str, **environment: str) -> tuple[int, str
     return done.returncode, done.stdout
 
 
-@pytest.mark.slow
 def test_an_imported_store_replays_the_run_to_the_byte_without_a_connection(
     new_project: Callable[[str], Project],
 ) -> None:

@@ -111,6 +111,7 @@ def data_of(page: str) -> dict:
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(hostile: Project, page: str) -> None:
     done = hostile.stage("report", PYTHONHASHSEED="7")
     assert done.returncode == 0, done.stdout
@@ -242,6 +243,7 @@ def test_where_nothing_was_run_it_says_what_to_do(copy: Path) -> None:
 # --- in a browser
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_nothing_that_a_model_wrote_runs(
     page: str, fetched: Fetched, tmp_path: Path
@@ -274,6 +276,7 @@ def test_in_a_browser_nothing_that_a_model_wrote_runs(
         assert outside.count(escape(beginning, quote=False)) > COUNT / 2
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_a_search_is_found_in_the_address(page: str, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
@@ -286,6 +289,7 @@ def test_in_a_browser_a_search_is_found_in_the_address(page: str, tmp_path: Path
     assert "<mark>Task 7</mark>" in shown.dom
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_a_search_follows_what_is_typed(page: str, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
@@ -308,6 +312,7 @@ def test_in_a_browser_a_search_follows_what_is_typed(page: str, tmp_path: Path) 
     ]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_no_text_of_a_picture_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -91,6 +91,7 @@ def check(path: Path) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_no_bit_that_changes_a_look_up_flips_unnoticed(path: Path, tmp_path: Path) -> None:
     draw = random.Random(3)
     right, data = looked_up(path), path.read_bytes()

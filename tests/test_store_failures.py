@@ -146,6 +146,7 @@ def only_read(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.slow
 def test_a_store_that_can_only_be_read_is_looked_at_and_exported(
     tmp_path: Path, only_read: Run
 ) -> None:
@@ -186,6 +187,7 @@ def left_by_a_killed_process(path: Path) -> None:
     assert path.with_name(path.name + "-wal").stat().st_size
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_kept_last_is_read_too_or_said_to_be_out_of_reach(
     tmp_path: Path, only_read: Run
 ) -> None:
@@ -210,7 +212,6 @@ def test_a_store_of_an_earlier_version_that_can_only_be_read_is_named(
     assert "name a copy" in done.stdout
 
 
-@pytest.mark.slow
 def test_a_run_replays_and_is_traced_and_reported_from_a_store_that_can_only_be_read(
     project: Project, tmp_path: Path, only_read: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

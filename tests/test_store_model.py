@@ -222,5 +222,6 @@ class StoreBesideADict(RuleBasedStateMachine):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.slow
 class TestStoreBesideADict(StoreBesideADict.TestCase):  # type: ignore[misc]
     settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

@@ -86,7 +86,6 @@ def queue(project: Project, note: str, *arguments: str) -> None:
     path.write_text(text)
 
 
-@pytest.mark.slow
 def test_a_queued_sweep_asks_nothing_twice_and_each_experiment_runs_its_own_copys_code(
     project: Project, tmp_path: Path
 ) -> None:
