@@ -9,7 +9,7 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check-scores bench plots report lint lock clean
+.PHONY: help repro test test-fast check-scores bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,17 +20,20 @@ repro: .venv/.ready        ## grow the data: run every stage that is out of date
 test: .venv/.dev-ready     ## pass the tests
 	pytest -n 2 --dist loadgroup
 
+test-fast: .venv/.dev-ready     ## pass those that are not slow, in less than a minute
+	pytest -n 2 --dist loadgroup -m "not slow"
+
 check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
 	pytest tests/test_score.py -k transformers
 
 bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/novelty.py
 	PYTHONPATH=src python benchmarks/prepare.py
-	PYTHONPATH=src:tests python benchmarks/relabel.py
+	PYTHONPATH=src python benchmarks/relabel.py
 	PYTHONPATH=src python benchmarks/engine.py
 	PYTHONPATH=src python benchmarks/scoring.py
 	PYTHONPATH=src python benchmarks/label.py
-	PYTHONPATH=src:tests python benchmarks/report.py
+	PYTHONPATH=src python benchmarks/report.py
 
 plots: .venv/.ready        ## draw every plot as a PNG into .seedbed/plots, without a network
 	PYTHONPATH=src python tools/draw_plots.py

@@ -13,7 +13,7 @@ a core, memory or room a row at the whole size than at the quarter; SLACK is for
 
 Ends with an error if a stage grows faster than its rows.
 
-Run it from the project's folder: PYTHONPATH=src:tests python benchmarks/paper.py [--rows N]
+Run it from the project's folder: PYTHONPATH=src python benchmarks/paper.py [--rows N]
 """
 
 import argparse
@@ -28,8 +28,8 @@ from math import inf
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 
-from conftest import Project
 from mock_server import MODEL, Running, running
+from project import Project
 from sizes import ARGUMENTS, sized
 from texts import Writer
 

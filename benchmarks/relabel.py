@@ -1,7 +1,7 @@
 """How fast is `relabel-and-pick`, and how much memory does it take, with a million examples × 22?
 
 Two measurements. The steps alone, from scores and ids in memory to the kept examples and their
-labels: vectorised on a million examples, and the plain version of `tests/plain_relabel.py`, an
+labels: vectorised on a million examples, and the plain version of plain_relabel.py, an
 example at a time, on the first of them; the same task, both in this run, and on those first
 examples both must keep the same. Then the stage itself: its `run` in a process of its own, from
 a label file of a million rows to the merged files; reading that file is most of its time.
@@ -9,7 +9,7 @@ a label file of a million rows to the merged files; reading that file is most of
 Ends with an error if the steps are less than 20 times as fast, if the two differ, or if the
 stage's peak memory is above 1 GB.
 
-Run it from the project's folder: PYTHONPATH=src:tests python benchmarks/relabel.py
+Run it from the project's folder: PYTHONPATH=src python benchmarks/relabel.py
 """
 
 import json

@@ -7,7 +7,7 @@ there, and to search them; the fastest of three times.
 
 Ends with an error if the page has 10 MB, or takes 2 s to open.
 
-Run it from the project's folder: PYTHONPATH=src:tests python benchmarks/report.py [PAGE]
+Run it from the project's folder: PYTHONPATH=src python benchmarks/report.py [PAGE]
 """
 
 import os
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import made_run
 from browser import CHROMIUM, driven, opened
-from conftest import Project
+from project import Project
 from sizes import ARGUMENTS, sized
 from texts import Writer
 

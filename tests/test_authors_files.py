@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import ROOT
-from engines import Fake
-from test_prepare import settings_of
+from support.engines import Fake
+from support.params import section
+from support.project import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
@@ -19,7 +18,7 @@ from seedbed.runs.errors import OriginMissing
 from seedbed.self_instruct import clf, instances, prepare
 from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.instructions import numbered
-from seedbed.self_instruct.params import Clf, Instances
+from seedbed.self_instruct.params import Clf, Instances, Prepare
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
@@ -31,7 +30,6 @@ from seedbed.self_instruct.rows import (
 from seedbed.views.report import provenance
 from seedbed.views.trace import account
 
-SAMPLING = yaml.safe_load((ROOT / "params.yaml").read_text())["clf"]["sampling"]
 TEXTS = ["Name a river.", "Is the text kind?", "Say hello."]
 # Of the first seed tasks, which the prompt of the first instruction showed.
 SEEDS = [json.loads(line) for line in (ROOT / "data/seed_tasks.jsonl").read_text().splitlines()]
@@ -94,19 +92,11 @@ def test_clf_and_instances_go_on_from_them() -> None:
     texts = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
     fake = Fake(lambda _: " No")
     prompt = Prompt("clf.txt", "instruction")
-    classified = clf.classify(texts, Clf.model_validate({"sampling": SAMPLING}), prompt, fake)
+    classified = clf.classify(texts, section(Clf), prompt, fake)
     assert [row.instruction for row in classified] == TEXTS
     assert all(row.key for row in classified)
 
-    own = Instances.model_validate(
-        {
-            "tasks": "all",
-            "num_instructions": None,
-            "max_instances_to_generate": 5,
-            "classification_max_tokens": 300,
-            "sampling": SAMPLING,
-        }
-    )
+    own = section(Instances, sampling=section(Clf).sampling)
     tasks = instances.read_tasks()
     assert [task.is_classification for task in tasks] == [False, True, False]
     answered = instances.generate(tasks, own, instances.Prompts(), fake)
@@ -117,7 +107,7 @@ def test_clf_and_instances_go_on_from_them() -> None:
 
 
 def prepared() -> list[GeneratedInstance]:
-    prepare.run(prepare.Params(prepare=settings_of(include_seed_tasks=True)))
+    prepare.run(prepare.Params(prepare=section(Prepare, include_seed_tasks=True)))
     return list(read_rows(PREPARED / "alpaca.jsonl", GeneratedInstance))
 
 

@@ -8,32 +8,28 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from batch_server import BatchServer, answer, batch_server, fail, faults
-from conftest import Cut, Project, Reply, completion, kill, wait_for
+from support.batches import BatchServer, batch_server, faults
+from support.faults import answer
+from support.params import sampling, section
+from support.processes import kill, wait_for
+from support.project import Project
+from support.server import Cut, Reply, completion, fail
 
 from seedbed.core.files import to_line
 from seedbed.core.progress import Tally
 from seedbed.core.records import Exchange
 from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
-from seedbed.llm.contract.request import Request, Sampling
+from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
-from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.params import Llm
 from seedbed.llm.send import batch
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
 from seedbed.self_instruct.rows import Instruction
 
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.0,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-    stop=["\n"],
-)
+SAMPLING = sampling(max_tokens=8)
 SECRET = "sk-very-secret-123456"
 POST_FILES, POST_BATCHES = "POST /v1/files", "POST /v1/batches"
 GET_BATCH, GET_CONTENT = "GET /v1/batches/ID", "GET /v1/files/ID/content"
@@ -75,8 +71,7 @@ def ask(store: Store, server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> A
         prompts: str, notes: list[str | None] | None = None, **settings: object
     ) -> list[Answer]:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        embedded = Embedded(context=4096, slots=1, threads=2)
-        llm = Llm(**{"model": "served-model", "embedded": embedded} | settings)
+        llm = section(Llm, **{"model": "served-model"} | settings)
 
         def look(tally: Tally) -> None:
             if notes is not None and tally.note not in notes[-1:]:
@@ -662,6 +657,7 @@ def check(project: Project, server: BatchServer) -> None:
         assert db.execute("SELECT sum(tokens) FROM spending").fetchone()[0] == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("when", "where", "times", "batches"),
     [
@@ -692,6 +688,7 @@ def test_a_run_that_is_killed_is_gone_on_with_and_nothing_submitted_twice(
     check(stage, server)
 
 
+@pytest.mark.slow
 def test_two_processes_submit_nothing_twice(stage: Project, server: BatchServer) -> None:
     both = [stage.start_stage("clf", **environment(server)) for _ in range(2)]
     for process in both:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import ROOT, Project
+from support.project import ROOT, Project
 
 # What each prints at its end, once it has measured all that it measures.
 ENDINGS = {
@@ -32,6 +32,6 @@ def test_every_benchmark_of_the_makefile_is_run_here() -> None:
     ],
 )
 def test_a_benchmark_ends_well_and_prints_its_figures(name: str, project: Project) -> None:
-    done = project.run("python", f"benchmarks/{name}.py", "--tiny", PYTHONPATH="src:tests")
+    done = project.run("python", f"benchmarks/{name}.py", "--tiny", PYTHONPATH="src")
     assert done.returncode == 0, done.stdout
     assert re.search(ENDINGS[name], done.stdout), done.stdout

@@ -13,17 +13,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT, completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
-from test_rouge import exact_f1
+from support.engines import FAKE, Fake
+from support.params import section
+from support.plain_rouge import exact_f1
+from support.project import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
-from seedbed.llm.contract.request import Canon, Request, Sampling
-from seedbed.llm.contract.wire import PROBLEMS, Answer, read_body
-from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.contract.request import Canon, Request
+from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.self_instruct import bootstrap, describe_tasks
 from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
@@ -40,57 +41,14 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 VOCABULARY = [f"word{n}" for n in range(400)]
 SEEDS = [f"Seed {n} says {' '.join(VOCABULARY[8 * n : 8 * n + 6])}." for n in range(12)]
-SAMPLING = Sampling(
-    max_tokens=64,
-    temperature=0.7,
-    top_p=0.5,
-    frequency_penalty=0.0,
-    presence_penalty=2.0,
-    logprobs=1,
-    stop=["\n\n"],
-)
 Reply = Callable[[Request], str | tuple[str, str]]
 
 
 def settings_of(**changes: object) -> Bootstrap:
-    values = {
-        "num_instructions_to_generate": 25,
-        "num_prompt_instructions": 8,
-        "num_machine_prompt_instructions": 2,
-        "use_clf_seed_tasks_only": False,
-        "request_batch_size": 4,
-        "rouge_threshold": 0.7,
-        "max_rounds_without_new": 3,
-        "capitalize": True,
-        "min_words": 4,
-        "max_words": 150,
-        "refused_words": ["graph", "go to"],
-        "refused_prefixes": ["Write a program"],
-        "refuse_non_ascii": True,
-        "sampling": SAMPLING,
-        "seed": 42,
-    }
-    return Bootstrap.model_validate(values | changes)
-
-
-class Fake:
-    """Answers each request with what `reply` makes of it; remembers the rounds."""
-
-    def __init__(self, reply: Reply):
-        self.reply = reply
-        self.rounds: list[list[Request]] = []
-        self.answers: list[Answer] = []
-
-    def __call__(self, requests: Sequence[Request]) -> list[Answer]:
-        self.rounds.append(list(requests))
-        answers = []
-        for request in requests:
-            said = self.reply(request)
-            text, why = said if isinstance(said, tuple) else (said, "stop")
-            body = completion(text, why) | {"id": "", "created": 0}
-            answers.append(read_body(Canon({"fake": 1}).of(request).key, json.dumps(body)))
-        self.answers += answers
-        return answers
+    few = {"num_instructions_to_generate": 25, "request_batch_size": 4, "max_rounds_without_new": 3}
+    words = {"refused_words": ["graph", "go to"], "refused_prefixes": ["Write a program"]}
+    sampling = {"max_tokens": 64, "logprobs": 1, "stop": ["\n\n"]}
+    return section(Bootstrap, **{**few, **words, "sampling": sampling, **changes})
 
 
 def talkative(request: Request) -> str | tuple[str, str]:
@@ -352,7 +310,7 @@ def test_no_request_is_asked_twice(prompt: Prompt) -> None:
 def test_a_round_has_the_asked_for_size_and_sampling(prompt: Prompt) -> None:
     rounds = asked(prompt, request_batch_size=3)
     assert {len(batch) for batch in rounds} == {3}
-    assert all(request.sampling == SAMPLING for batch in rounds for request in batch)
+    assert all(request.sampling == settings_of().sampling for batch in rounds for request in batch)
 
 
 def test_prompts_show_eight_of_the_pool_as_it_stood_before_the_round(prompt: Prompt) -> None:
@@ -411,9 +369,6 @@ def test_another_round_size_leaves_each_prompt_of_the_first_round(prompt: Prompt
 # --- the stage
 
 
-LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
-
-
 @pytest.fixture
 def stage(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fake]:
     """Runs the whole stage in a folder of its own."""
@@ -428,7 +383,7 @@ def stage(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fake
 
         monkeypatch.setattr(bootstrap, "open_engine", open_fake)
         own = settings_of(**changes)
-        bootstrap.run(bootstrap.Params(llm=LLM, bootstrap=own))
+        bootstrap.run(bootstrap.Params(llm=FAKE, bootstrap=own))
         answers = [
             ClassifiedInstruction(instruction=row.instruction, is_classification="No")
             for row in read_rows(bootstrap.INSTRUCTIONS, Instruction)

@@ -8,11 +8,9 @@ from pathlib import Path
 from threading import Lock
 
 import pytest
-from conftest import Cut, Reply, serving
-from engines import (
+from support.engines import (
     CHAT,
     LLM,
-    SAMPLING,
     WAYS,
     answer_to,
     ask,
@@ -24,6 +22,8 @@ from engines import (
     response_to,
     set_environment,
 )
+from support.params import SAMPLING
+from support.server import Cut, Reply, serving
 
 from seedbed.llm import engine, errors
 from seedbed.llm.contract.request import Request

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from engines import Fake
+from support.engines import Fake
+from support.params import section
+from support.project import ROOT
 
 from seedbed.auto_instruct import candidate_files, candidates
 from seedbed.auto_instruct.candidate_files import (
@@ -21,17 +22,7 @@ from seedbed.auto_instruct.params import Candidates
 from seedbed.auto_instruct.rows import CANDIDATES
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.errors import BadFile, BadRow
-from seedbed.llm.contract.request import Request, Sampling
-
-SAMPLING = Sampling(
-    max_tokens=60,
-    temperature=1.0,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-    stop=["\n\n"],
-)
+from seedbed.llm.contract.request import Request
 
 
 def task(name: str = "task1", labels: tuple[str, ...] = ()) -> Task:
@@ -47,14 +38,7 @@ def task(name: str = "task1", labels: tuple[str, ...] = ()) -> Task:
 
 
 def settings_of(**changes: object) -> Candidates:
-    values = {
-        "shots": "few",
-        "samples": 3,
-        "max_resamples": 5,
-        "sampling": SAMPLING,
-        "seed": 42,
-    }
-    return Candidates.model_validate(values | changes)
+    return section(Candidates, **changes)
 
 
 @pytest.fixture(autouse=True)

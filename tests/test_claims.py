@@ -13,8 +13,9 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Reply, serving
-from engines import LLM, requests_for, response_to, set_environment
+from support.engines import LLM, requests_for, response_to, set_environment
+from support.project import ROOT
+from support.server import Reply, serving
 
 from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon

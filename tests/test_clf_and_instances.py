@@ -5,30 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from engines import Fake
+from support.engines import FAKE, Fake
+from support.params import section
+from support.project import ROOT
 
 from seedbed.core.files import to_line, write_files
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
 from seedbed.errors import BadFile, BadRow
-from seedbed.llm.contract.request import Request, Sampling
-from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.contract.request import Request
 from seedbed.self_instruct import clf, describe_tasks, instances
 from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Clf, Instances
 from seedbed.self_instruct.rows import CLASSIFIED, INSTRUCTIONS, ClassifiedInstruction, Instruction
 
-SAMPLING = Sampling(
-    max_tokens=350,
-    temperature=0.0,
-    top_p=0.0,
-    frequency_penalty=0.0,
-    presence_penalty=1.5,
-    logprobs=1,
-    stop=["Task:"],
-)
-LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 TEXTS = [f"Instruction number {n}" for n in range(6)]
 KINDS = [True, False, False, True, False, True]
 
@@ -48,7 +38,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def classify(texts: list[str], reply: Callable[[Request], str]) -> tuple[list, Fake]:
     fake = Fake(reply)
-    params = Clf(sampling=SAMPLING.model_copy(update={"max_tokens": 3}))
+    params = section(Clf)
     return clf.classify(texts, params, Prompt("clf.txt", "instruction"), fake), fake
 
 
@@ -159,14 +149,7 @@ def test_a_broken_line_of_either_file_is_named() -> None:
 
 
 def settings_of(**changes: object) -> Instances:
-    values = {
-        "tasks": "all",
-        "num_instructions": None,
-        "max_instances_to_generate": 5,
-        "classification_max_tokens": 300,
-        "sampling": SAMPLING,
-    }
-    return Instances.model_validate(values | changes)
+    return section(Instances, **{"sampling": {"logprobs": 1}, **changes})
 
 
 @pytest.fixture
@@ -248,6 +231,6 @@ def test_instructions_in_are_rows_and_those_left_out(tasks: list[instances.Task]
 
 def test_nothing_of_the_wanted_kind_is_an_error_before_anything_is_asked() -> None:
     write_inputs(TEXTS, TEXTS, raw="No")
-    params = instances.Params(llm=LLM, instances=settings_of(tasks="classification"))
+    params = instances.Params(llm=FAKE, instances=settings_of(tasks="classification"))
     with pytest.raises(BadFile, match="none of its 6 instructions is of the kind classification"):
         instances.run(params)

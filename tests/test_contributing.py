@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from conftest import ROOT, Project
-from test_pipeline import stages_run
+from support.project import ROOT, Project, stages_run
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 # What to do with a block stands at the end of the sentence before it.

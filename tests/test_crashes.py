@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, completion, serving
-from crashing_runs import DIED
+from support.crashing_runs import DIED
+from support.project import PYTHONPATH, ROOT
+from support.server import completion, serving
 
 from seedbed.core.files import to_line
 from seedbed.core.records import Exchange
@@ -49,8 +50,8 @@ def runs(asked: Counter[str]) -> Iterator[Runs]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     with serving(answer) as url:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests/crashing_runs.py")],
-            env=clean | {"PYTHONPATH": str(ROOT / "src")},
+            [sys.executable, "-m", "support.crashing_runs"],
+            env=clean | {"PYTHONPATH": PYTHONPATH},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

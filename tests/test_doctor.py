@@ -5,16 +5,17 @@ import re
 from email.message import Message
 
 import pytest
-from conftest import Project, Reply, completion, serving
+from support.engines import LLM
+from support.params import section
+from support.project import Project
+from support.server import Reply, completion, serving
 
 from seedbed.llm import errors
-from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.params import Llm
 from seedbed.llm.send import limits
 from seedbed.llm.serve import embedded
 from seedbed.views.doctor import LONG, TWICE, examine
 
-SETTINGS = Embedded(context=4096, slots=1, threads=2)
-SERVED = Llm(model="served-model", embedded=SETTINGS)
 OPTIONAL = ["temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty"]
 OPTIONAL += ["logprobs", "stop", "seed"]
 TAKEN = [*OPTIONAL, "stop of more than four", "several samples", "lists of prompts"]
@@ -62,7 +63,7 @@ class Server:
 
 
 def examined(
-    monkeypatch: pytest.MonkeyPatch, server: Server, llm: Llm = SERVED, **pages: object
+    monkeypatch: pytest.MonkeyPatch, server: Server, llm: Llm = LLM, **pages: object
 ) -> tuple[list[str], str]:
     """The doctor's lines, and the address. pages: what is found at paths."""
     with serving(server, pages={f"/{name}": page for name, page in pages.items()}) as url:
@@ -113,7 +114,7 @@ def test_a_parameter_that_is_refused_is_named_with_the_line_for_the_parameters(
     assert taken == [other for other in TAKEN if other not in without]
     assert lines[-1] == f"advice    set llm.leave_out in params.yaml to [{name}]"
     # That line, as it stands, is what the parameters take.
-    Llm(model="m", embedded=SETTINGS, leave_out=[name])
+    section(Llm, leave_out=[name])
 
 
 def test_all_that_is_refused_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ def test_all_that_is_refused_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_left_out_already_needs_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    llm = SERVED.model_copy(update={"leave_out": ["seed", "logprobs"]})
+    llm = LLM.model_copy(update={"leave_out": ["seed", "logprobs"]})
     lines, _ = examined(monkeypatch, Server("seed"), llm)
     assert lines[-1] == "advice    none: what it refuses is in llm.leave_out"
     lines, _ = examined(monkeypatch, Server("seed", "temperature"), llm)
@@ -157,7 +158,7 @@ def test_what_else_is_refused_comes_with_what_to_do(
 
 
 def test_a_chat_is_asked_as_a_chat_and_has_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    llm = SERVED.model_copy(update={"api": "chat", "system": "Be brief."})
+    llm = LLM.model_copy(update={"api": "chat", "system": "Be brief."})
     server = Server("seed")
     lines, _ = examined(monkeypatch, server, llm)
     assert not any("lists" in line for line in lines)
@@ -251,7 +252,7 @@ def llama_cpp(**settings: object) -> dict[str, object]:
     return {"default_generation_settings": {"params": own | settings}}
 
 
-def added(monkeypatch: pytest.MonkeyPatch, llm: Llm = SERVED, **pages: object) -> list[str]:
+def added(monkeypatch: pytest.MonkeyPatch, llm: Llm = LLM, **pages: object) -> list[str]:
     lines, _ = examined(monkeypatch, Server(), llm, **pages)
     return [line.removeprefix("adds      ") for line in lines if line.startswith("adds")]
 
@@ -267,7 +268,7 @@ def test_what_llama_cpp_adds_by_itself_is_told(monkeypatch: pytest.MonkeyPatch) 
     props = llama_cpp(repeat_penalty=1.1, xtc_probability=0.5)
     own = "repeat_penalty 1.1, xtc_probability 0.5: no request says otherwise, start it without"
     assert added(monkeypatch, props=props) == [own, sampler, *window]
-    without = SERVED.model_copy(update={"leave_out": ["top_k", "presence_penalty"]})
+    without = LLM.model_copy(update={"leave_out": ["top_k", "presence_penalty"]})
     own = "top_k 40: no request says otherwise, start it without"
     sampler = sampler.replace("top_k 40, ", "")
     assert added(monkeypatch, without, props=llama_cpp()) == [own, sampler, *window]
@@ -299,11 +300,12 @@ def test_what_makes_no_sense_is_not_an_error(monkeypatch: pytest.MonkeyPatch, pa
     assert added(monkeypatch, props=page)[0] in ("it does not say", "nothing")
 
 
+@pytest.mark.slow
 def test_the_embedded_server_takes_all_that_the_stages_send(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    lines = list(examine(Llm(model=embedded.PACKAGED, embedded=SETTINGS)))
+    lines = list(examine(section(Llm, model=embedded.PACKAGED)))
     assert lines[0] == f"server    the embedded server ({embedded.PACKAGED})"
     assert {f"takes     {name}" for name in TAKEN} - {*lines} == {"takes     several samples"}
     assert sum(line.startswith("speed") for line in lines) == 1

@@ -4,7 +4,8 @@ import os
 import random
 import subprocess
 import sys
-from pathlib import Path
+
+from support.project import ROOT
 
 from seedbed.core import draws
 
@@ -42,8 +43,8 @@ def test_a_draw_does_not_depend_on_how_many_there_were_before() -> None:
 
 
 def test_every_process_draws_the_same() -> None:
-    program = "from seedbed import draws; print(draws.generator(42, 'ß', 1).getrandbits(64))"
-    source = str(Path(draws.__file__).parents[1])
+    program = "from seedbed.core import draws; print(draws.generator(42, 'ß', 1).getrandbits(64))"
+    source = str(ROOT / "src")
     said = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -7,30 +7,21 @@ from email.message import Message
 from pathlib import Path
 from threading import Event, Lock
 
-import conftest
 import pytest
-from conftest import Cut, Reply, completion, serving
-from engines import WAYS, ask_in, kept_in, response_in, set_environment
+from support import server
+from support.engines import LLM, WAYS, ask_in, kept_in, response_in, set_environment
+from support.params import sampling
+from support.server import Cut, Reply, completion, fail, serving
 
 from seedbed.llm import errors
-from seedbed.llm.contract.request import Request, Sampling, key_of
+from seedbed.llm.contract.request import Request, key_of
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
-from seedbed.llm.params import Embedded, Llm
 from seedbed.llm.send import limits
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store, default_path
 
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.0,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-    stop=["\n"],
-)
-LLM = Llm(model="served-model", embedded=Embedded(context=4096, slots=1, threads=2))
+SAMPLING = sampling(max_tokens=8)
 SECRET = "sk-very-secret-123456"
 
 
@@ -107,10 +98,6 @@ def test_what_was_answered_is_not_sent_again(ask: Ask) -> None:
     assert sorted(echo.prompts) == ["a", "b", "c"]
     assert again[0] == first[1]
     assert again[2] == first[0]
-
-
-def fail(status: int, message: str, **headers: str) -> Reply:
-    return Reply(status, json.dumps({"error": {"message": message, "type": "x"}}), headers)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +321,7 @@ def test_an_odd_list_of_models_is_no_list(
     def nothing_here(body: dict, headers: Message) -> dict:
         raise fail(404, "Not Found")
 
-    monkeypatch.setattr(conftest, "MODELS", models)
+    monkeypatch.setattr(server, "MODELS", models)
     with serving(nothing_here) as url, pytest.raises(errors.ModelUnknown, match="end in /v1"):
         ask(url, ["a"])
 

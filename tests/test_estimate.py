@@ -5,8 +5,8 @@ import weakref
 from pathlib import Path
 
 import pytest
-from conftest import Project
-from growing import Growing, growing, small
+from support.growing import Growing, growing, small
+from support.project import Project
 
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Project
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.project import Project
 from typer.testing import CliRunner
 
 from seedbed.cli import app

@@ -15,11 +15,9 @@ from threading import Event, Lock, Timer
 from typing import Any
 
 import pytest
-from conftest import Cut, Reply, Trickle, serving
-from engines import (
+from support.engines import (
     CHAT,
     LLM,
-    SAMPLING,
     answer_to,
     ask,
     kept_in,
@@ -28,6 +26,8 @@ from engines import (
     response_to,
     set_environment,
 )
+from support.params import SAMPLING
+from support.server import Cut, Reply, Trickle, fail, serving
 
 from seedbed.llm import engine, errors
 from seedbed.llm.contract.request import Canon, Request
@@ -51,11 +51,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "responses.sqlite"
-
-
-def fail(status: int, message: object, code: str | None = None, **headers: str) -> Reply:
-    error = {"message": message, "type": "x", "code": code}
-    return Reply(status, json.dumps({"error": error}), headers)
 
 
 def other_count(body: dict, draw: random.Random) -> Reply:

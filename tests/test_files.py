@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.project import ROOT
 
 from seedbed.core.files import exists, read_rows, read_text, to_json, to_line, write_files
 from seedbed.errors import BadFile, BadRow, WriteFailed

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import ROOT, completion
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from support.params import sampling, section
+from support.project import ROOT
+from support.server import completion
 
 from seedbed.auto_instruct import label, relabel_and_pick
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
@@ -38,7 +39,7 @@ from seedbed.core.paths import PARAMS, PRESETS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.errors import SeedbedError
-from seedbed.llm.contract.request import Canon, Request, Sampling, key_of
+from seedbed.llm.contract.request import Canon, Request, key_of
 from seedbed.llm.contract.wire import read_body
 from seedbed.llm.store.store import Kept, Store
 from seedbed.llm.store.transfer import export, read_in, statistics
@@ -89,24 +90,14 @@ LABELS = [
         for n in range(4)
     ),
 ]
-RELABELLING = RelabelAndPick.model_validate(
-    yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))["relabel_and_pick"]
-    | {"sample_instructions": 2, "min_qualify_range": 0}
-)
+RELABELLING = section(RelabelAndPick, sample_instructions=2, min_qualify_range=0)
 
 
 def answers() -> list[dict[str, Any]]:
     """Lines of an exported store."""
-    sampling = Sampling(
-        max_tokens=8,
-        temperature=0.0,
-        top_p=1.0,
-        frequency_penalty=0.0,
-        presence_penalty=0.0,
-        logprobs=None,
-    )
+    greedy = sampling(max_tokens=8, stop=[])
     canon = Canon({"server": "http://host/v1", "name": "m"})
-    keyed = [canon.of(Request(text, sampling)) for text in "ab"]
+    keyed = [canon.of(Request(text, greedy)) for text in "ab"]
     body = json.dumps(completion("x"))
     day = "2026-01-01 00:00:00"
     rows = [

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Project
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from support.project import ROOT, Project
 
 from seedbed import params
 from seedbed.core.paths import PARAMS
@@ -231,6 +231,7 @@ SET = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(slow, max_examples=EXAMPLES)
 @given(names=st.sampled_from(NAMES), value=SET, sign=st.sampled_from(["", "", "+", "++"]))
 @pytest.mark.usefixtures("_own_folder")

@@ -1,15 +1,17 @@
 """What keeps the project pleasant: a quick start of every command, and checks that are the same
 here, before a commit, and on a bare machine."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from support.project import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -76,3 +78,24 @@ def test_make_alone_lists_every_target() -> None:
     assert phony
     listed = dict(re.findall(r"^make (\S+) +(\S.*)$", done.stdout, re.M))
     assert set(listed) == set(phony[1].split())
+
+
+def imported(path: Path) -> set[str]:
+    """The packages and modules that a file imports, each by its first name."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
+def test_no_test_imports_another_and_no_benchmark_imports_a_test() -> None:
+    """What tests share is in tests/support; what they share with benchmarks, in benchmarks."""
+    tests = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not imported(path) & tests, f"{path}: move what is shared to tests/support"
+    for path in (ROOT / "benchmarks").rglob("*.py"):
+        names = imported(path) & {*tests, "tests", "support"}
+        assert not names, f"{path}: move {names} to benchmarks"

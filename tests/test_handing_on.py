@@ -3,7 +3,7 @@
 import copy
 from pathlib import Path
 
-from conftest import Project, _git
+from support.project import Project, git
 
 
 def outputs(project: Project) -> dict[str, bytes]:
@@ -28,7 +28,7 @@ def test_a_clone_pulls_the_data_to_the_byte_without_a_model_or_the_answers(
 
     clone = copy.copy(grown)
     clone.folder = tmp_path / "clone"
-    _git(tmp_path, "clone", "-q", str(grown.folder), "clone")
+    git(tmp_path, "clone", "-q", str(grown.folder), "clone")
     assert not any((clone.folder / name).exists() for name in pushed)
     # Neither is there, nor is either made.
     without = {"XDG_CACHE_HOME": str(tmp_path / "no-model"), "OPENAI_BASE_URL": "http://[::1]:9/v1"}

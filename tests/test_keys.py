@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pytest
-from conftest import ROOT, serving
-from engines import CHAT, EMBEDDED, LLM, SAMPLING, requests_for, response_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.engines import CHAT, EMBEDDED, LLM, requests_for, response_to
+from support.params import SAMPLING
+from support.project import ROOT
+from support.server import serving
 
 from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon, Parameter, Request, Sampling, base_of

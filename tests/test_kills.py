@@ -18,19 +18,22 @@ from pathlib import Path
 from threading import Condition
 
 import pytest
-from conftest import ROOT, Project, completion, kill, serving, wait_for
-from engines import kept_in
+from support.engines import kept_in
+from support.processes import kill, wait_for
+from support.project import PYTHONPATH, ROOT, Project
+from support.server import completion, serving
 
 from seedbed.core.files import to_line
 from seedbed.core.records import Exchange
 from seedbed.self_instruct.rows import Instruction
 
-TESTS = Path(__file__).parent
+# Each starts real processes.
+pytestmark = pytest.mark.slow
 CONCURRENCY = 16
 
 
 class Run:
-    """Runs of tests/killed_run.py on the same prompts, with a folder of their own."""
+    """Runs of support/killed_run.py on the same prompts, with a folder of their own."""
 
     def __init__(self, folder: Path, prompts: list[str], lease: float | None = None):
         folder.mkdir()
@@ -46,12 +49,12 @@ class Run:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         chosen = {"concurrency": CONCURRENCY, "store": self.store, **variables}
         chosen = {f"SEEDBED_{name.upper()}": str(value) for name, value in chosen.items()}
-        python = [sys.executable, str(TESTS / "killed_run.py"), str(self._prompts), str(self.out)]
+        python = [sys.executable, "-m", "support.killed_run", str(self._prompts), str(self.out)]
         python += self._lease
         return subprocess.Popen(
             [*before, *python],
             cwd=self.folder,
-            env=clean | {"PYTHONPATH": str(ROOT / "src"), "OPENAI_BASE_URL": url} | chosen,
+            env=clean | {"PYTHONPATH": PYTHONPATH, "OPENAI_BASE_URL": url} | chosen,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -246,8 +249,9 @@ def test_a_server_that_is_killed_and_brought_back_is_waited_for(tmp_path: Path) 
     log.touch()
 
     def start() -> subprocess.Popen[str]:
-        command = [sys.executable, str(TESTS / "lone_server.py"), str(port), str(log), "0.02"]
-        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+        command = [sys.executable, "-m", "support.lone_server", str(port), str(log), "0.02"]
+        own = os.environ | {"PYTHONPATH": PYTHONPATH}
+        return subprocess.Popen(command, env=own, text=True, stdout=subprocess.PIPE)
 
     def seen() -> list[str]:
         return log.read_text().splitlines()
@@ -346,20 +350,17 @@ def test_what_a_killed_process_was_asking_another_takes_over_at_once(tmp_path: P
     assert list(tmp_path.glob("*.claims")) == []
 
 
-def stop_between_writes(process: subprocess.Popen[str], store: Path) -> None:
-    """Stop it where it does not hold SQLite's lock, which nobody could take over."""
+def stop(process: subprocess.Popen[str], store: Path) -> None:
+    """Not in the middle of a write: then nobody else could write."""
     while True:
         process.send_signal(signal.SIGSTOP)
-        time.sleep(0.01)
-        with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as db:
-            try:
+        os.waitpid(process.pid, os.WUNTRACED)
+        try:
+            with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as db:
                 db.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                process.send_signal(signal.SIGCONT)
-                time.sleep(0.01)
-            else:
-                db.execute("ROLLBACK")
                 return
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
 
 
 def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out(
@@ -373,7 +374,7 @@ def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out
         process = stopped.start(url, store=tmp_path / "s.sqlite", concurrency=8)
         server.wait_for(lambda: server.total >= 100, process)
         try:
-            stop_between_writes(process, tmp_path / "s.sqlite")
+            stop(process, tmp_path / "s.sqlite")
             output = other(url, store=tmp_path / "s.sqlite", concurrency=8)
         finally:
             process.send_signal(signal.SIGCONT)

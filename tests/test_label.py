@@ -10,12 +10,12 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-import yaml
-from conftest import ROOT
-from engines import Fake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
+from support.engines import FAKE, Fake
+from support.params import section
+from support.project import ROOT
 
 from seedbed.auto_instruct import describe_candidates, label, scoring
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
@@ -31,9 +31,7 @@ from seedbed.core.paths import METRICS, PLOTS
 from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.llm.params import Embedded, Llm
 
-LLM = Llm(model="fake", embedded=Embedded(context=4096, slots=1, threads=1))
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
 
 
@@ -72,8 +70,7 @@ def candidates_of(name: str = "task1", count: int = 7) -> list[Candidate]:
 
 
 def settings_of(**changes: object) -> Label:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())["label"]
-    return Label.model_validate(values | {"max_examples": None} | changes)
+    return section(Label, **{"max_examples": None, **changes})
 
 
 def echo(request: Request) -> str:
@@ -446,7 +443,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stage_params(**changes: object) -> label.Params:
     niv2 = Niv2(folder="data/niv2", tasks=None)
-    return label.Params(llm=LLM, niv2=niv2, label=settings_of(**changes))
+    return label.Params(llm=FAKE, niv2=niv2, label=settings_of(**changes))
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, fake: Fake, **changes: object) -> None:

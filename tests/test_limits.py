@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from engines import (
+from support.engines import (
     LLM,
     WAYS,
     answer_to,
@@ -190,6 +190,7 @@ def prompts_of_many_lengths(count: int, mean: int, seed: int = 1) -> list[str]:
     return [f"{n:05} ".ljust(int(mean * draw.uniform(0.4, 1.6)), "x") for n in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "letters", "max_tokens", "seconds"),
     [
@@ -246,6 +247,7 @@ def test_a_server_that_takes_ten_at_once_is_asked_about_ten_at_once(simulated: S
     assert server.arrived[-1][0] < 2000 / 10 / 0.7, "most of what it can do is used"
 
 
+@pytest.mark.slow
 def test_a_server_that_recovers_is_asked_more_and_more_again(simulated: Simulated) -> None:
     server = Overloaded(10, recovers_at=60)
     simulated([f"p{n}" for n in range(4000)], server, concurrency=64)

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support.project import ROOT
 
 from seedbed.auto_instruct.niv2 import Task, read_task
 from seedbed.auto_instruct.niv2_places import find_tasks

@@ -7,9 +7,10 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from conftest import Cut, Project, Reply, completion, serving
-from engines import ask, kept_in, requests_for, response_to, set_environment
-from growing import Growing, small
+from support.engines import ask, kept_in, requests_for, response_to, set_environment
+from support.growing import Growing, small
+from support.project import Project
+from support.server import Cut, Reply, completion, serving
 
 from seedbed.errors import SeedbedError
 from seedbed.llm import errors

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
-from test_bad_input import assert_refused, refusal
+from support.project import ROOT, Project
+from support.refusals import assert_refused, refusal
 
 from seedbed import params
 from seedbed.core.paths import PARAMS

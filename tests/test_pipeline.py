@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, SHARED, CountedModel, Project, kill, wait_for
+from support.counted import CountedModel
+from support.growing import growing
+from support.processes import kill, wait_for
+from support.project import ROOT, SHARED, Project, stages_run
 
 from seedbed.llm.serve import embedded
 from seedbed.methods import STAGES, module_of
@@ -36,11 +39,6 @@ def repro(project: Project, *arguments: str, **environment: str) -> dict[str, tu
     done = project.run("dvc", "repro", *arguments, *stages, **environment)
     assert done.returncode == 0, done.stdout
     return stages_run(done.stdout)
-
-
-def stages_run(output: str) -> dict[str, tuple[int, int, int]]:
-    lines = re.findall(r"([\w-]+) · (\d+) rows · (\d+) sent · (\d+) reused · \d+ s", output)
-    return {stage: (int(rows), int(sent), int(reused)) for stage, rows, sent, reused in lines}
 
 
 def kept(project: Project) -> int:
@@ -79,13 +77,18 @@ def test_two_clones_give_the_same_lock_even_if_one_is_killed_again_and_again(
     assert kept(killed) == kept(undisturbed)
 
 
-def test_only_what_is_new_is_asked(project: Project, counted_model: CountedModel) -> None:
-    project.shrink(12)  # more than one round brings, so that later prompts show accepted ones
-    environment = counted_model.environment
-    first = repro(project, **environment)
-    assert first["bootstrap"][1:] == (len(counted_model.bodies) - 24, 0)
+def test_only_what_is_new_is_asked(
+    run_with_model_once: tuple[Project, dict[str, tuple[int, int, int]]],
+    run_with_model: Project,
+    counted_model: CountedModel,
+) -> None:
+    project, environment = run_with_model, counted_model.environment
+    first = run_with_model_once[1]
+    assert [first[stage][1:] for stage in ("clf", "instances")] == [(9, 0), (9, 0)]
+    # More than one round brings, so that later prompts show accepted ones.
+    assert first["bootstrap"][1] > 1
+    assert first["bootstrap"][2] == 0
 
-    counted_model.bodies.clear()
     again = repro(project, "--force", **environment)
     assert list(again) == ["bootstrap", "clf", "instances", "prepare"]
     assert counted_model.bodies == []
@@ -93,8 +96,8 @@ def test_only_what_is_new_is_asked(project: Project, counted_model: CountedModel
 
     project.replace(
         "params.yaml",
-        "include_seed_tasks: false\n  seed: 42",
-        "include_seed_tasks: false\n  seed: 43",
+        "include_seed_tasks: true\n  seed: 42",
+        "include_seed_tasks: true\n  seed: 43",
     )
     assert list(repro(project, **environment)) == ["prepare"]
     assert counted_model.bodies == []
@@ -103,7 +106,7 @@ def test_only_what_is_new_is_asked(project: Project, counted_model: CountedModel
     project.replace("params.yaml", "rouge_threshold: 0.7", "rouge_threshold: 0.25")
     changed = repro(project, **environment)
     assert list(changed) == ["bootstrap", "clf", "instances", "prepare"]
-    assert changed["bootstrap"][2] >= 5, "the first round's prompts show seed tasks only"
+    assert changed["bootstrap"][2] >= 1, "the first round's prompts show seed tasks only"
     assert 0 < len(counted_model.bodies) == sum(sent for _, sent, _ in changed.values())
     asked_now = {body["prompt"] for body in counted_model.bodies}
     assert not asked_now & asked_before, "a prompt that did not change was sent again"
@@ -115,17 +118,18 @@ def _requests_in_the_store(project: Project) -> set[str]:
         return {prompt for (prompt,) in rows}
 
 
-def test_a_killed_stage_sends_again_at_most_what_was_in_flight(
-    project: Project, counted_model: CountedModel
-) -> None:
-    environment = counted_model.environment
-    for round_ in range(3):
-        process = project.start_stage("bootstrap", **environment)
-        goal = 2 * (round_ + 1)
-        wait_for(lambda: kept(project) >= goal, process)  # noqa: B023
-        kill(process)
-    assert project.stage("bootstrap", **environment).returncode == 0
-    asked = [(body["prompt"], body["seed"]) for body in counted_model.bodies]
+def test_a_killed_stage_sends_again_at_most_what_was_in_flight(project: Project) -> None:
+    project.replace("params.yaml", f"model: {embedded.PACKAGED}", "model: served-model")
+    with growing(seconds=0.1) as server:
+        environment = {"OPENAI_BASE_URL": server.url, "SEEDBED_CONCURRENCY": "1"}
+        for round_ in range(3):
+            process = project.start_stage("bootstrap", **environment)
+            goal = 2 * (round_ + 1)
+            wait_for(lambda: kept(project) >= goal, process)  # noqa: B023
+            kill(process)
+        assert project.stage("bootstrap", **environment).returncode == 0
+    asked = [(body["prompt"], body["seed"]) for body in server.bodies]
+    assert len(set(asked)) == kept(project) > 10
     assert len(asked) - len(set(asked)) <= 3  # one in flight at each of three kills
 
 
@@ -142,14 +146,9 @@ def test_ctrl_c_stops_at_once_keeps_what_was_done_and_says_how_to_go_on(project:
 
 
 def test_a_temporary_experiment_runs_its_own_code_and_shares_the_store(
-    project: Project, counted_model: CountedModel
+    run_with_model: Project, counted_model: CountedModel
 ) -> None:
-    project.shrink(4)
-    project.replace("params.yaml", "max_tokens: 40\n", "max_tokens: 120\n")  # as many as a few need
-    environment = counted_model.environment
-    repro(project, "prepare", "label", **environment)
-    project.commit("Run")
-    counted_model.bodies.clear()
+    project, environment = run_with_model, counted_model.environment
     # A change that has not been committed goes into the copy; the copy's code is what must run.
     project.replace("src/seedbed/core/progress.py", "print(", "print('own copy:', __file__);print(")
     done = project.run("dvc", "exp", "run", "--temp", "--force", **environment)
@@ -209,6 +208,7 @@ def test_relabelling_asks_nothing_and_a_new_task_is_asked_about_alone(
 
 def test_a_gguf_file_takes_the_models_place_and_is_known_by_its_content(project: Project) -> None:
     project.shrink(2)
+    project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 2")
     assert project.stage("bootstrap").returncode == 0
     before = project.read(OUTPUTS[0])
 
@@ -222,7 +222,7 @@ def test_a_gguf_file_takes_the_models_place_and_is_known_by_its_content(project:
 
     project.replace("params.yaml", "context: 4096", "context: 2048")
     other = project.stage("bootstrap")
-    assert stages_run(other.stdout)["bootstrap"][1:] == (5, 0), other.stdout
+    assert stages_run(other.stdout)["bootstrap"][1:] == (2, 0), other.stdout
 
 
 def test_the_authors_seed_tasks_work_unchanged(
@@ -364,11 +364,12 @@ def test_a_full_disk_stops_the_stage_with_one_message(
 
 
 def test_outputs_that_do_not_fit_leave_nothing_half_written(
-    project: Project, counted_model: CountedModel, tmp_path: Path
+    run_with_model: Project, counted_model: CountedModel
 ) -> None:
-    project.shrink(4)
+    project = run_with_model
+    metrics = project.folder / "metrics/bootstrap.json"
+    metrics.write_text("as before")
     small = project.folder / "data/bootstrap"
-    small.mkdir(exist_ok=True)
     unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if subprocess.run([*unshare, f"mount -t tmpfs tmpfs {small}"], check=False).returncode:
         pytest.skip("this machine allows no mount in a namespace")
@@ -380,19 +381,18 @@ def test_outputs_that_do_not_fit_leave_nothing_half_written(
     assert "cannot be written: No space left on device" in done.stdout
     assert "Traceback" not in done.stdout
     assert done.stdout.endswith("exit 1\n"), "a half-written file is left"
-    assert not (project.folder / "metrics/bootstrap.json").exists() or (
-        project.read("metrics/bootstrap.json")
-        == (Path(__file__).parents[1] / "metrics/bootstrap.json").read_bytes()
-    )
+    assert metrics.read_text() == "as before"
 
 
 def test_a_store_that_cannot_be_written_is_named_before_anything_is_sent(
-    project: Project, counted_model: CountedModel, tmp_path: Path
+    run_with_model: Project, counted_model: CountedModel, tmp_path: Path
 ) -> None:
+    project = run_with_model
     environment = {**counted_model.environment, "SEEDBED_STORE": str(tmp_path / "s/r.sqlite")}
-    project.shrink(2)
+    shutil.copytree(project.folder / ".seedbed", tmp_path / "s")
+    (tmp_path / "s/responses.sqlite").rename(tmp_path / "s/r.sqlite")
     assert project.stage("bootstrap", **environment).returncode == 0
-    sent = len(counted_model.bodies)
+    assert counted_model.bodies == []
     project.replace("params.yaml", "  seed: 42\n\nclf:", "  seed: 1\n\nclf:")
     (tmp_path / "s").chmod(0o555)
     (tmp_path / "s/r.sqlite").chmod(0o444)
@@ -407,4 +407,4 @@ def test_a_store_that_cannot_be_written_is_named_before_anything_is_sent(
     assert f"response store {tmp_path / 's/r.sqlite'}: " in done.stdout
     assert "SEEDBED_STORE" in done.stdout
     assert "Traceback" not in done.stdout
-    assert len(counted_model.bodies) == sent
+    assert counted_model.bodies == []

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import vl_convert
 import yaml
-from conftest import ROOT
 from dvc_render.vega import VegaRenderer
+from support.project import ROOT
 
 from seedbed.self_instruct.sunburst import LABEL_HEIGHT, NOUNS, VERBS, sunburst
 

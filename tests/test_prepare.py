@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support.params import section
+from support.project import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.errors import BadFile, BadRow
@@ -29,14 +30,7 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 
 
 def settings_of(**changes: object) -> Prepare:
-    values = {
-        "num_instructions": None,
-        "max_instances_per_task": 5,
-        "output_without_label": "refuse",
-        "include_seed_tasks": False,
-        "seed": 42,
-    }
-    return Prepare.model_validate(values | changes)
+    return section(Prepare, **changes)
 
 
 DEFAULTS = settings_of()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support.project import ROOT
 from typer.testing import CliRunner
 
 from seedbed.cli import app

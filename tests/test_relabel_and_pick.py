@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plain_relabel as plain
 import pytest
-from conftest import Project
+from benchmarks import plain_relabel as plain
+from benchmarks.plain_relabel import Example
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_relabel import Example
+from support.engines import FAKE
+from support.params import section
+from support.project import Project
 
 from seedbed.auto_instruct import race, relabel_and_pick
 from seedbed.auto_instruct.errors import (
@@ -32,28 +34,12 @@ from seedbed.auto_instruct.rows import MERGED
 from seedbed.auto_instruct.words import by_words
 from seedbed.core.files import read_rows
 from seedbed.errors import BadFile, BadRow
-from seedbed.llm.params import Embedded, Llm
 
 TASK = "task1_colours"
 
 
 def settings_of(**changes: object) -> RelabelAndPick:
-    values = {
-        "sample_instructions": 3,
-        "min_qualify_range": 10,
-        "max_examples": 400,
-        "rank_criteria": "norm_score_max",
-        "pick_example_criteria": "instruction_popularity",
-        "min_best_norm_score": None,
-        "max_instruction_tokens": None,
-        "tokenizer": "words",
-        "unseen_dev_tasks": [],
-        "seen_dev_examples": 2,
-        "min_task_examples": None,
-        "max_task_examples": None,
-        "seed": 42,
-    }
-    return RelabelAndPick.model_validate(values | changes)
+    return section(RelabelAndPick, **{"sample_instructions": 3, "tokenizer": "words", **changes})
 
 
 DEFAULTS = settings_of()
@@ -173,6 +159,7 @@ def made_up(count: int, candidates: int = 22, seed: int = 0) -> list[Example]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["instruction_popularity", "random"])
 def test_the_same_as_the_plain_version_on_more_than_one_block(criterion: str) -> None:
     examples = made_up(9000)  # of 4,096 a block
@@ -361,6 +348,7 @@ def test_candidates_are_drawn_as_often_as_their_weights_say() -> None:
         assert chi_squared(found, chances) > 10 * CRITICAL[5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["instruction_popularity", "random"])
 def test_examples_are_drawn_as_often_as_their_weights_say(criterion: str) -> None:
     # All candidates are drawn, so an example's popularity is the sum over those it was tried with.
@@ -398,7 +386,6 @@ def test_weights_are_even_where_there_is_nothing_to_tell_apart() -> None:
 # --- files
 
 
-LLM = Llm(model="none", embedded=Embedded(context=4096, slots=1, threads=1))
 LABELS = Path("data/label")
 OUT = Path("data/relabel_and_pick")
 
@@ -436,7 +423,7 @@ def rows_of(seed: int, count: int = 30, candidates: int = 6) -> list[dict[str, A
 def run(**changes: object) -> dict[str, Any]:
     """Run the stage; gives its metrics, of the tables what is found under a name."""
     own = settings_of(**changes)
-    relabel_and_pick.run(relabel_and_pick.Params(llm=LLM, relabel_and_pick=own))
+    relabel_and_pick.run(relabel_and_pick.Params(llm=FAKE, relabel_and_pick=own))
     figures = json.loads(Path("metrics/relabel_and_pick.json").read_text())
     return {
         name: {row.pop("name"): row.get("count", row) for row in value}

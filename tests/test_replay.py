@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Project, completion
-from growing import growing, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.growing import growing, small
+from support.params import sampling
+from support.project import Project
+from support.server import completion
 from typer.testing import CliRunner
 
 from seedbed import params
 from seedbed.cli import app
 from seedbed.errors import BadFile, BadRow
-from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.store import transfer
 from seedbed.llm.store.store import Kept, Store
 from seedbed.llm.store.transfer import export, read_in
@@ -135,14 +137,8 @@ def test_a_stage_that_runs_again_opens_no_connection(
 # --- the file
 
 
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.1,
-    top_p=1e-7,
-    frequency_penalty=0.0,
-    presence_penalty=-0.5,
-    logprobs=None,
-    stop=["\n", "é\u2028"],
+SAMPLING = sampling(
+    max_tokens=8, temperature=0.1, top_p=1e-7, presence_penalty=-0.5, stop=["\n", "é\u2028"]
 )
 CANON = Canon({"server": "http://host/v1", "name": "served-model"})
 CHAT = Canon({"server": "http://host/v1", "name": "other"}, "chat", "Be brief.", ["seed"])

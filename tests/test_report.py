@@ -5,17 +5,16 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
 
-import made_run
 import pytest
-from browser import driven, needs_browser, opened
-from conftest import ROOT, Project
+from benchmarks import made_run
+from benchmarks.browser import CHROMIUM, driven, opened
+from support.project import ROOT, Project
+from support.server import Handler, listening
 
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED
 from seedbed.core.files import read_rows
@@ -29,6 +28,10 @@ from seedbed.views.report import pictures
 from seedbed.views.report.build import build, in_script
 from seedbed.views.report.metrics import Figure
 
+# Where everything is to be tested, a browser that is missing is a failure.
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM and not os.environ.get("CI"), reason="there is no chromium here"
+)
 COUNT = 12
 # The server of `fetched` stands for all that a page must not ask.
 HOSTILE = [
@@ -55,20 +58,14 @@ class Fetched:
 def fetched() -> Iterator[Fetched]:
     found = Fetched()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Refusing(Handler):
         def do_GET(self) -> None:
             found.paths.append(self.path)
             self.send_error(404)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    found.url = f"http://127.0.0.1:{server.server_address[1]}/x"
-    yield found
-    server.shutdown()
-    server.server_close()
+    with listening(Refusing) as address:
+        found.url = f"{address}/x"
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +111,7 @@ def data_of(page: str) -> dict:
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(hostile: Project, page: str) -> None:
     done = hostile.stage("report", PYTHONHASHSEED="7")
     assert done.returncode == 0, done.stdout
@@ -245,6 +243,7 @@ def test_where_nothing_was_run_it_says_what_to_do(copy: Path) -> None:
 # --- in a browser
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_nothing_that_a_model_wrote_runs(
     page: str, fetched: Fetched, tmp_path: Path
@@ -277,6 +276,7 @@ def test_in_a_browser_nothing_that_a_model_wrote_runs(
         assert outside.count(escape(beginning, quote=False)) > COUNT / 2
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_a_search_is_found_in_the_address(page: str, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
@@ -289,6 +289,7 @@ def test_in_a_browser_a_search_is_found_in_the_address(page: str, tmp_path: Path
     assert "<mark>Task 7</mark>" in shown.dom
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_a_search_follows_what_is_typed(page: str, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
@@ -311,6 +312,7 @@ def test_in_a_browser_a_search_follows_what_is_typed(page: str, tmp_path: Path) 
     ]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_in_a_browser_no_text_of_a_picture_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

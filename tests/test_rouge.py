@@ -2,13 +2,13 @@
 
 import random
 from fractions import Fraction
-from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
+from support.plain_rouge import exact_f1
 
 from seedbed.core.rouge import RougeIndex, any_above, closest, tokens
 
@@ -51,16 +51,6 @@ texts = st.one_of(
 
 def reference(text: str, other: str) -> float:
     return SCORER.score(text, other)["rougeL"].fmeasure
-
-
-def exact_f1(text: str, other: str) -> Fraction:
-    """ROUGE-L F1 of texts of plain words, as the fraction that it is."""
-    a, b = text.split(), other.split()
-    common = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
-    for i, j in product(range(len(a)), range(len(b))):
-        longer = max(common[i][j + 1], common[i + 1][j])
-        common[i + 1][j + 1] = common[i][j] + 1 if a[i] == b[j] else longer
-    return Fraction(2 * common[-1][-1], len(a) + len(b))
 
 
 def assert_scored_alike(index: RougeIndex, pool: list[str], queries: list[str]) -> None:

@@ -2,8 +2,8 @@
 
 import re
 
-from conftest import Project
-from growing import growing, small
+from support.growing import growing, small
+from support.project import Project
 
 
 def test_going_back_to_a_threshold_restores_what_was_and_runs_no_stage(project: Project) -> None:

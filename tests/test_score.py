@@ -18,12 +18,15 @@ from statistics import mean
 from threading import Event, Lock
 
 import pytest
-from conftest import ROOT, Cut, Reply, serving
+from support.engines import LLM
+from support.params import sampling, section
+from support.project import ROOT
+from support.server import Cut, Reply, serving
 
 from seedbed.llm import errors
-from seedbed.llm.contract.request import Request, Sampling
+from seedbed.llm.contract.request import Request
 from seedbed.llm.engine import Engine
-from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.params import Llm
 from seedbed.llm.send import limits
 from seedbed.llm.send.score import Score, Scorer
 from seedbed.llm.serve import embedded
@@ -32,9 +35,7 @@ from seedbed.llm.store.store import Store
 
 REFERENCE = json.loads((ROOT / "tests/data/score_reference.json").read_text(encoding="utf-8"))
 CASES = REFERENCE["cases"]
-SETTINGS = Embedded(context=4096, slots=1, threads=2)
-PACKAGED = Llm(model=embedded.PACKAGED, embedded=SETTINGS)
-SERVED = Llm(model="served-model", embedded=SETTINGS)
+PACKAGED = section(Llm, model=embedded.PACKAGED)
 # Nats a token: on average over all tokens, their leaning, one token, on average over one text.
 ALL, LEANING, ONE, TEXT = 0.12, 0.03, 1.0, 0.18
 
@@ -208,8 +209,10 @@ def test_a_text_that_no_grammar_takes_is_not_waited_for(
 def test_a_text_may_fill_the_context_and_one_token_more_is_refused_with_the_figures(
     local: Endpoint, tmp_path: Path
 ) -> None:
-    context = SETTINGS.context
-    llm = PACKAGED.model_copy(update={"embedded": SETTINGS.model_copy(update={"context": 8})})
+    context = PACKAGED.embedded.context
+    llm = PACKAGED.model_copy(
+        update={"embedded": PACKAGED.embedded.model_copy(update={"context": 8})}
+    )
     small = replace(local, llm=llm)
     (score,) = score_all(small, tmp_path / "fits.sqlite", [("x", " a" * 6)])
     assert len(score.tokens) == 6  # and two: the beginning of a text, and "x"
@@ -232,18 +235,9 @@ def test_what_was_asked_before_changes_neither_a_score_nor_an_answer(
 ) -> None:
     # Long enough for the rounding to show how much of it came from the prompt cache.
     prefix = (ROOT / "data/prompts/clf.txt").read_text()[:300]
-    sampling = Sampling(
-        max_tokens=4,
-        temperature=0.0,
-        top_p=1.0,
-        frequency_penalty=0.0,
-        presence_penalty=0.0,
-        logprobs=1,
-    )
-    first = [
-        Request(prefix + more, sampling, prefixes=(prefix,)) for more in (" Write a", " Draw 𓀀")
-    ]
-    later = [Request(prefix + more, sampling, prefixes=(prefix,)) for more in (" Task", " It")]
+    greedy = sampling(max_tokens=4, logprobs=1, stop=[])
+    first = [Request(prefix + more, greedy, prefixes=(prefix,)) for more in (" Write a", " Draw 𓀀")]
+    later = [Request(prefix + more, greedy, prefixes=(prefix,)) for more in (" Task", " It")]
     # By grammar, and token by token.
     pair, odd_pair = (prefix, " Write a line."), (prefix, " Draw 𓀀.")
 
@@ -324,7 +318,7 @@ def score_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScoreThere:
     monkeypatch.setenv("SEEDBED_PATIENCE", "1")
     monkeypatch.setattr(limits, "FIRST_PAUSE", 0.01)
 
-    def score_there(url: str, pairs: list[Pair], llm: Llm = SERVED) -> list[Score]:
+    def score_there(url: str, pairs: list[Pair], llm: Llm = LLM) -> list[Score]:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         with open_endpoint(llm) as endpoint:
             return score_all(endpoint, tmp_path / "there.sqlite", pairs)
@@ -502,7 +496,7 @@ def test_what_was_scored_is_neither_sent_again_nor_changed(score_there: ScoreThe
         first = score_there(url, pairs)
         assert first[0] == first[2]
         assert sorted(echoing.prompts) == ["The cat", "The cat sat on the mat"]
-        again = score_there(url, pairs, SERVED.model_copy(update={"replay": True}))
+        again = score_there(url, pairs, LLM.model_copy(update={"replay": True}))
         assert again == first
         # The same text, cut elsewhere, is another question.
         score_there(url, [("The cat sat on", " the mat")])
@@ -511,7 +505,7 @@ def test_what_was_scored_is_neither_sent_again_nor_changed(score_there: ScoreThe
 
 def test_in_a_replay_what_was_not_scored_is_named_and_not_sent(score_there: ScoreThere) -> None:
     echoing = Echoing()
-    replay = SERVED.model_copy(update={"replay": True})
+    replay = LLM.model_copy(update={"replay": True})
     with serving(echoing) as url:
         score_there(url, [PAIR])
         with pytest.raises(errors.NotInStore, match=r"(?s)request 3 \(.*'The dog'"):
@@ -579,7 +573,7 @@ def test_what_a_score_took_is_in_the_tally(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         for sent, reused in ((2, 1), (0, 3)):
             with (
-                open_endpoint(SERVED) as endpoint,
+                open_endpoint(LLM) as endpoint,
                 engine_on(endpoint, tmp_path / "s.sqlite") as engine,
             ):
                 list(engine.score([PAIR, ("a", " b"), PAIR]))

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from conftest import ROOT, SHARED
+from support.project import ROOT, SHARED
 
 from seedbed.core.prompts import Prompt
 from seedbed.core.rouge import RougeIndex

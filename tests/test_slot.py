@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from engines import EMBEDDED, SAMPLING
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.engines import EMBEDDED
+from support.params import SAMPLING
 
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for
@@ -80,6 +81,7 @@ def asked(sequence: list[tuple[str, tuple[str, ...]]]) -> list[list[tuple[int, i
     return server.completions
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=8))
 def test_how_a_prompt_is_evaluated_does_not_depend_on_what_was_asked_before(

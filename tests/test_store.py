@@ -9,76 +9,20 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from conftest import serving
-from engines import LLM, SAMPLING, answer_to, ask, requests_for, response_to, set_environment
+from support.engines import answer_to, ask, requests_for, response_to, set_environment
+from support.server import serving
+from support.stores import ADDRESS, CANON, body_of, of_version_1, write_version_1, write_version_2
 
 from seedbed.llm import errors
-from seedbed.llm.contract.request import Canon, Request
+from seedbed.llm.contract.request import Request
 from seedbed.llm.serve import endpoint
 from seedbed.llm.store import migrations
 from seedbed.llm.store.store import Kept, Spent, Store
-
-ADDRESS = "http://server/v1"
-CANON = Canon({"server": ADDRESS, "name": LLM.model})
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "responses.sqlite"
-
-
-def write_version_1(path: Path, answers: list[tuple[Request, str]]) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.execute(
-            "CREATE TABLE responses (key TEXT PRIMARY KEY, request TEXT NOT NULL, "
-            "response TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) "
-            "WITHOUT ROWID"
-        )
-        for request, body in answers:
-            keyed = CANON.of(request)
-            row = (keyed.key, keyed.form, body, "2026-01-02 03:04:05")
-            db.execute("INSERT INTO responses VALUES (?, ?, ?, ?)", row)
-        db.execute("PRAGMA user_version=1")
-        db.commit()
-
-
-VERSION_2 = """
-CREATE TABLE responses (
-    key TEXT NOT NULL, base TEXT NOT NULL, model TEXT NOT NULL, request TEXT NOT NULL,
-    response TEXT NOT NULL, max_tokens INTEGER NOT NULL, ended INTEGER NOT NULL, problem TEXT,
-    prompt_tokens REAL, completion_tokens REAL, created_at TEXT NOT NULL
-);
-CREATE UNIQUE INDEX responses_key ON responses (key);
-CREATE INDEX responses_base ON responses (base) WHERE ended;
-CREATE TABLE spending (run TEXT PRIMARY KEY, tokens INTEGER NOT NULL, dollars REAL NOT NULL);
-CREATE TABLE batches (tag TEXT PRIMARY KEY, model TEXT NOT NULL, id TEXT);
-CREATE TABLE batch_requests (
-    tag TEXT NOT NULL, key TEXT NOT NULL, base TEXT NOT NULL, request TEXT NOT NULL,
-    max_tokens INTEGER NOT NULL
-);
-CREATE INDEX batch_requests_tag ON batch_requests (tag);
-PRAGMA user_version=2;
-"""
-
-
-def write_version_2(path: Path, answers: list[tuple[Request, str]]) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript(VERSION_2)
-        for request, body in answers:
-            keyed = CANON.of(request)
-            row = (keyed.key, keyed.base, CANON.model, keyed.form, body, 100, 1, None, 7, 3.5)
-            db.execute(
-                f"INSERT INTO responses VALUES ({'?, ' * 10}'2026-01-02 03:04:05')",
-                row,
-            )
-        first = CANON.of(answers[0][0])
-        db.execute("INSERT INTO spending VALUES ('run', 12, 0.5)")
-        db.execute("INSERT INTO batches VALUES ('tag', ?, 'batch_1')", (CANON.model,))
-        db.execute(
-            "INSERT INTO batch_requests VALUES ('tag', ?, ?, ?, 100)",
-            (first.key, first.base, first.form),
-        )
-        db.commit()
 
 
 class Asking:
@@ -106,17 +50,6 @@ class Asking:
 def asking(path: Path, monkeypatch: pytest.MonkeyPatch) -> Asking:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     return Asking(path, monkeypatch)
-
-
-def body_of(text: str, finish_reason: str | None = "stop", **more: object) -> str:
-    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}
-    usage = {"prompt_tokens": 7, "completion_tokens": 3}
-    return json.dumps({"id": "x", "model": "m", "choices": [choice], "usage": usage} | more)
-
-
-def of_version_1() -> list[tuple[Request, str]]:
-    requests = [Request(f"prompt {n} – ü", SAMPLING, seed=n % 3 or None) for n in range(1000)]
-    return [(one, body_of(f"kept {one.prompt}")) for one in requests]
 
 
 def test_a_store_of_version_1_keeps_every_answer_under_its_key(path: Path, asking: Asking) -> None:

@@ -6,22 +6,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from conftest import completion
+from support.params import sampling
+from support.server import completion
 from typer.testing import CliRunner
 
 from seedbed.cli import app
-from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.errors import StoreFailed
 from seedbed.llm.store.store import Kept, Store
 
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.0,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-)
+SAMPLING = sampling(max_tokens=8, stop=[])
 OURS = Canon({"server": "http://host/v1", "name": "ours"})
 THEIRS = Canon({"server": "http://host/v1", "name": "theirs"})
 

@@ -9,24 +9,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import completion
+from support.params import sampling
+from support.server import completion
 from typer.testing import CliRunner
 
 from seedbed.cli import app
 from seedbed.errors import SeedbedError
-from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.errors import RowsDamaged, StoreFailed
 from seedbed.llm.store.migrations import COLUMNS
 from seedbed.llm.store.store import Kept, Spent, Store, read_only, requests_of
 
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.5,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-)
+SAMPLING = sampling(max_tokens=8, temperature=0.5, stop=[])
 CANON = Canon({"server": "http://host/v1", "name": "served-model"})
 
 
@@ -98,6 +92,7 @@ def check(path: Path) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_no_bit_that_changes_a_look_up_flips_unnoticed(path: Path, tmp_path: Path) -> None:
     draw = random.Random(3)
     right, data = looked_up(path), path.read_bytes()

@@ -1,6 +1,5 @@
 """A store that cannot be opened, or only read: what is said, and what can still be had."""
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -10,14 +9,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, completion
-from growing import growing, small
+from support.growing import growing, small
+from support.project import PYTHONPATH, ROOT, Project
+from support.stores import kept, of_version_1, write_version_2
 
 from seedbed.errors import WriteFailed
 from seedbed.llm import errors
-from seedbed.llm.contract.request import Canon, Request, Sampling
 from seedbed.llm.store import store as stores
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.store import Store
 
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 
@@ -118,22 +117,6 @@ def test_a_name_that_is_no_file_and_rights_that_are_lacking_are_not_mended_by_ro
 
 # --- only to be read
 
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.0,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-)
-CANON = Canon({"server": "http://host/v1", "name": "served-model"})
-
-
-def kept(prompt: str) -> Kept:
-    keyed = CANON.of(Request(prompt, SAMPLING))
-    body = json.dumps(completion("x"))
-    return Kept(keyed.key, keyed.base, CANON.model, keyed.form, body, 8, True, None, 7, 3)
-
 
 @pytest.fixture
 def only_read(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
@@ -164,6 +147,7 @@ def only_read(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.slow
 def test_a_store_that_can_only_be_read_is_looked_at_and_exported(
     tmp_path: Path, only_read: Run
 ) -> None:
@@ -186,9 +170,10 @@ def test_a_store_that_can_only_be_read_is_looked_at_and_exported(
 def left_by_a_killed_process(path: Path) -> None:
     """A store whose last answer is in the write-ahead log."""
     program = (
-        "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
+        "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from test_store_failures import Store, kept\n"
+        "from seedbed.llm.store.store import Store\n"
+        "from support.stores import kept\n"
         "store = Store(Path(sys.argv[1]))\n"
         "store.put([kept('a')])\n"
         "store._db.execute('PRAGMA wal_checkpoint(TRUNCATE)')\n"
@@ -196,13 +181,14 @@ def left_by_a_killed_process(path: Path) -> None:
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run(
-        [sys.executable, "-c", program, str(path), str(ROOT / "tests")],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        [sys.executable, "-c", program, str(path)],
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
         check=False,
     )
     assert path.with_name(path.name + "-wal").stat().st_size
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_kept_last_is_read_too_or_said_to_be_out_of_reach(
     tmp_path: Path, only_read: Run
 ) -> None:
@@ -218,8 +204,6 @@ def test_what_a_killed_process_kept_last_is_read_too_or_said_to_be_out_of_reach(
 def test_a_store_of_an_earlier_version_that_can_only_be_read_is_named(
     tmp_path: Path, only_read: Run
 ) -> None:
-    from test_store import of_version_1, write_version_2
-
     path = tmp_path / "there" / "responses.sqlite"
     path.parent.mkdir()
     write_version_2(path, of_version_1()[:2])

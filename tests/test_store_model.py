@@ -13,25 +13,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, completion
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.params import sampling
+from support.project import ROOT
+from support.server import completion
 
-from seedbed.llm.contract.request import Canon, Request, Sampling
+from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.store.migrations import enter, with_digest
 from seedbed.llm.store.store import Kept, Spent, Store, values_of
 from seedbed.llm.store.transfer import export, read_in
 
 CANONS = [Canon({"server": "http://host/v1", "name": name}) for name in ("ours", "theirs")]
-SAMPLING = Sampling(
-    max_tokens=8,
-    temperature=0.5,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-)
+SAMPLING = sampling(max_tokens=8, temperature=0.5, stop=[])
 
 
 def kept(canon: Canon, prompt: str, max_tokens: int, text: str, end: str, day: int) -> Kept:
@@ -227,5 +222,6 @@ class StoreBesideADict(RuleBasedStateMachine):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.slow
 class TestStoreBesideADict(StoreBesideADict.TestCase):  # type: ignore[misc]
     settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Project
-from growing import growing, small
-from test_pipeline import stages_run
+from support.growing import growing, small
+from support.project import Project, stages_run
 
 # Seconds until both experiments must be over; on two busy cores it took 44.
 PATIENCE = 300

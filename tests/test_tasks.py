@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SHARED, Project
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from support.project import ROOT, SHARED, Project
 
 from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
 from seedbed.auto_instruct.niv2 import Example, Task, read_task

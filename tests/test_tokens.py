@@ -9,8 +9,9 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from conftest import Cut, Reply, serving
-from engines import EMBEDDED, LLM
+from support.engines import LLM
+from support.params import section
+from support.server import Cut, Reply, serving
 
 from seedbed.auto_instruct import relabel_and_pick
 from seedbed.auto_instruct.params import RelabelAndPick
@@ -68,7 +69,7 @@ def test_the_embedded_model_counts_as_it_does_when_it_completes(
     model_server: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    with open_endpoint(Llm(model=embedded.PACKAGED, embedded=EMBEDDED)) as endpoint:
+    with open_endpoint(section(Llm, model=embedded.PACKAGED)) as endpoint:
         found = count(replace(endpoint, connect=lambda: model_server), tmp_path / "s.sqlite")
         # What was counted once is not asked for again: nobody is there.
         again = count(replace(endpoint, connect=lambda: 1 / 0), tmp_path / "s.sqlite")
@@ -144,19 +145,14 @@ def test_a_replay_counts_from_the_store_alone(
 
 
 def relabel(tokenizer: str, most: int | None) -> dict:
-    own = RelabelAndPick(
+    own = section(
+        RelabelAndPick,
         sample_instructions=2,
-        min_qualify_range=10,
         max_examples=None,
-        rank_criteria="norm_score_max",
         pick_example_criteria="random",
-        min_best_norm_score=None,
         max_instruction_tokens=most,
         tokenizer=tokenizer,
-        unseen_dev_tasks=[],
         seen_dev_examples=0,
-        min_task_examples=None,
-        max_task_examples=None,
         seed=1,
     )
     relabel_and_pick.run(relabel_and_pick.Params(llm=LLM, relabel_and_pick=own))

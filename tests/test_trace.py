@@ -1,25 +1,23 @@
 """A row of any output is told back to its seed tasks."""
 
-import hashlib
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, CountedModel, Project, completion
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from support.project import ROOT, Project
+from support.server import completion
+from support.tracing import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS
 from seedbed.auto_instruct.rows import MERGED
 from seedbed.auto_instruct.trace import FOLDERS
-from seedbed.cli import app
 from seedbed.core.files import to_line, write_files
 from seedbed.core.records import Exchange
 from seedbed.errors import BadFile, BadRow, SeedbedError
@@ -49,8 +47,6 @@ from seedbed.self_instruct.rows import (
 )
 from seedbed.views.trace import account
 
-EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eend"
-
 # What the prompt of each round showed; two instructions came from the first.
 SEEDS = ["Sort the  words.", "Name a river:", "Translate it.", "Greet a neighbor."]
 GROWN = ["Describe a lake.", "Count the ducks.", "Compare two lakes.", "Rank three lakes."]
@@ -79,13 +75,6 @@ def clf_prompt(text: str) -> str:
 
 def instances_prompt(text: str) -> str:
     return (ROOT / "data/prompts/input_first.txt").read_text().format(instruction=text)
-
-
-def row(
-    request: str, response: str, created_at: str = "2026-01-02 03:04:05", problem: str | None = None
-) -> Kept:
-    """What the store has under a key."""
-    return Kept("k", "b", "{}", request, response, 8, True, problem, 3, 4, created_at)
 
 
 @pytest.fixture
@@ -197,23 +186,6 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ],
     }
     write_files({path: map(to_line, rows) for path, rows in files.items()})
-
-
-def edit(path: Path, line: int, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change one row of a file."""
-    lines = path.read_text().splitlines(keepends=True)
-    row = json.loads(lines[line - 1])
-    change(row)
-    lines[line - 1] = json.dumps(row) + "\n"
-    path.write_text("".join(lines))
-
-
-def told(place: object, full: bool = False) -> str:
-    return "\n".join(account(str(place), full)) + "\n"
-
-
-def lock(**stages: dict[str, Any]) -> None:
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
 
 
 def git(*arguments: str) -> None:
@@ -463,10 +435,6 @@ def test_a_long_instruction_is_cut_to_a_line_unless_all_is_asked_for() -> None:
 # --- what DVC and git recorded
 
 
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
 @pytest.mark.usefixtures("store")
 def test_the_parameters_are_those_of_the_run_and_changes_since_are_named() -> None:
     recorded = yaml.safe_load(Path("params.yaml").read_text())["clf"]
@@ -562,14 +530,6 @@ def test_nothing_that_a_terminal_would_act_on_is_printed(store: dict[str, Kept])
     text = told(f"{PREPARED}/finetuning.jsonl:1")
     assert f"  completion:\n    │ a\n    │ {escaped}\n    │ b\n" in text
     assert text.count(escaped) >= 9
-
-
-def assert_refused_in_plain_text(place: str) -> None:
-    result = CliRunner().invoke(app, ["trace", place])
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert all(line.isprintable() for line in result.stderr.split("\n")), result.stderr
 
 
 @pytest.mark.usefixtures("store")
@@ -704,15 +664,9 @@ def assert_nothing_differs(text: str) -> None:
 
 
 def test_every_output_of_a_real_run_is_traced(
-    project: Project, counted_model: CountedModel, monkeypatch: pytest.MonkeyPatch
+    run_with_model: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A prompt is continued by at most eight instructions: these take a second round.
-    project.shrink(9)
-    project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 1")
-    project.replace("params.yaml", "include_seed_tasks: false", "include_seed_tasks: true")
-    done = project.run("dvc", "repro", **counted_model.environment)
-    assert done.returncode == 0, done.stdout
-    project.commit("Run")
+    project = run_with_model
     monkeypatch.chdir(project.folder)
     for name in ("SEEDBED_STORE", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, completion
 from dvc.repo import Repo
-from test_trace import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
+from support.project import ROOT
+from support.server import completion
+from support.tracing import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.errors import NoSuchTask

@@ -16,8 +16,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 import pytest
-from conftest import ROOT, Reply, serving
-from engines import (
+from support.engines import (
     CHAT,
     LLM,
     answer_to,
@@ -28,7 +27,7 @@ from engines import (
     response_to,
     set_environment,
 )
-from fault_server import (
+from support.faults import (
     FAULTS,
     MALFORMED,
     SLOW,
@@ -44,6 +43,8 @@ from fault_server import (
     gzip_bomb,
     right,
 )
+from support.project import PYTHONPATH
+from support.server import Reply, serving
 
 from seedbed.errors import SeedbedError
 from seedbed.llm import errors
@@ -56,7 +57,6 @@ from seedbed.llm.store.store import Store
 from seedbed.llm.store.transfer import export
 from seedbed.views.doctor import examine
 
-TESTS = Path(__file__).parent
 # Put together here, because this file is copied into the projects of tests that look for marks.
 MARKS = ("MAR" + "KED", "DEK" + "RAM")
 KEY = f"{MARKS[0]}/x+abc=def/ghi+jkl=mno/{MARKS[1]}=="
@@ -290,14 +290,14 @@ def test_every_row_is_answered_or_named_once_if_half_of_the_requests_fail_in_any
 
 PEAK = """
 import runpy, sys
-sys.argv = sys.argv[1:]
 try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    runpy.run_module("support.killed_run", run_name="__main__")
 finally:
     print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [gzip_bomb, endless_body])
 def test_the_memory_for_a_response_without_end_is_bounded(tmp_path: Path, fault: Fault) -> None:
     prompts = tmp_path / "prompts.jsonl"
@@ -305,10 +305,10 @@ def test_the_memory_for_a_response_without_end_is_bounded(tmp_path: Path, fault:
     with fault_server(Choosing(fault, "b")) as url:
         own = {"OPENAI_BASE_URL": url, "SEEDBED_STORE": str(tmp_path / "responses.sqlite")}
         own |= {"SEEDBED_CONCURRENCY": "1", "SEEDBED_MAX_RETRIES": "0"}
-        run = [sys.executable, "-c", PEAK, TESTS / "killed_run.py", prompts, tmp_path / "out.jsonl"]
+        run = [sys.executable, "-c", PEAK, prompts, tmp_path / "out.jsonl"]
         done = subprocess.run(
             run,
-            env=os.environ | own | {"PYTHONPATH": str(ROOT / "src")},
+            env=os.environ | own | {"PYTHONPATH": PYTHONPATH},
             capture_output=True,
             text=True,
             check=False,

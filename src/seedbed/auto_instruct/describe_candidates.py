@@ -13,6 +13,7 @@ from seedbed.auto_instruct.race import Floats
 from seedbed.auto_instruct.rows import LABELLED
 from seedbed.core.files import to_json, write_files
 from seedbed.core.paths import PLOTS
+from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 
 
@@ -38,5 +39,10 @@ def heat_map(scores: dict[str, Floats]) -> list[dict[str, Any]]:
 
 def run(params: Params) -> None:
     """Read what label wrote; write the plot."""
-    scores = {path.stem: read_labels(path)[1].scores for path in sorted(LABELLED.glob("*.jsonl"))}
+    with Progress("describe-candidates", None, "examples") as progress:
+        scores = {
+            path.stem: read_labels(path, progress.advance)[1].scores
+            for path in sorted(LABELLED.glob("*.jsonl"))
+        }
     write_files({PLOTS / "label_heatmap.json": to_json(heat_map(scores))})
+    progress.finish(sum(map(len, scores.values())))

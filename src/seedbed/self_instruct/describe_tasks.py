@@ -11,6 +11,7 @@ from typing import Any
 from seedbed.core.files import read_rows, read_text, to_json, write_files
 from seedbed.core.metrics import histogram, share, with_tables
 from seedbed.core.paths import METRICS, PLOTS
+from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.self_instruct.roots import Root, root
 from seedbed.self_instruct.rows import (
@@ -93,7 +94,8 @@ def run(params: Params) -> None:
         rejected += read_rows(REJECTED_INSTRUCTIONS, RejectedInstruction)
     classified = list(read_rows(CLASSIFIED, ClassifiedInstruction))
     lengths = [len(row.instruction.split()) for row in accepted]
-    roots = [root(row.instruction) for row in accepted]
+    with Progress("describe-tasks", len(accepted), "rows") as progress:
+        roots = [root(row.instruction) for row in progress.over(accepted)]
     pairs = [(found.verb, found.noun) for found in roots if found.verb and found.noun]
     per_round = params.bootstrap.request_batch_size
     rounds = json.loads(read_text(METRICS / "bootstrap.json"))["completions"] // per_round
@@ -110,3 +112,4 @@ def run(params: Params) -> None:
             PLOTS / "classification.json": to_json(shares(classified)),
         }
     )
+    progress.finish(len(accepted))

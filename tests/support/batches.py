@@ -7,20 +7,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from conftest import Cut, Reply, completion
+from support.server import Cut, Handler, Reply, completion, fail, listening
 
 # What it says of a batch before that is over.
 BEFORE = ("validating", "in_progress", "finalizing")
 PAGE = 3
-
-
-def fail(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
-    error = {"message": message, "type": "x", "param": None, "code": code}
-    return Reply(status, json.dumps({"error": error}), headers)
 
 
 def answer(body: dict) -> dict:
@@ -205,11 +199,7 @@ def faults(*problems: Exception) -> deque[Callable[[], None]]:
 def batch_server() -> Iterator[BatchServer]:
     state = BatchServer()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Head and body are two writes: without this the second waits 40 ms for the first's ACK.
-        disable_nagle_algorithm = True
-
+    class Batching(Handler):
         def do_GET(self) -> None:
             self._do("GET")
 
@@ -222,11 +212,11 @@ def batch_server() -> Iterator[BatchServer]:
             try:
                 result = state.handle(method, parts.path, parse_qs(parts.query), self._read)
                 if isinstance(result, bytes):
-                    self._send(200, result, {"Content-Type": "application/octet-stream"})
+                    self.send(200, result, {"Content-Type": "application/octet-stream"})
                 else:
-                    self._send(200, json.dumps(result).encode(), {})
+                    self.send(200, json.dumps(result).encode(), {})
             except Reply as reply:
-                self._send(reply.status, reply.body.encode(), reply.headers)
+                self.send(reply.status, reply.body.encode(), reply.headers)
             except Cut:
                 self.close_connection = True
             except (BrokenPipeError, ConnectionResetError):
@@ -252,24 +242,6 @@ def batch_server() -> Iterator[BatchServer]:
                 for part in BytesParser().parsebytes(head + data).get_payload()
             }
 
-        def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            usual = {"Content-Type": "application/json", "Content-Length": str(len(data))}
-            for name, value in (usual | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with listening(Batching) as address:
+        state.url = f"{address}/v1"
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -1,13 +1,10 @@
 """A page in headless Chromium: what is there when its script has run, and what it said."""
 
-import os
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from seedbed.views.report.build import digest
 
@@ -22,11 +19,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-# Where everything is to be tested, a browser that is missing is a failure.
-needs_browser = pytest.mark.skipif(
-    not CHROMIUM and not os.environ.get("CI"), reason="there is no chromium here"
-)
 
 
 @dataclass(frozen=True)

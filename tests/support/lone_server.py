@@ -1,6 +1,6 @@
 """A completions server as a process of its own, for tests that kill it.
 
-    python lone_server.py PORT LOG SECONDS
+    python -m support.lone_server PORT LOG SECONDS
 
 It answers each prompt in capitals after SECONDS, and writes each prompt that it saw to LOG.
 """
@@ -11,7 +11,7 @@ import time
 from email.message import Message
 from pathlib import Path
 
-from conftest import completion, serving
+from support.server import completion, serving
 
 
 def main(port: int, log: Path, seconds: float) -> None:

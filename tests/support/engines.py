@@ -7,52 +7,61 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import completion
 
 from seedbed.core.progress import Tally
-from seedbed.llm.contract.request import Request, Sampling
+from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.llm.engine import Engine
-from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.params import Llm
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Kept, Store
+from support.params import sampling, section
+from support.server import completion
 
-SAMPLING = Sampling(
-    max_tokens=100,
-    temperature=0.0,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-    stop=["\n"],
-)
-EMBEDDED = Embedded(context=4096, slots=1, threads=2)
-LLM = Llm(model="served-model", embedded=EMBEDDED)
-CHAT = Llm(model="served-model", api="chat", embedded=EMBEDDED)
+LLM = section(Llm, model="served-model")
+CHAT = section(Llm, model="served-model", api="chat")
+EMBEDDED = LLM.embedded
+# A model that has a name, and nobody who asks it.
+FAKE = section(Llm, model="fake")
 
 
 class Fake:
-    """Answers each request with what `reply` makes of it; remembers what was asked."""
+    """The fake model, as a stage has it: answers each request with what `reply` makes of it.
 
-    def __init__(self, reply: Callable[[Request], str], finish_reason: str = "stop"):
+    reply: a request → the text, and why it ended where that is not `finish_reason`.
+    rounds, answers: what was asked, a list a call, and what was answered.
+    """
+
+    def __init__(
+        self, reply: Callable[[Request], str | tuple[str, str]], finish_reason: str = "stop"
+    ):
         self.reply = reply
         self.finish_reason = finish_reason
-        self.requests: list[Request] = []
+        self.rounds: list[list[Request]] = []
+        self.answers: list[Answer] = []
+
+    @property
+    def requests(self) -> list[Request]:
+        return [request for asked in self.rounds for request in asked]
 
     def __call__(self, requests: Iterable[Request]) -> list[Answer]:
-        asked = list(requests)
-        self.requests += asked
-        bodies = [json.dumps(completion(self.reply(one), self.finish_reason)) for one in asked]
-        return [read_body(self.key(one), body) for one, body in zip(asked, bodies, strict=True)]
+        self.rounds.append(list(requests))
+        answers = [self._answer(request) for request in self.rounds[-1]]
+        self.answers += answers
+        return answers
+
+    def _answer(self, request: Request) -> Answer:
+        reply = self.reply(request)
+        text, why = reply if isinstance(reply, tuple) else (reply, self.finish_reason)
+        return read_body(self.key(request), json.dumps(completion(text, why)))
 
     @staticmethod
     def key(request: Request) -> str:
-        digest = hashlib.sha256(request.prompt.encode()).hexdigest()
-        return f"{digest} {request.seed} {request.sample}"
+        return Canon({"fake": 1}).of(request).key
 
 
-def requests_for(prompts: Iterable[str], **sampling: object) -> list[Request]:
-    how = SAMPLING.model_copy(update=sampling)
+def requests_for(prompts: Iterable[str], **changes: object) -> list[Request]:
+    how = sampling(**changes)
     return [Request(prompt, how) for prompt in prompts]
 
 

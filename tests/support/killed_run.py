@@ -1,6 +1,6 @@
 """A run as a process of its own, for tests that kill it: prompts in, answers out as JSON Lines.
 
-    python killed_run.py PROMPTS OUT [LEASE]
+    python -m support.killed_run PROMPTS OUT [LEASE]
 
 The answers are written at the end, all or none, as a stage does it. LEASE: seconds that a claim is
 good for.
@@ -12,21 +12,14 @@ from pathlib import Path
 
 from seedbed.core.files import write_files
 from seedbed.errors import SeedbedError
-from seedbed.llm.contract.request import Request, Sampling
+from seedbed.llm.contract.request import Request
 from seedbed.llm.engine import open_engine
-from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.params import Llm
 from seedbed.llm.store import claims
+from support.params import sampling, section
 
-SAMPLING = Sampling(
-    max_tokens=50,
-    temperature=0.7,
-    top_p=1.0,
-    frequency_penalty=0.0,
-    presence_penalty=0.0,
-    logprobs=None,
-    stop=[],
-)
-LLM = Llm(model="served-model", embedded=Embedded(context=4096, slots=1, threads=1))
+SAMPLING = sampling(max_tokens=50, temperature=0.7, stop=[])
+LLM = section(Llm, model="served-model")
 
 
 def main(prompts: Path, out: Path) -> None:

@@ -1,6 +1,6 @@
 """Runs of the stage clf, each in a process of its own, in which something that is written fails.
 
-    python crashing_runs.py
+    python -m support.crashing_runs
 
 It reads a run a line, {"folder": …, "environment": {…}, "at": 3, "how": "ENOSPC"}, and answers each
 with {"code": …, "output": …, "failed": true}. The third write, fsync, rename or commit fails then;
@@ -22,14 +22,13 @@ from typing import Any, NoReturn
 
 import openai  # noqa: F401 - imported for all runs at once
 import typer
-import yaml
 
 from seedbed.cli import told
 from seedbed.llm.send import client  # noqa: F401 - likewise
 from seedbed.self_instruct import clf
+from support.params import sections
 
-SECTIONS = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
-PARAMS = clf.Params.model_validate({name: SECTIONS[name] for name in clf.Params.model_fields})
+PARAMS = sections(clf.Params)
 # What SQLite says of the same.
 SQLITE = {
     "ENOSPC": (sqlite3.SQLITE_FULL, "database or disk is full"),

@@ -11,7 +11,6 @@ import json
 import socket
 import socketserver
 import struct
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,8 +21,8 @@ from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote
 
-from conftest import MODELS
-from engines import response_to
+from support.engines import response_to
+from support.server import MODELS, Server, listening
 
 
 class Asked(NamedTuple):
@@ -519,19 +518,9 @@ def fault_server(choose: Callable[[Asked], Fault | None]) -> Iterator[str]:
         def finish(self) -> None:
             self.request.close()
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        request_queue_size = 200
-        allow_reuse_address = True
-
+    class Tearing(Server):
         def shutdown_request(self, request: socket.socket) -> None:
             request.close()  # without a farewell, so that what is unread tears it
 
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler, kind=Tearing) as address:
+        yield f"{address}/v1"

@@ -1,13 +1,15 @@
 """A server that answers what each stage asks, as a model might, and counts what reaches it."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from random import Random
 
-from conftest import Project, Reply, completion, serving
+from support.project import Project
+from support.server import Reply, completion, serving
 
 
 def tokens(text: str) -> int:
@@ -22,11 +24,13 @@ class Growing:
     alike: every prompt of bootstrap is answered with the same instructions.
     counts: whether the usage is said.
     fails_from: the request from which on all are refused with a status of 500.
+    seconds: an answer takes so long.
     """
 
     alike: bool = False
     counts: bool = True
     fails_from: int | None = None
+    seconds: float = 0.0
     url: str = ""
     connections: int = 0
     bodies: list[dict] = field(default_factory=list)
@@ -40,6 +44,7 @@ class Growing:
         if self.fails_from is not None and len(self.bodies) >= self.fails_from:
             raise Reply(500, '{"error": {"message": "not today"}}')
         self.bodies.append(body)
+        time.sleep(self.seconds)
         prompt = body["prompt"]
         answer = completion(self.text_for(prompt))
         usage = {

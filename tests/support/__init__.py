@@ -1,0 +1,11 @@
+"""What the tests share.
+
+project, refusals, processes  copies of the project, and the commands that run in them
+params                        sections of params.yaml, with changes
+engines                       the fake model, as a stage has it; the engine on a store
+server, faults, batches       the fake server: HTTP, what breaks its rules, the batch API
+growing, counted              what answers behind it: every stage's model; the real one, counted
+stores, tracing, plain_rouge  what several modules write, look at or compare with
+killed_run, crashing_runs, lone_server
+                              processes of their own: `python -m support.…`
+"""
