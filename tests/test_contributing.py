@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from support.growing import growing
 from support.project import ROOT, Project, stages_run
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
@@ -23,6 +24,7 @@ def follow(page: str, folder: Path) -> list[str]:
         touched.append(step["new"] or step["file"])
         if step["new"]:
             assert not path.exists()
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(step["block"])
             continue
         lines = path.read_text().splitlines(keepends=True)
@@ -31,30 +33,46 @@ def follow(page: str, folder: Path) -> list[str]:
     return touched
 
 
-def test_a_stage_that_is_added_as_the_page_says_runs_alone_and_again_when_its_parameter_changes(
+def test_a_method_that_is_added_as_the_page_says_asks_is_foreseen_and_traced(
     grown: Project,
 ) -> None:
     touched = follow(PAGE, grown.folder)
     assert len(touched) == PAGE.count("```") // 2 - 1, "a block that nobody follows"
+    edited = {"dvc.yaml", "params.yaml", "src/seedbed/methods.py"}
+    own = ("src/seedbed/rating/", "data/prompts/rate.txt", "tests/test_rate.py")
+    assert {path for path in touched if not path.startswith(own)} == edited
     assert grown.run("ruff", "format").returncode == 0
-    # The other stages' outputs stand: nothing here is theirs.
-    done = grown.run("dvc", "repro")
-    assert done.returncode == 0, done.stdout
-    assert list(stages_run(done.stdout)) == ["toy"]
     rows = grown.rows("data/prepare/alpaca.jsonl")
-    kept = grown.rows("data/toy/short.jsonl")
-    assert kept == [row for row in rows if len(row["output"].split()) <= 5]
-    shown = grown.run("dvc", "metrics", "show", "metrics/toy.json", "--json").stdout
-    assert f'"rows": {len(rows)}' in shown
-    assert grown.run("git", "check-ignore", "data/toy/short.jsonl").returncode == 0
+    with growing() as server:
+        # The other stages' outputs stand: nothing here is theirs.
+        done = grown.run("dvc", "repro", OPENAI_BASE_URL=server.url)
+        assert done.returncode == 0, done.stdout
+        assert list(stages_run(done.stdout)) == ["rate"]
+        asked = [body["prompt"] for body in server.bodies]
+        assert len(asked) == len({row["key"] + row["output"] for row in rows})
+        rated = grown.rows("data/rate/rated.jsonl")
+        assert [row["instruction"] for row in rated] == [row["instruction"] for row in rows]
+        assert grown.run("git", "check-ignore", "data/rate/rated.jsonl").returncode == 0
+        shown = grown.run("dvc", "metrics", "show", "metrics/rate.json", "--json").stdout
+        assert "good_share" in shown
 
-    grown.replace("params.yaml", "  max_words: 5", "  max_words: 500")
-    done = grown.run("dvc", "repro", "toy")
-    assert list(stages_run(done.stdout)) == ["toy"]
-    assert grown.rows("data/toy/short.jsonl") == rows
+        foreseen = grown.stage("estimate", OPENAI_BASE_URL=server.url).stdout
+        (line,) = (line for line in foreseen.splitlines() if line.startswith("rate "))
+        assert line.split()[1:4] == [str(len(rows)), str(len(rows)), "0"]
+        told = grown.stage("trace", "data/rate/rated.jsonl:2").stdout
+        assert f"answer {rated[1]['key']}" in told
+        assert "prompt file: data/prompts/rate.txt" in told
+        assert "its finetuning row: data/prepare/alpaca.jsonl:2" in told
+        assert grown.stage("report").returncode == 0
+        assert "good_share" in grown.read(".seedbed/report.html").decode()
 
-    chosen = "(depends_on_every_module and toy) or share_one_name or short"
-    tests = ("tests/test_toy.py", "tests/test_pipeline.py")
+        grown.replace("params.yaml", "    max_tokens: 8", "    max_tokens: 9")
+        done = grown.run("dvc", "repro", "rate", OPENAI_BASE_URL=server.url)
+        assert list(stages_run(done.stdout)) == ["rate"]
+
+    chosen = "(declares and rate) or share_one_name or verdict or only_what_lies_below"
+    tests = ("tests/test_rate.py", "tests/test_pipeline.py", "tests/test_floors.py")
     done = grown.run("python", "-m", "pytest", "-q", "-k", chosen, *tests)
-    assert "3 passed" in done.stdout, done.stdout
-    assert grown.run("ruff", "check").returncode == 0
+    assert " passed" in done.stdout, done.stdout
+    assert " failed" not in done.stdout, done.stdout
+    assert grown.run("ruff", "check").returncode == 0, done.stdout

@@ -14,14 +14,13 @@ PACKAGE = ROOT / "src/seedbed"
 NAMES = [method.__name__.removeprefix("seedbed.") for method in METHODS]
 # What each may import of the others.
 ALLOWED = {
-    "redaction": set(),
-    "errors": {"redaction"},
-    "core": {"errors", "redaction"},
-    "llm": {"errors", "redaction", "core"},
-    "runs": {"errors", "redaction", "core", "llm"},
-    **{name: {"errors", "redaction", "core", "llm", "runs"} for name in NAMES},
-    "methods": {*NAMES},
-    "params": {"errors", "redaction", "core", "llm", "runs", "methods"},
+    "errors": set(),
+    "core": {"errors"},
+    "llm": {"errors", "core"},
+    "runs": {"errors", "core", "llm"},
+    **{name: {"errors", "core", "llm", "runs"} for name in NAMES},
+    "methods": set(),
+    "params": {"errors", "core", "llm", "runs", "methods"},
 }
 # The modules of a method that look at a run, and shape no result.
 LOOKING = {"origins", "examples", "trace", "estimate", "report", "survey", "errors"}

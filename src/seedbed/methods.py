@@ -3,9 +3,13 @@
 from importlib import import_module
 from types import ModuleType
 
-from seedbed import auto_instruct, self_instruct
-
-METHODS = (self_instruct, auto_instruct)
+METHODS = tuple(
+    import_module(f"seedbed.{name}")
+    for name in (
+        "self_instruct",
+        "auto_instruct",
+    )
+)
 # Each stage, as dvc.yaml calls it, and its method.
 STAGES = {stage: method for method in METHODS for stage in method.STAGES}
 
