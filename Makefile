@@ -26,7 +26,7 @@ test-fast: .venv/.dev-ready     ## pass those that are not slow, in less than a 
 check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
 	pytest tests/test_score.py -k transformers
 
-bench: .venv/.dev-ready    ## measure what the README quotes
+bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/novelty.py
 	PYTHONPATH=src python benchmarks/prepare.py
 	PYTHONPATH=src python benchmarks/relabel.py

@@ -21,7 +21,7 @@ from texts import prompts
 
 from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.engine import open_engine
-from seedbed.params import Embedded, Llm
+from seedbed.llm.params import Embedded, Llm
 
 SAMPLING = Sampling(
     max_tokens=300,

@@ -35,16 +35,18 @@ import yaml
 from sizes import ARGUMENTS, sized
 
 from seedbed.auto_instruct import candidates, label
-from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks
+from seedbed.auto_instruct.params import Candidates, Label
+from seedbed.auto_instruct.rows import Candidate
 from seedbed.core.paths import PARAMS
-from seedbed.core.records import Candidate
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for, choices_of
 from seedbed.llm.engine import Engine, open_engine
-from seedbed.llm.send import sender
+from seedbed.llm.params import Llm
+from seedbed.llm.send import session
 from seedbed.llm.send.client import PATHS, Client
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.params import Candidates, Label, Llm
 
 REAL, OWN = Path("../shared/data/niv2"), Path("data/niv2")
 TASK, EXAMPLES = "task195_sentiment140_classification", sized(8, 2)
@@ -79,14 +81,14 @@ class Counted:
 @contextmanager
 def fresh_engine(llm: Llm) -> Iterator[Engine]:
     """An engine with an empty store, a server of its own and a client that counts."""
-    original, sender.Client = sender.Client, Counting
+    original, session.Client = session.Client, Counting
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SEEDBED_STORE"] = str(Path(folder) / "responses.sqlite")
         try:
             with open_engine(llm, lambda tally: None) as engine:
                 yield engine
         finally:
-            sender.Client = original
+            session.Client = original
 
 
 def settings(examples: int) -> tuple[Llm, Candidates, Label]:

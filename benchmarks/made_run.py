@@ -5,29 +5,25 @@ from pathlib import Path
 from random import Random
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
+from seedbed.auto_instruct.rows import LABELLED, RELABELLED, Candidate
 from seedbed.core.files import to_json, to_line, write_files
-from seedbed.core.paths import (
+from seedbed.core.records import Exchange
+from seedbed.llm.contract.request import key_of
+from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.origins import ALPACA
+from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
-    LABELLED,
     PREPARED,
     RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
-    RELABELLED,
-)
-from seedbed.core.records import (
-    Candidate,
     ClassifiedInstruction,
-    Exchange,
     GeneratedInstance,
     Instruction,
     RawInstances,
     RejectedInstance,
     RejectedInstruction,
 )
-from seedbed.llm.contract.request import key_of
-from seedbed.self_instruct.instructions import numbered
-from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 TASK = "made_up_task"

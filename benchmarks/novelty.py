@@ -46,9 +46,9 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.rouge import RougeIndex, tokens
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer
-from seedbed.params import Bootstrap
 from seedbed.self_instruct.bootstrap import Grown, draw_requests, judge_round
 from seedbed.self_instruct.instructions import refuser
+from seedbed.self_instruct.params import Bootstrap
 
 THRESHOLD = 0.7
 # Scores are floats here: one that rounding alone puts above the threshold is not above it.

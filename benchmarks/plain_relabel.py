@@ -118,7 +118,9 @@ def softmax(values: list[float]) -> list[float]:
 
 def key(seed: int, task: str, name: str) -> tuple[int, int]:
     stem = hashlib.sha256(json.dumps([seed, "relabel", task], ensure_ascii=False).encode())
-    digest = hashlib.blake2b(name.encode(), digest_size=16, key=stem.digest()).digest()
+    mask = hashlib.blake2b(stem.digest(), digest_size=16).digest()
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    digest = bytes(a ^ b for a, b in zip(mask, digest, strict=True))
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 

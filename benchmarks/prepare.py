@@ -25,11 +25,12 @@ from sizes import sized
 from texts import Writer
 
 from seedbed.core.files import to_line
-from seedbed.core.paths import METRICS, PREPARED, RAW_INSTANCES
+from seedbed.core.paths import METRICS
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import Exchange, RawInstances
+from seedbed.core.records import Exchange
 from seedbed.llm.contract.request import key_of
 from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.rows import PREPARED, RAW_INSTANCES, RawInstances
 
 TASKS = sized(52_000, 400)
 REPEATS = sized(3, 1)
@@ -37,7 +38,7 @@ MOST_BYTES = 500e6
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = """
-from seedbed.params import Prepare
+from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct import prepare
 
 own = Prepare(

@@ -27,9 +27,10 @@ from sizes import sized
 from texts import Writer
 
 from seedbed.auto_instruct import race
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import Picked, pick
-from seedbed.core.paths import LABELLED, METRICS
-from seedbed.params import RelabelAndPick
+from seedbed.auto_instruct.rows import LABELLED
+from seedbed.core.paths import METRICS
 
 EXAMPLES, CANDIDATES = sized(1_000_000, 1_000), 22
 PLAIN = sized(20_000, 100)
@@ -58,7 +59,12 @@ PARAMS = RelabelAndPick(
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = f"""
-from seedbed.params import Embedded, Llm, RelabelAndPick
+from seedbed.llm.params import Embedded
+from seedbed.llm.params import Llm
+from seedbed.auto_instruct.params import RelabelAndPick
+from seedbed.llm.params import Embedded
+from seedbed.llm.params import Llm
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct import relabel_and_pick
 
 own = RelabelAndPick.model_validate({PARAMS.model_dump()!r})
@@ -89,8 +95,8 @@ def scores() -> list[list[float]]:
 
 
 def vectorised(rouge: np.ndarray, ids: list[str]) -> Picked:
-    stem = race.stem(PARAMS.seed, "relabel", TASK)
-    keys = race.as_keys([race.key(stem, one) for one in ids])
+    names = race.as_keys([race.name(id_) for id_ in ids])
+    keys = race.keys(names, PARAMS.seed, "relabel", TASK)
     return pick(rouge, keys, np.ones(CANDIDATES, dtype=bool), PARAMS)
 
 

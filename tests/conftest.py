@@ -58,8 +58,8 @@ def project(new_project: Callable[[str], Project]) -> Project:
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[tuple[str, str]]:
     """llama.cpp's server with the packaged model: base URL and key."""
+    from seedbed.llm.params import Embedded
     from seedbed.llm.serve import embedded
-    from seedbed.params import Embedded
 
     path, digest = embedded.model_file(embedded.PACKAGED)
     settings = Embedded(context=4096, slots=1, threads=2)

@@ -12,14 +12,21 @@ from support.params import section
 from support.project import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, PREPARED, RAW_INSTANCES
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import GeneratedInstance, Instruction
-from seedbed.errors import BadRow, OriginMissing
-from seedbed.params import Clf, Instances, Prepare
+from seedbed.errors import BadRow
+from seedbed.runs.errors import OriginMissing
 from seedbed.self_instruct import clf, instances, prepare
 from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.params import Clf, Instances, Prepare
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    PREPARED,
+    RAW_INSTANCES,
+    GeneratedInstance,
+    Instruction,
+)
 from seedbed.views.report import provenance
 from seedbed.views.trace import account
 

@@ -8,23 +8,26 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.batches import BatchServer, answer, batch_server, faults
+from support.batches import BatchServer, batch_server, faults
+from support.faults import answer
 from support.params import sampling, section
 from support.processes import kill, wait_for
 from support.project import Project
 from support.server import Cut, Reply, completion, fail
 
-from seedbed import errors
 from seedbed.core.files import to_line
-from seedbed.core.records import Exchange, Instruction
+from seedbed.core.progress import Tally
+from seedbed.core.records import Exchange
+from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
-from seedbed.llm.contract.request import Request, Tally
+from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Llm
 from seedbed.llm.send import batch
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
-from seedbed.params import Llm
+from seedbed.self_instruct.rows import Instruction
 
 SAMPLING = sampling(max_tokens=8)
 SECRET = "sk-very-secret-123456"

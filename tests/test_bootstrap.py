@@ -23,15 +23,19 @@ from support.project import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import Instruction, RejectedInstruction
-from seedbed.errors import NothingNew, TooFewSeedTasks
 from seedbed.llm.contract.request import Canon, Request
-from seedbed.llm.contract.wire import Answer
-from seedbed.params import Bootstrap
-from seedbed.self_instruct import bootstrap
+from seedbed.llm.contract.wire import PROBLEMS, Answer
+from seedbed.self_instruct import bootstrap, describe_tasks
 from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
+from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import split_numbered
-from seedbed.self_instruct.roots import root
+from seedbed.self_instruct.params import Bootstrap
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    ClassifiedInstruction,
+    Instruction,
+    RejectedInstruction,
+)
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
@@ -118,16 +122,14 @@ def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt
     rows = [row.instruction for row in (*grown.accepted, *grown.rejected)]
     assert Counter(pieces) == Counter(rows)
 
-    roots = [root(row.instruction) for row in grown.accepted]
-    figures = bootstrap.metrics(grown, roots)
+    figures = bootstrap.metrics(grown)
     assert set(figures["rejected"]) == set(ALL_REASONS)
     assert figures["accepted"] + sum(figures["rejected"].values()) == len(pieces)
     unseen = {reason for reason, count in figures["rejected"].items() if not count}
-    assert unseen == {"no_scorable_token", "refused", "malformed", "over_context"}  # the others did
+    assert unseen == {"no_scorable_token", *PROBLEMS}  # the others did
     assert figures["completions"] == len(fake.answers)
     assert figures["rejected"]["cut_at_length"] == sum(answer.cut for answer in fake.answers) > 0
     assert grown.rounds == len(fake.rounds)
-    assert sum(figures["verbs"].values()) == figures["accepted"]
 
 
 def test_a_completion_cut_at_length_yields_nothing_and_is_counted(prompt: Prompt) -> None:
@@ -380,7 +382,15 @@ def stage(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fake
             yield SimpleNamespace(ask=fake)
 
         monkeypatch.setattr(bootstrap, "open_engine", open_fake)
-        bootstrap.run(bootstrap.Params(llm=FAKE, bootstrap=settings_of(**changes)))
+        own = settings_of(**changes)
+        bootstrap.run(bootstrap.Params(llm=FAKE, bootstrap=own))
+        answers = [
+            ClassifiedInstruction(instruction=row.instruction, is_classification="No")
+            for row in read_rows(bootstrap.INSTRUCTIONS, Instruction)
+        ]
+        write_files({CLASSIFIED: map(to_line, answers)})
+        drawn = describe_tasks.Drawn(request_batch_size=own.request_batch_size)
+        describe_tasks.run(describe_tasks.Params(bootstrap=drawn))
         return fake
 
     return run
@@ -403,6 +413,8 @@ def test_two_runs_write_the_same_bytes(stage: Callable[..., Fake]) -> None:
 
 def test_the_plots_count_every_accepted_instruction(stage: Callable[..., Fake]) -> None:
     stage()
+    verbs = json.loads(Path("metrics/describe_tasks.json").read_text())["verbs"]
+    assert sum(row["count"] for row in verbs) == 25
     for name in ("highest_similarity", "instruction_words"):
         bins = json.loads(Path("plots", f"{name}.json").read_text())
         assert sum(point["count"] for point in bins) == 25
@@ -430,7 +442,7 @@ def test_the_pool_grows_round_by_round_to_what_was_accepted_and_refused(
 
 @pytest.mark.parametrize("rounds", [0, 1, 99, 100, 101, 2500])
 def test_however_many_rounds_the_growth_has_few_points_and_the_last_round(rounds: int) -> None:
-    points = list(bootstrap.growth(bootstrap.Grown(rounds=rounds, completions=5 * rounds)))
+    points = list(describe_tasks.growth([], [], rounds, per_round=5))
     assert len(points) <= 2 * 101
     assert points[-1]["requests"] == 5 * rounds
 

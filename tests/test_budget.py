@@ -11,22 +11,24 @@ import pytest
 from support.engines import (
     CHAT,
     LLM,
+    WAYS,
     answer_to,
     ask,
+    ask_in,
     kept_in,
     prompts_of,
     requests_for,
+    response_in,
     response_to,
     set_environment,
 )
 from support.params import SAMPLING
 from support.server import Cut, Reply, serving
 
-from seedbed import errors
-from seedbed.llm import engine
+from seedbed.llm import engine, errors
 from seedbed.llm.contract.request import Request
+from seedbed.llm.params import Llm, Price
 from seedbed.llm.send import limits
-from seedbed.params import Llm, Price
 
 PRICED = LLM.model_copy(update={"prices": [Price(model="served-model", input=200, output=800)]})
 PROMPTS = [f"prompt {n:03} ".ljust(20 + n % 50, "x") for n in range(300)]
@@ -177,6 +179,32 @@ def test_the_budget_holds_if_what_was_charged_for_does_not_arrive(
         path, monkeypatch, till, requests_for(PROMPTS), budget_tokens=8000, max_retries=9
     )
     assert 4000 < till.tokens <= 8000
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_budget_holds_whatever_is_asked(
+    path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Each request comes to 15 tokens, and may come to more."""
+    asked: list[dict] = []
+
+    def answer(body: dict, headers: Message) -> dict:
+        asked.append(body)
+        return response_in(way, body)
+
+    texts = [f"t{n:03}" for n in range(100)]
+    with serving(answer) as url:
+        set_environment(monkeypatch, url, budget_tokens=500, concurrency=4)
+        with pytest.raises(errors.BudgetReached, match=r"500: (\d+) used"):
+            ask_in(way, path, texts)
+        assert 500 - DEAREST < 15 * len(asked) <= 500
+        assert len(kept_in(path)) == len(asked), "what was paid for is kept"
+        # The account is the run's: who asks otherwise has nothing left either.
+        before = len(asked)
+        monkeypatch.setenv("SEEDBED_BUDGET_TOKENS", str(15 * before))
+        with pytest.raises(errors.BudgetReached, match=f"{15 * before} used"):
+            ask_in(way, path, ["another"])
+    assert len(asked) == before
 
 
 def test_one_budget_is_for_all_stages_of_a_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

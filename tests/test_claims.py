@@ -17,7 +17,7 @@ from support.engines import LLM, requests_for, response_to, set_environment
 from support.project import ROOT
 from support.server import Reply, serving
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon
 from seedbed.llm.engine import Engine
 from seedbed.llm.serve.endpoint import open_endpoint

@@ -10,13 +10,14 @@ from support.params import section
 from support.project import ROOT
 
 from seedbed.core.files import to_line, write_files
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import ClassifiedInstruction, Exchange, Instruction
-from seedbed.errors import BadFile, BadRow, RowsDoNotMatch
+from seedbed.core.records import Exchange
+from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request
-from seedbed.params import Clf, Instances
-from seedbed.self_instruct import clf, instances
+from seedbed.self_instruct import clf, describe_tasks, instances
+from seedbed.self_instruct.errors import RowsDoNotMatch
+from seedbed.self_instruct.params import Clf, Instances
+from seedbed.self_instruct.rows import CLASSIFIED, INSTRUCTIONS, ClassifiedInstruction, Instruction
 
 TEXTS = [f"Instruction number {n}" for n in range(6)]
 KINDS = [True, False, False, True, False, True]
@@ -78,7 +79,7 @@ def test_every_answer_is_counted_once() -> None:
     figures = clf.metrics(rows)
     assert figures["answers"] == {"yes": 2, "no": 2, "unparsable": 2}
     assert figures["classification_share"] == round(1 / 3, 6)
-    points = clf.shares(rows)
+    points = describe_tasks.shares(rows)
     assert [point["count"] for point in points] == [2, 2, 2]
     assert [point["share"] for point in points] == [round(1 / 3, 6)] * 3
 

@@ -22,8 +22,9 @@ from support.project import PYTHONPATH, ROOT
 from support.server import completion, serving
 
 from seedbed.core.files import to_line
-from seedbed.core.records import Exchange, Instruction
+from seedbed.core.records import Exchange
 from seedbed.llm.store.store import Store
+from seedbed.self_instruct.rows import Instruction
 
 TEXTS = ["Sort the words.", "Name a colour."]
 OUTPUTS = ("data/clf/is_clf_or_not.jsonl", "metrics/clf.json", "plots/classification.json")

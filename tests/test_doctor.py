@@ -11,10 +11,10 @@ from support.project import Project
 from support.server import Reply, completion, serving
 from support.snapshots import Snapshots
 
-from seedbed import errors
+from seedbed.llm import errors
+from seedbed.llm.params import Llm
 from seedbed.llm.send import limits
 from seedbed.llm.serve import embedded
-from seedbed.params import Llm
 from seedbed.views.doctor import LONG, TWICE, examine
 
 OPTIONAL = ["temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty"]

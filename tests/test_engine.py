@@ -9,14 +9,15 @@ from threading import Event, Lock
 
 import pytest
 from support import server
-from support.engines import LLM
+from support.engines import LLM, WAYS, ask_in, kept_in, response_in, set_environment
 from support.params import sampling
 from support.server import Cut, Reply, completion, fail, serving
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Request, key_of
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
+from seedbed.llm.send import limits
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store, default_path
 
@@ -362,6 +363,36 @@ def test_a_run_in_which_all_fails_from_some_point_on_ends(
     with serving(good_once) as url, pytest.raises(errors.RequestRefused, match="the moon is full"):
         ask(url, [f"p{n:03}" for n in range(300)])
     assert len(asked) == 1 + 100
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_try_is_a_line_of_the_log_and_each_answer_in_the_tally_whatever_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    faults = iter([Reply(503, "I know the secret")])
+
+    def answer(body: dict, headers: Message) -> dict:
+        for fault in faults:
+            raise fault
+        return response_in(way, body)
+
+    monkeypatch.setattr(limits, "FIRST_PAUSE", 0.01)
+    path = tmp_path / "responses.sqlite"
+    with serving(answer) as url:
+        set_environment(monkeypatch, url, concurrency=1)
+        _, tally = ask_in(way, path, ["a text to be kept secret"])
+        _, again = ask_in(way, path, ["a text to be kept secret"])
+    assert tally.prompt_tokens + tally.completion_tokens == 15
+    assert (again.sent, again.prompt_tokens) == (0, 0)
+    written = (tmp_path / "responses.log.jsonl").read_text()
+    failed, answered = map(json.loads, written.splitlines())
+    (kept,) = kept_in(path)
+    assert failed.keys() - answered.keys() == {"said"}
+    assert (failed["status"], failed["tries"]) == ("HTTP 503", 1)
+    assert (answered["status"], answered["tries"], answered["answers"]) == ("200", 2, 1)
+    assert failed["key"] == answered["key"] == kept.key
+    assert answered["prompt_tokens"] + answered["completion_tokens"] == 15
+    assert "to be kept secret" not in written
 
 
 def test_a_model_that_wants_max_completion_tokens_gets_them(ask: Ask) -> None:

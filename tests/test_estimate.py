@@ -11,11 +11,14 @@ from support.snapshots import Snapshots
 
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
+from seedbed.auto_instruct.errors import NoSuchTask, TooFewToDrawFrom
 from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.core.paths import CANDIDATES, METRICS
-from seedbed.errors import BadFile, NoSuchTask, RowsFailed, TooFewToDrawFrom
+from seedbed.auto_instruct.rows import CANDIDATES
+from seedbed.core.paths import METRICS
+from seedbed.errors import BadFile
+from seedbed.llm.errors import RowsFailed
+from seedbed.llm.params import Price
 from seedbed.methods import module_of
-from seedbed.params import Price
 from seedbed.runs.dry_run import Foreseen
 from seedbed.views.estimate import foresee, table
 
@@ -269,11 +272,11 @@ def test_what_candidates_and_label_would_refuse_is_refused(monkeypatch: pytest.M
     set_params(drawn=("sample_instructions: null", "sample_instructions: 9"))
     with pytest.raises(TooFewToDrawFrom):
         estimate()
-    Path("data/prompts/label.txt").write_text("no place")
-    with pytest.raises(BadFile, match=r"label\.txt"):
+    Path("data/prompts/ranker.txt").write_text("no place")
+    with pytest.raises(BadFile, match=r"ranker\.txt"):
         estimate()
     set_params(task=("seedbed001_", "seedbed901_"))
-    Path("data/prompts/label.txt").write_text("{{input}} {{instruction}}")
+    Path("data/prompts/ranker.txt").write_text("{{input}} {{instruction}}")
     with pytest.raises(NoSuchTask):
         estimate()
 

@@ -18,9 +18,11 @@ from support.project import Project
 from typer.testing import CliRunner
 
 from seedbed.cli import app
-from seedbed.core.records import FinetuningRow
-from seedbed.errors import BadFile, FolderTaken, NothingToExport, NotOneRun, WriteFailed
+from seedbed.errors import BadFile, WriteFailed
 from seedbed.llm.serve.embedded import PACKAGED
+from seedbed.runs.errors import NotOneRun
+from seedbed.self_instruct.rows import FinetuningRow
+from seedbed.views.errors import FolderTaken, NothingToExport
 from seedbed.views.export import folder as exporting
 from seedbed.views.export import tables
 from seedbed.views.export.card import Made, Table, card, fenced, front_matter

@@ -29,15 +29,14 @@ from support.engines import (
 from support.params import SAMPLING
 from support.server import Cut, Reply, Trickle, fail, serving
 
-from seedbed import errors
-from seedbed.llm import engine
+from seedbed.llm import engine, errors
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer
+from seedbed.llm.params import Llm
 from seedbed.llm.send import limits
 from seedbed.llm.serve import endpoint
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
-from seedbed.params import Llm
 
 LIST = 4
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from support.project import ROOT
 
 from seedbed.core.files import exists, read_rows, read_text, to_json, to_line, write_files
-from seedbed.core.records import GeneratedInstance, Instance, SeedTask
 from seedbed.errors import BadFile, BadRow, WriteFailed
 from seedbed.llm.serve import embedded
+from seedbed.self_instruct.rows import GeneratedInstance, Instance, SeedTask
 
 GOOD = b'{"input": "a", "output": "b"}\n'
 

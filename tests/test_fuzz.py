@@ -31,20 +31,21 @@ from seedbed.auto_instruct.candidates import read_meta_prompts
 from seedbed.auto_instruct.few_shot import prompt, shown
 from seedbed.auto_instruct.label_file import LabelFile
 from seedbed.auto_instruct.niv2 import Demo, Example, Task, read_task
+from seedbed.auto_instruct.params import RelabelAndPick
+from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.auto_instruct.survey import survey
 from seedbed.core.files import to_line
-from seedbed.core.paths import LABELLED, PARAMS, PRESETS, PROMPTS, SEED_TASKS
+from seedbed.core.paths import PARAMS, PRESETS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import Candidate
 from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Canon, Request, key_of
 from seedbed.llm.contract.wire import read_body
 from seedbed.llm.store.store import Kept, Store
 from seedbed.llm.store.transfer import export, read_in, statistics
-from seedbed.params import RelabelAndPick
 from seedbed.runs.outline import printable
 from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.rows import SEED_TASKS
 from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.views import preset as presets
 
@@ -241,7 +242,7 @@ KINDS = {
         text="{demos}\n\nInstruction: {instruction}\nBetter:\n",
     ),
     "ranker's prompt": Kind(
-        PROMPTS / "label.txt",
+        PROMPTS / "ranker.txt",
         lambda: label.read_template().encode(),
         text="Input: {{input}}\n\nInstruction: {{instruction}}\n",
     ),

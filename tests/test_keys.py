@@ -23,14 +23,14 @@ from support.params import SAMPLING
 from support.project import ROOT
 from support.server import serving
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon, Parameter, Request, Sampling, base_of
 from seedbed.llm.contract.wire import Answer, body_for
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Embedded, Llm, Price
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.store import Store
-from seedbed.params import Embedded, Llm, Price
 
 # Fixed, so that the same server is the same: who listens there is each test's affair.
 ADDRESS = "http://server:8000/v1"

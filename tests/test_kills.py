@@ -24,7 +24,8 @@ from support.project import PYTHONPATH, ROOT, Project
 from support.server import completion, serving
 
 from seedbed.core.files import to_line
-from seedbed.core.records import Exchange, Instruction
+from seedbed.core.records import Exchange
+from seedbed.self_instruct.rows import Instruction
 
 # Each starts real processes.
 pytestmark = pytest.mark.slow
@@ -372,9 +373,11 @@ def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out
     with serving(server) as url:
         process = stopped.start(url, store=tmp_path / "s.sqlite", concurrency=8)
         server.wait_for(lambda: server.total >= 100, process)
-        stop(process, tmp_path / "s.sqlite")
-        output = other(url, store=tmp_path / "s.sqlite", concurrency=8)
-        process.send_signal(signal.SIGCONT)
+        try:
+            stop(process, tmp_path / "s.sqlite")
+            output = other(url, store=tmp_path / "s.sqlite", concurrency=8)
+        finally:
+            process.send_signal(signal.SIGCONT)
         late, _ = process.communicate(timeout=60)
     assert process.returncode == 0, late
     print(output, late, server.total)

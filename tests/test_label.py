@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,18 +17,20 @@ from support.engines import FAKE, Fake
 from support.params import section
 from support.project import ROOT
 
-from seedbed.auto_instruct import label, scoring
+from seedbed.auto_instruct import describe_candidates, label, scoring
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
+from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Demo, Example, Task
+from seedbed.auto_instruct.params import Label, Niv2
+from seedbed.auto_instruct.pick import ABSENT
+from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l, rouge_l
 from seedbed.core.files import to_json, to_line, write_files
-from seedbed.core.paths import LABELLED, METRICS, PLOTS
-from seedbed.core.records import Candidate, LabelledExample
-from seedbed.errors import BadFile, BadRow, SeedbedError, TooFewToDrawFrom
+from seedbed.core.paths import METRICS, PLOTS
+from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
-from seedbed.params import Label, Niv2
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -309,7 +312,10 @@ def test_figures_are_those_of_the_plain_computation(number: int | None) -> None:
         assert summary["rouge_worst"] == pytest.approx(min(means.values()), abs=1e-6)
         oracle = fmean(max(row.instruction_rouge) for row in rows)
         assert summary["rouge_oracle"] == pytest.approx(oracle, abs=1e-6)
-        points = [p for p in label.heat_map(figures) if p["task"] == one.name]
+        scores = np.full((len(rows), 1 + max(means)), ABSENT)
+        for number, row in enumerate(rows):
+            scores[number, row.instruction_idx] = row.instruction_rouge
+        points = describe_candidates.heat_map({one.name: scores})
         assert {p["candidate"]: p["rouge"] for p in points} == pytest.approx(means, abs=1e-6)
     said = label.metrics(figures)
     assert said["examples_tried"] == 17
@@ -475,6 +481,7 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
     rouge = [value for name, value in figures.items() if name.startswith("rouge_")]
     assert rouge == [1.0] * 5
     assert figures["right_share"] == 1.0
+    describe_candidates.run(describe_candidates.Params())
     assert len(json.loads((PLOTS / "label_heatmap.json").read_text())) == 6
 
 
@@ -487,9 +494,9 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
         (file_of("one"), "[", "", "Invalid JSON"),
         (ORIGINS, '"index": 1', '"index": "1"', "field index: "),
         (Path("data/niv2/two.json"), '"Instances"', '"Instanzen"', "field Instances: "),
-        (Path("data/prompts/label.txt"), "{{input}}", "", "stands in it 0 times"),
-        (Path("data/prompts/label.txt"), "Does", "{{demos}}", r"no place \{\{demos"),
-        (Path("data/prompts/label.txt"), "Does", "{input}", r"no place \{input"),
+        (Path("data/prompts/ranker.txt"), "{{input}}", "", "stands in it 0 times"),
+        (Path("data/prompts/ranker.txt"), "Does", "{{demos}}", r"no place \{\{demos"),
+        (Path("data/prompts/ranker.txt"), "Does", "{input}", r"no place \{input"),
     ],
 )
 def test_bad_input_is_one_error_that_names_the_file_and_nothing_is_asked_or_written(

@@ -3,6 +3,7 @@ that is a function. Minutes pass in seconds, and the same way every time.
 """
 
 import asyncio
+import itertools
 import json
 import random
 import selectors
@@ -16,10 +17,21 @@ from typing import Any
 
 import httpx2
 import pytest
-from support.engines import LLM, answer_to, ask, kept_in, requests_for, response_to, set_environment
+from support.engines import (
+    LLM,
+    WAYS,
+    answer_to,
+    ask,
+    ask_in,
+    kept_in,
+    requests_for,
+    response_in,
+    response_to,
+    set_environment,
+)
 
-from seedbed import errors
-from seedbed.llm import engine
+from seedbed.errors import SeedbedError
+from seedbed.llm import engine, errors
 from seedbed.llm.send import client, limits
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
@@ -279,6 +291,27 @@ def test_nothing_is_sent_before_the_end_of_a_retry_after(
     assert sum(at < min(later) + 0.1 for at in later) > 1, "then all may go on, not only the one"
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_server_that_asks_to_wait_is_waited_for_whatever_is_asked(
+    simulated: Simulated, way: str
+) -> None:
+    """And what it says that it allows a minute is kept to."""
+    arrived: list[float] = []
+
+    async def answer(body: dict) -> httpx2.Response:
+        arrived.append(now())
+        if len(arrived) == 3:
+            return refusal(retry_after="40")
+        return httpx2.Response(200, json=response_in(way, body))
+
+    simulated.set_up(answer, requests_per_minute=60, concurrency=8, max_retries=0)
+    ask_in(way, simulated.path, [f"t{n}" for n in range(20)])
+    assert len(arrived) == 21
+    assert arrived[3] - arrived[2] >= 40
+    steps = [later - earlier for earlier, later in itertools.pairwise(arrived[3:])]
+    assert all(step >= 0.99 for step in steps[1:])
+
+
 def test_a_wait_longer_than_our_patience_stops_the_run_and_says_so(simulated: Simulated) -> None:
     sent = 0
 
@@ -313,7 +346,7 @@ def test_a_run_in_which_nothing_succeeds_any_more_stops_and_says_why(
         return httpx2.Response(200, json=response_to(body))
 
     prompts = [f"p{n:03}" for n in range(1000)]
-    with pytest.raises(errors.SeedbedError, match=f"HTTP {status}: I am so tired") as failure:
+    with pytest.raises(SeedbedError, match=f"HTTP {status}: I am so tired") as failure:
         simulated(prompts, answer, concurrency=4, patience=100, max_retries=30)
     assert isinstance(failure.value, errors.ServerFailed)
     assert "run the same command again" in str(failure.value)

@@ -12,7 +12,8 @@ from support.growing import Growing, small
 from support.project import Project
 from support.server import Cut, Reply, completion, serving
 
-from seedbed import errors
+from seedbed.errors import SeedbedError
+from seedbed.llm import errors
 from seedbed.llm.send import limits
 from seedbed.llm.store.runlog import RunLog
 
@@ -144,7 +145,7 @@ def test_no_error_repeats_the_key_that_the_server_repeats(
             said = ""
             try:
                 ask(path, requests_for([str(status)]))
-            except errors.SeedbedError as error:
+            except SeedbedError as error:
                 said = str(error)
             assert said or len(kept_in(path)) > 1
             assert not [mark for mark in MARKS if mark in said], said

@@ -192,7 +192,11 @@ def checked(text: str) -> str:
         ("[Write a program]", "[-_]", "bootstrap.refused_prefixes.0: DVC (YAML 1.2) cannot read"),
         ("max_tokens: 400", f"max_tokens: {2**63}", "bootstrap.sampling.max_tokens: found 92233"),
         ("_max_tokens: 300", f"_max_tokens: {2**63}", "instances.classification_max_tokens: found"),
-        ("max_tokens: 32", f"max_tokens: {2**63}", "label.max_tokens: found 9223372036854775808"),
+        (
+            "max_tokens: 32",
+            f"max_tokens: {2**63}",
+            "label.sampling.max_tokens: found 92233",
+        ),
         ("model: gemma-3-270m-q4_k_m", r'model: "\ud800"', "llm.model: half of a surrogate pair"),
         ("model: gemma-3-270m-q4_k_m", r'model: "a\0.gguf"', r"llm.model: found 'a\x00.gguf': no "),
         ("context: 4096", "context: 4194305", "llm.embedded.context: found 4194305: input should"),

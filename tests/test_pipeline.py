@@ -257,25 +257,52 @@ def test_only_classification_tasks_are_grown_if_asked(
     assert set(row["most_similar"]) <= seeds
 
 
-@pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-def test_a_stage_depends_on_every_module_that_shapes_its_result(stage: str) -> None:
-    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
-    # What these hold changes how a stage runs, not what it computes.
-    free = {"errors", "params", "core/progress", "llm/engine"}
-    needed, queue = set(), [module_of(stage).__name__.removeprefix("seedbed.").replace(".", "/")]
+# What these hold changes how a stage runs, or what is refused, not what it computes.
+FREE = re.compile("errors|params|methods|llm/engine|[a-z_]+/(errors|params)|llm/params")
+# Declared as a whole.
+WHOLE = ("core", "llm/contract")
+
+
+def needed(stage: str) -> set[str]:
+    """The modules that shape a stage's result, and the folders that are declared as a whole."""
+    package = ROOT / "src/seedbed"
+    found, queue = set(), [module_of(stage).__name__.removeprefix("seedbed.").replace(".", "/")]
     while queue:
         module = queue.pop()
-        if module in needed or module in free:
+        whole = next((folder for folder in WHOLE if module.startswith(f"{folder}/")), None)
+        path = f"src/seedbed/{whole}" if whole else f"src/seedbed/{module}.py"
+        if path in found or FREE.fullmatch(module):
             continue
-        needed.add(module)
-        text = (ROOT / "src/seedbed" / f"{module}.py").read_text()
-        for package, names in re.findall(r"^from (seedbed[.\w]*) import (.+)$", text, re.M):
-            folder = package.removeprefix("seedbed").strip(".").replace(".", "/")
-            if (ROOT / "src/seedbed" / f"{folder}.py").is_file():
+        found.add(path)
+        if whole:
+            continue
+        text = (package / f"{module}.py").read_text()
+        for source, names in re.findall(
+            r"^from (seedbed[.\w]*) import (\([^)]*\)|.+)$", text, re.MULTILINE
+        ):
+            folder = source.removeprefix("seedbed").strip(".").replace(".", "/")
+            if (package / f"{folder}.py").is_file():
                 queue.append(folder)
             else:
-                queue += [f"{folder}/{name}".strip("/") for name in names.split(", ")]
-    assert {f"src/seedbed/{module}.py" for module in needed} <= set(declared)
+                queue += [f"{folder}/{name}".strip("/") for name in re.findall(r"\w+", names)]
+    return found
+
+
+@pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+def test_a_stage_declares_the_code_that_shapes_its_result_and_no_other(stage: str) -> None:
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    declared = {path for path in deps if path.startswith("src/")}
+    lines = "\n".join(f"      - {path}" for path in sorted(needed(stage)))
+    assert declared == needed(stage), f"{stage} needs in dvc.yaml:\n{lines}"
+
+
+def test_what_is_declared_as_a_whole_imports_nothing_above_it() -> None:
+    for folder in WHOLE:
+        for path in (ROOT / "src/seedbed" / folder).glob("*.py"):
+            imported = re.findall(r"^\s*(?:from|import) (seedbed[.\w]*)", path.read_text(), re.M)
+            for source in imported:
+                allowed = ("seedbed.core", "seedbed.errors", "seedbed.redaction")
+                assert source.startswith((*allowed, f"seedbed.{folder.replace('/', '.')}")), path
 
 
 def test_the_lock_is_of_this_code() -> None:
@@ -306,11 +333,14 @@ def test_stage_module_section_and_files_share_one_name() -> None:
     for name, stage in stages.items():
         module = name.replace("-", "_")
         assert f"src/{module_of(name).__name__.replace('.', '/')}.py" in stage["deps"]
-        assert module in sections
-        assert module in stage["params"]
-        assert f"metrics/{module}.json" in stage["metrics"][0]
+        if not name.startswith("describe-"):  # it draws what others made, and has no knob
+            assert module in sections
+            assert module in stage["params"]
+            assert f"metrics/{module}.json" in stage["metrics"][0]
         assert all(
-            f"{out}/".startswith(f"data/{module}/") for out in stage["outs"] if isinstance(out, str)
+            f"{out}/".startswith(f"data/{module}/")
+            for out in stage.get("outs", ())
+            if isinstance(out, str)
         )
 
 

@@ -88,7 +88,8 @@ def test_neighbours_differ_in_colour_all_around(verbs: int) -> None:
 
 DECLARED = {
     Path(path).stem: properties
-    for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    for entry in stage.get("plots", ())
     for path, properties in entry.items()
 }
 LONG = "task1664_winobias_text_generation_with_a_name_of_some_length"

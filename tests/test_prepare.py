@@ -12,18 +12,20 @@ from support.params import section
 from support.project import ROOT
 
 from seedbed.core.files import read_rows, to_line, write_files
-from seedbed.core.paths import PREPARED, RAW_INSTANCES
-from seedbed.core.records import (
+from seedbed.errors import BadFile, BadRow
+from seedbed.self_instruct import prepare
+from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_output_first
+from seedbed.self_instruct.errors import TooFewInstructions
+from seedbed.self_instruct.params import Prepare
+from seedbed.self_instruct.rows import (
+    PREPARED,
+    RAW_INSTANCES,
     FinetuningRow,
     GeneratedInstance,
     MessagesRow,
     RawAnswer,
     RejectedInstance,
 )
-from seedbed.errors import BadFile, BadRow, TooFewInstructions
-from seedbed.params import Prepare
-from seedbed.self_instruct import prepare
-from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_output_first
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from seedbed.errors import BadFile, BadParam, BadRow
-from seedbed.params import Everything, everything
+from seedbed.params import checked, everything
 from seedbed.views import preset as presets
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def test_a_preset_is_valid_and_differs_from_the_defaults_only_where_it_says(name
     before, stated = read("params.yaml"), read(f"presets/{name}.yaml")
     changes = presets.apply(name)
     after = read("params.yaml")
-    Everything.model_validate(yaml.safe_load(Path("params.yaml").read_text()))
+    checked(yaml.safe_load(Path("params.yaml").read_text()))
     changed = {one for one in after if after[one] != before.get(one)}
     assert changed == set(stated), "what the preset says is the default already says nothing"
     assert after == before | stated
@@ -52,7 +52,7 @@ def test_a_preset_is_valid_and_differs_from_the_defaults_only_where_it_says(name
 
 def test_the_papers_size_is_the_papers() -> None:
     presets.apply("paper")
-    params = Everything.model_validate(yaml.safe_load(Path("params.yaml").read_text()))
+    params = checked(yaml.safe_load(Path("params.yaml").read_text()))
     assert params.bootstrap.num_instructions_to_generate == 52_000
     meta_prompts = list((ROOT / "data/prompts/candidates/few_shot").glob("*.txt"))
     assert 1 + params.candidates.samples * len(meta_prompts) == 22

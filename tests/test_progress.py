@@ -2,8 +2,7 @@
 
 import pytest
 
-from seedbed.core.progress import Progress
-from seedbed.llm.contract.request import Tally
+from seedbed.core.progress import Progress, Tally
 
 
 def shown(progress: Progress) -> str:

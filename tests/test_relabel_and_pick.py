@@ -21,20 +21,19 @@ from support.params import section
 from support.project import Project
 
 from seedbed.auto_instruct import race, relabel_and_pick
-from seedbed.auto_instruct.label_file import Labelled
-from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
-from seedbed.auto_instruct.relabel_and_pick import MERGED
-from seedbed.auto_instruct.words import by_words
-from seedbed.core.files import read_rows
-from seedbed.errors import (
-    BadFile,
-    BadRow,
+from seedbed.auto_instruct.errors import (
     NothingToTrainOn,
     OtherCandidates,
     TooFewCandidates,
     UnknownTask,
 )
-from seedbed.params import RelabelAndPick
+from seedbed.auto_instruct.label_file import Labelled
+from seedbed.auto_instruct.params import RelabelAndPick
+from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
+from seedbed.auto_instruct.rows import MERGED
+from seedbed.auto_instruct.words import by_words
+from seedbed.core.files import read_rows
+from seedbed.errors import BadFile, BadRow
 
 TASK = "task1_colours"
 
@@ -53,8 +52,8 @@ def picked(
     scores = np.full((len(examples), candidates), ABSENT)
     for place, one in enumerate(examples):
         scores[place, one.idx] = one.rouge
-    stem = race.stem(params.seed, "relabel", TASK)
-    keys = race.as_keys([race.key(stem, one.id) for one in examples])
+    names = race.as_keys([race.name(example.id) for example in examples])
+    keys = race.keys(names, params.seed, "relabel", TASK)
     may = np.zeros(candidates, dtype=bool)
     may[list(range(candidates)) if allowed is None else allowed] = True
     found = pick(scores, keys, may, params)
@@ -287,7 +286,10 @@ def test_the_numbers_are_splitmix64s() -> None:
 def test_another_seed_purpose_task_or_example_draws_otherwise() -> None:
     kinds = [(42, "relabel", "a", "x"), (43, "relabel", "a", "x"), (42, "other", "a", "x")]
     kinds += [(42, "relabel", "b", "x"), (42, "relabel", "a", "y")]
-    keys = {race.key(race.stem(seed, what, task), name) for seed, what, task, name in kinds}
+    keys = {
+        tuple(race.keys(race.as_keys([race.name(name)]), seed, what, task)[0])
+        for seed, what, task, name in kinds
+    }
     assert len(keys) == len(kinds)
 
 

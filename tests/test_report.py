@@ -16,13 +16,13 @@ from benchmarks.browser import CHROMIUM, driven, opened
 from support.project import ROOT, Project
 from support.server import Handler, listening
 
+from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED
 from seedbed.core.files import read_rows
-from seedbed.core.paths import CANDIDATES, INSTRUCTIONS, LABELLED, PREPARED, RELABELLED
-from seedbed.core.records import GeneratedInstance, Instruction
-from seedbed.errors import NothingToReport
 from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.origins import ALPACA, shown_in
+from seedbed.self_instruct.rows import INSTRUCTIONS, PREPARED, GeneratedInstance, Instruction
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.views.errors import NothingToReport
 from seedbed.views.report import metrics as figures
 from seedbed.views.report import pictures
 from seedbed.views.report.build import build, in_script

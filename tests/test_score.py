@@ -23,15 +23,15 @@ from support.params import sampling, section
 from support.project import ROOT
 from support.server import Cut, Reply, serving
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Request
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Llm
 from seedbed.llm.send import limits
 from seedbed.llm.send.score import Score, Scorer
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.store import Store
-from seedbed.params import Llm
 
 REFERENCE = json.loads((ROOT / "tests/data/score_reference.json").read_text(encoding="utf-8"))
 CASES = REFERENCE["cases"]
@@ -202,7 +202,7 @@ def test_a_text_that_no_grammar_takes_is_not_waited_for(
     def paused(attempt: int) -> float:
         raise AssertionError("the server refuses it each time; there is nothing to wait for")
 
-    monkeypatch.setattr("seedbed.llm.send.client.pause_before", paused)
+    monkeypatch.setattr("seedbed.llm.send.session.pause_before", paused)
     assert len(score_all(local, tmp_path / "s.sqlite", [("x", "a\x00b")])[0].tokens) == 3
 
 
@@ -315,6 +315,7 @@ ScoreThere = Callable[..., list[Score]]
 @pytest.fixture
 def score_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScoreThere:
     monkeypatch.setenv("SEEDBED_MAX_RETRIES", "0")
+    monkeypatch.setenv("SEEDBED_PATIENCE", "1")
     monkeypatch.setattr(limits, "FIRST_PAUSE", 0.01)
 
     def score_there(url: str, pairs: list[Pair], llm: Llm = LLM) -> list[Score]:
@@ -545,11 +546,14 @@ def test_a_failure_in_the_middle_keeps_the_others_also_those_in_flight(
     score_there: ScoreThere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEEDBED_CONCURRENCY", "3")
-    failed, asked = Event(), []
+    all_begun, failed, asked = Event(), Event(), []
 
     def answer(body: dict, headers: Message) -> dict:
         asked.append(body["prompt"])
+        if body["prompt"].startswith("d "):
+            all_begun.set()
         if body["prompt"].startswith("c "):
+            assert all_begun.wait(30)
             failed.set()
             raise Reply(500, '{"error": {"message": "not this one"}}')
         if body["prompt"][0] in "bd":

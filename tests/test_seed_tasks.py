@@ -7,8 +7,8 @@ import pytest
 from support.project import ROOT, SHARED
 
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import SeedTask
 from seedbed.core.rouge import RougeIndex
+from seedbed.self_instruct.rows import SeedTask
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 OTHERS = SHARED / "data" / "self_instruct_seed_tasks.jsonl"

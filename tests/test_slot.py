@@ -13,11 +13,11 @@ from support.params import SAMPLING
 
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for
+from seedbed.llm.params import Llm
 from seedbed.llm.send.client import Client
 from seedbed.llm.send.slot import COMPLETION, Slot
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import Endpoint
-from seedbed.params import Llm
 
 CONTEXT = 4096
 

@@ -13,7 +13,7 @@ from support.engines import answer_to, ask, requests_for, response_to, set_envir
 from support.server import serving
 from support.stores import ADDRESS, CANON, body_of, of_version_1, write_version_1, write_version_2
 
-from seedbed import errors
+from seedbed.llm import errors
 from seedbed.llm.contract.request import Request
 from seedbed.llm.serve import endpoint
 from seedbed.llm.store import migrations

@@ -12,8 +12,8 @@ from support.snapshots import Snapshots
 from typer.testing import CliRunner
 
 from seedbed.cli import app
-from seedbed.errors import StoreFailed
 from seedbed.llm.contract.request import Canon, Request
+from seedbed.llm.errors import StoreFailed
 from seedbed.llm.store.store import Kept, Store
 
 SAMPLING = sampling(max_tokens=8, stop=[])

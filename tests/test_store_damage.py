@@ -14,8 +14,9 @@ from support.server import completion
 from typer.testing import CliRunner
 
 from seedbed.cli import app
-from seedbed.errors import RowsDamaged, SeedbedError, StoreFailed
+from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Canon, Request
+from seedbed.llm.errors import RowsDamaged, StoreFailed
 from seedbed.llm.store.migrations import COLUMNS
 from seedbed.llm.store.store import Kept, Spent, Store, read_only, requests_of
 

@@ -13,7 +13,8 @@ from support.growing import growing, small
 from support.project import PYTHONPATH, ROOT, Project
 from support.stores import kept, of_version_1, write_version_2
 
-from seedbed import errors
+from seedbed.errors import WriteFailed
+from seedbed.llm import errors
 from seedbed.llm.store import store as stores
 from seedbed.llm.store.store import Store
 
@@ -108,10 +109,10 @@ def test_a_name_that_is_no_file_and_rights_that_are_lacking_are_not_mended_by_ro
     tmp_path: Path,
 ) -> None:
     for number, remedy in ((13, "make the file and its folder writable"), (20, "through folders")):
-        said = str(errors.WriteFailed(tmp_path, OSError(number, os.strerror(number))))
+        said = str(WriteFailed(tmp_path, OSError(number, os.strerror(number))))
         assert remedy in said
         assert "make room" not in said
-    assert "make room" in str(errors.WriteFailed(tmp_path, OSError(28, os.strerror(28))))
+    assert "make room" in str(WriteFailed(tmp_path, OSError(28, os.strerror(28))))
 
 
 # --- only to be read

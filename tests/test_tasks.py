@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.project import ROOT, SHARED, Project
 
-from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, list_tasks, read_task
+from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
+from seedbed.auto_instruct.niv2 import Example, Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks, list_tasks
+from seedbed.auto_instruct.params import Niv2
 from seedbed.auto_instruct.survey import survey
-from seedbed.errors import BadFile, BadTaskName, NoSuchTask, SameTaskName, SeedbedError
-from seedbed.params import Niv2
+from seedbed.errors import BadFile, SeedbedError
 
 REAL = SHARED / "data" / "niv2"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="the authors' tasks are not here")

@@ -138,7 +138,7 @@ def refusal(piece: str, **changes: object) -> str | None:
 @pytest.mark.parametrize(
     ("piece", "reason"),
     [
-        ("", "empty"),
+        ("", "empty_piece"),
         ("Name three", "too_short"),
         ("Name three rivers", "too_short"),
         ("Name three long rivers", None),

@@ -13,14 +13,15 @@ from support.engines import LLM
 from support.params import section
 from support.server import Cut, Reply, serving
 
-from seedbed import errors
 from seedbed.auto_instruct import relabel_and_pick
-from seedbed.core.paths import LABELLED
+from seedbed.auto_instruct.params import RelabelAndPick
+from seedbed.auto_instruct.rows import LABELLED
+from seedbed.llm import errors
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Llm
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.store import Store
-from seedbed.params import Llm, RelabelAndPick
 
 TEXTS = ["Sort the words.", "", "Nenne die größte Zahl: 12, 7 oder 99. 🙂", "Sort the words."]
 

@@ -17,20 +17,27 @@ from support.snapshots import Snapshots
 from support.tracing import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS
-from seedbed.auto_instruct.relabel_and_pick import MERGED
+from seedbed.auto_instruct.rows import MERGED
 from seedbed.auto_instruct.trace import FOLDERS
 from seedbed.core.files import to_line, write_files
-from seedbed.core.paths import (
+from seedbed.core.records import Exchange
+from seedbed.errors import BadFile, BadRow, SeedbedError
+from seedbed.llm.errors import StoreFailed
+from seedbed.llm.store.store import Kept, Store, read_only
+from seedbed.runs import telling
+from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotAPlace, NotHere, OriginMissing
+from seedbed.runs.git import revision
+from seedbed.runs.places import Place
+from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.origins import ROWS_OF, Pool, as_shown, shown_in
+from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
     PREPARED,
     RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
     SEED_TASKS,
-)
-from seedbed.core.records import (
     ClassifiedInstruction,
-    Exchange,
     GeneratedInstance,
     Instance,
     Instruction,
@@ -39,23 +46,6 @@ from seedbed.core.records import (
     RejectedInstruction,
     SeedTask,
 )
-from seedbed.errors import (
-    BadFile,
-    BadRow,
-    NoSuchLine,
-    NotAnOutput,
-    NotAPlace,
-    NotHere,
-    OriginMissing,
-    SeedbedError,
-    StoreFailed,
-)
-from seedbed.llm.store.store import Kept, Store, read_only
-from seedbed.runs import telling
-from seedbed.runs.pipeline import revision
-from seedbed.runs.places import Place
-from seedbed.self_instruct.instructions import numbered
-from seedbed.self_instruct.origins import ROWS_OF, Pool, as_shown, shown_in
 from seedbed.views.trace import account
 
 # What the prompt of each round showed; two instructions came from the first.
@@ -604,7 +594,7 @@ def test_files_of_different_runs_are_told_apart() -> None:
 
 def test_the_files_whose_rows_can_be_traced_are_all_that_stages_write() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    written = {out for stage in stages.values() for out in stage["outs"] if isinstance(out, str)}
+    written = {out for stage in stages.values() for out in stage.get("outs", ())}
     assert {str(path) for path in (*ROWS_OF, *FOLDERS)} == written
 
 

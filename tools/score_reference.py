@@ -20,8 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from seedbed.llm.params import Embedded
 from seedbed.llm.serve.embedded import PACKAGED, Model, model_file, serve
-from seedbed.params import Embedded
 
 CASES = [
     # A plain fact; the text begins with a space, as a word of a sentence does.

@@ -183,12 +183,14 @@ def tasks(
 ) -> None:
     """Natural Instructions tasks: which are there, how large, and what is wrong with them."""
     with told("tasks"):
+        from seedbed.auto_instruct.params import Sections
         from seedbed.auto_instruct.survey import survey
 
         names = None
         if folder is None:
-            niv2 = params.everything().niv2
-            folder, names = Path(niv2.folder), niv2.tasks
+            sections = params.everything()
+            assert isinstance(sections, Sections)
+            folder, names = Path(sections.niv2.folder), sections.niv2.tasks
         broken = False
         for line, sound in survey(folder, names):
             broken |= not sound

@@ -6,279 +6,37 @@ a parameter that a stage reads without declaring it fails at once, instead of go
 
 import difflib
 from collections.abc import Iterator
-from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
     ValidationError,
-    model_validator,
+    create_model,
 )
 
-from seedbed.auto_instruct.matching import Metric
-from seedbed.auto_instruct.niv2 import check_name
 from seedbed.core.files import plainly, read_text
 from seedbed.core.paths import PARAMS
 from seedbed.core.plain_yaml import Name, Tree
+from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
-from seedbed.llm.contract.request import Api, Parameter, Sampling
+from seedbed.llm.params import UNTRACKED, Llm
+from seedbed.methods import parts
 from seedbed.runs.pipeline import read_yaml
-from seedbed.self_instruct.completions import OutputWithoutLabel
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _place(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("no file or folder can have a NUL character in its name")
-    return text
-
-
-def _local_folder(text: str) -> str:
-    """dvc.yaml has it as a dependency, and DVC takes some names for more than a name."""
-    if "://" in text:
-        raise ValueError("an address, not a folder: `dvc import` fetches what is elsewhere")
-    path = PurePath(text)
-    if path.suffix == ".dvc" or path.name in (".dvc", "dvc.yaml"):
-        raise ValueError("what has this name is DVC's own")
-    return text
-
-
-class Embedded(Section):
-    """The embedded server. Each of these changes its arithmetic, and so its answers.
-
-    context: tokens a slot holds, prompt and completion together.
-    slots: requests evaluated together; with more than one the bytes differ from run to run.
-    speculative: what guesses the next tokens, which the model then evaluates together: ngram_map_k
-        goes on as the text did the last time that it came by the same words. null: nothing does.
-    """
-
-    # What it counts in 32 bits, the two multiplied too.
-    context: int = Field(ge=256, le=2**22)
-    slots: PositiveInt = Field(le=256)
-    threads: PositiveInt = Field(le=512)
-    speculative: Literal["ngram_map_k"] | None = None
-
-
-class Price(Section):
-    """US dollars per million tokens."""
-
-    model: str = Field(min_length=1)
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-
-
-class Llm(Section):
-    """The model and how it is asked.
-
-    model: the packaged model, a GGUF file, or the name that the server knows it by.
-    system: the system message of a chat; null for none.
-    leave_out: parameters that are not sent, because the server refuses them.
-    replay: answer from the store alone, without a connection.
-    prices: for servers that cost something; used by `seedbed estimate` and the budget.
-    """
-
-    model: Annotated[str, Field(min_length=1), AfterValidator(_place)]
-    api: Api = "completions"
-    system: str | None = None
-    leave_out: list[Parameter] = []
-    embedded: Embedded
-    replay: bool = False
-    prices: list[Price] = []
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Llm":
-        if self.system is not None and self.api != "chat":
-            raise ValueError("system is for a chat: set llm.api to chat, or system to null")
-        return self
-
-
-# These change no result, so no stage declares them: a stage does not run again because of them.
-UNTRACKED = ("replay", "prices")
-
-
-class Bootstrap(Section):
-    num_instructions_to_generate: PositiveInt
-    num_prompt_instructions: PositiveInt
-    num_machine_prompt_instructions: int = Field(ge=0)
-    use_clf_seed_tasks_only: bool
-    request_batch_size: PositiveInt
-    rouge_threshold: float = Field(ge=0, le=1)
-    max_rounds_without_new: PositiveInt
-    capitalize: bool
-    min_words: int = Field(ge=0)
-    max_words: PositiveInt
-    refused_words: list[Annotated[str, Field(min_length=1)]]
-    refused_prefixes: list[Annotated[str, Field(min_length=1)]]
-    refuse_non_ascii: bool
-    sampling: Sampling
-    seed: int
-
-    @model_validator(mode="after")
-    def _bounds_fit(self) -> "Bootstrap":
-        if self.num_machine_prompt_instructions > self.num_prompt_instructions:
-            raise ValueError("num_machine_prompt_instructions exceeds num_prompt_instructions")
-        if self.min_words > self.max_words:
-            raise ValueError("min_words exceeds max_words")
-        return self
-
-
-class Clf(Section):
-    sampling: Sampling
-
-
-class Instances(Section):
-    tasks: Literal["all", "generation", "classification"]
-    num_instructions: PositiveInt | None
-    max_instances_to_generate: PositiveInt
-    classification_max_tokens: PositiveInt
-    sampling: Sampling
-
-
-class Prepare(Section):
-    """What becomes of the completions.
-
-    output_without_label: whether an example without any `Output:` is refused, or its whole text
-        taken as the output.
-    """
-
-    num_instructions: PositiveInt | None
-    max_instances_per_task: PositiveInt
-    output_without_label: OutputWithoutLabel
-    include_seed_tasks: bool
-    seed: int
-
-
-def _no_repeat(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("a name stands there twice")
-    return names
-
-
-class Niv2(Section):
-    """The tasks in Natural Instructions form that instructions are found for.
-
-    folder: where they are; see `seedbed tasks`.
-    tasks: their names; null for all that are there.
-    """
-
-    folder: Annotated[
-        str, Field(min_length=1), AfterValidator(_place), AfterValidator(_local_folder)
-    ]
-    tasks: (
-        Annotated[
-            list[Annotated[str, AfterValidator(check_name)]],
-            Field(min_length=1),
-            AfterValidator(_no_repeat),
-        ]
-        | None
-    )
-
-
-class Candidates(Section):
-    """Instructions for the tasks of niv2.
-
-    shots: whether the meta-prompts show a task's demos.
-    samples: of each meta-prompt. max_resamples: times that each is sampled again if it says
-        what is there already, or nothing.
-    """
-
-    shots: Literal["few", "zero"]
-    samples: PositiveInt
-    max_resamples: int = Field(ge=0)
-    sampling: Sampling
-    seed: int
-
-
-class Label(Section):
-    """How candidates are tried.
-
-    max_examples: the first so many of each task; null for all.
-    sample_instructions: so many of the candidates for each example, at random; null for all.
-    one_from_each_group: of the candidates of one meta-prompt at most one for each example.
-    metric: what makes an output right (the 0/1 label); ROUGE-L is always recorded.
-    The others are the fields of `Sampling`.
-    """
-
-    shots: Literal["few", "zero"]
-    max_examples: PositiveInt | None
-    sample_instructions: PositiveInt | None
-    one_from_each_group: bool
-    metric: Metric
-    max_tokens: PositiveInt
-    temperature: float = Field(ge=0)
-    top_p: float = Field(ge=0, le=1)
-    frequency_penalty: float = Field(ge=-2, le=2)
-    presence_penalty: float = Field(ge=-2, le=2)
-    logprobs: int | None = Field(ge=0, le=5)
-    stop: list[str]
-    top_k: PositiveInt | None = None
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    seed: int
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling.model_validate(
-            {name: getattr(self, name) for name in Sampling.model_fields}
-        )
-
-
-class RelabelAndPick(Section):
-    """The names of the authors' options, and what their merging of the tasks takes.
-
-    sample_instructions: candidates drawn for each example.
-    min_qualify_range: hundredths of ROUGE that the drawn scores must span; 0 for no limit.
-    max_examples: a task's, at most; null for all.
-    pick_example_criteria: how these are drawn where there are more.
-    max_instruction_tokens: longer candidates are left out; null for no limit.
-    tokenizer: what counts them: the model's own, if its server offers it, or their words.
-    unseen_dev_tasks: all of their examples are for development, none for training.
-    seen_dev_examples: of each other task so many, and never more than half, likewise.
-    min_task_examples, max_task_examples: of a task's training examples in train.jsonl.
-    """
-
-    sample_instructions: int = Field(ge=2)
-    min_qualify_range: float = Field(ge=0, le=100)
-    max_examples: PositiveInt | None
-    rank_criteria: Literal["norm_score_max", "relative_score_range"]
-    pick_example_criteria: Literal["instruction_popularity", "random"]
-    min_best_norm_score: float | None = Field(ge=0, le=1)
-    max_instruction_tokens: PositiveInt | None
-    tokenizer: Literal["model", "words"]
-    unseen_dev_tasks: list[Annotated[str, Field(min_length=1)]]
-    seen_dev_examples: int = Field(ge=0)
-    min_task_examples: PositiveInt | None
-    max_task_examples: PositiveInt | None
-    seed: int
-
-    @model_validator(mode="after")
-    def _bounds_fit(self) -> "RelabelAndPick":
-        least, most = self.min_task_examples, self.max_task_examples
-        if least is not None and most is not None and least > most:
-            raise ValueError("min_task_examples exceeds max_task_examples")
-        return self
 
 
 class Everything(Section):
-    """The sections of params.yaml."""
+    """All of params.yaml: llm, and the sections of every method."""
 
     llm: Llm
-    bootstrap: Bootstrap
-    clf: Clf
-    instances: Instances
-    prepare: Prepare
-    niv2: Niv2
-    candidates: Candidates
-    label: Label
-    relabel_and_pick: RelabelAndPick
 
 
+def _of_all() -> type[Everything]:
+    # The last base's fields come first: what is wrong is told in the order of the methods.
+    sections = [part.Sections for part in reversed(parts("params"))]
+    return create_model("Everything", __base__=(*sections, Everything))
+
+
+_All = _of_all()
 Declared = TypeVar("Declared", bound=Section)
 
 
@@ -316,9 +74,14 @@ def load(stage: str, sections: type[Declared]) -> Declared:
         raise explained(error, tree) from None
 
 
+def checked(data: Any) -> Everything:
+    """All of the sections, of parsed YAML. Raises ValidationError."""
+    return _All.model_validate(data)
+
+
 def everything() -> Everything:
     """All of params.yaml. Raises as `load`."""
-    return Everything.model_validate(_checked().data)
+    return checked(_checked().data)
 
 
 def _checked() -> Tree:
@@ -328,7 +91,7 @@ def _checked() -> Tree:
     tree = Tree(PARAMS, read_text(PARAMS))
     _check_that_dvc_reads_the_same(tree)
     try:
-        Everything.model_validate(tree.data)
+        checked(tree.data)
     except ValidationError as error:
         raise explained(error, tree) from None
     return tree
@@ -385,7 +148,7 @@ def explained(error: ValidationError, tree: Tree) -> BadParam:
 
 
 def _unknown(tree: Tree, name: Name) -> BadParam:
-    model: Any = Everything
+    model: Any = _All
     for part in name[:-1]:
         # A number is a place in a list.
         model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation

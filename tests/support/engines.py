@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from seedbed.llm.contract.request import Canon, Request, Tally
+from seedbed.core.progress import Tally
+from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Llm
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Kept, Store
-from seedbed.params import Llm
 from support.params import sampling, section
 from support.server import completion
 
@@ -81,6 +82,41 @@ def ask(
                 engine.close()
     finally:
         store.close()
+
+
+# What an engine can be asked about texts.
+WAYS: dict[str, Callable[[Engine, list[str]], Any]] = {
+    "completions": lambda engine, texts: list(engine.ask(requests_for(texts))),
+    "scores": lambda engine, texts: list(engine.score([("Say:", f" {text}") for text in texts])),
+    "numbers of tokens": lambda engine, texts: engine.count_tokens(texts),
+}
+
+
+def ask_in(way: str, path: Path, texts: list[str]) -> tuple[Any, Tally]:
+    """What one of the WAYS gives, through the store at `path`, and the tally."""
+    store = Store(path)
+    try:
+        with open_endpoint(LLM) as endpoint:
+            engine = Engine(endpoint, store, lambda tally: None)
+            try:
+                return WAYS[way](engine, texts), engine.tally
+            finally:
+                engine.close()
+    finally:
+        store.close()
+
+
+def response_in(way: str, body: dict) -> dict:
+    """A right response body to each of the WAYS."""
+    if way == "numbers of tokens":
+        return {"tokens": list(range(15))}
+    if way == "completions":
+        return response_to(body)
+    said, text = body["prompt"].split(" ", 1)
+    tokens = ["<bos>", said, f" {text}", " and"]
+    logprobs = {"tokens": tokens, "token_logprobs": [None, -1.0, -2.0, -3.0]}
+    choice = {"index": 0, "text": "", "finish_reason": "length", "logprobs": logprobs}
+    return {"choices": [choice], "usage": {"prompt_tokens": 14, "completion_tokens": 1}}
 
 
 def kept_in(path: Path) -> list[Kept]:

@@ -14,8 +14,8 @@ from seedbed.core.files import write_files
 from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Request
 from seedbed.llm.engine import open_engine
+from seedbed.llm.params import Llm
 from seedbed.llm.store import claims
-from seedbed.params import Llm
 from support.params import sampling, section
 
 SAMPLING = sampling(max_tokens=50, temperature=0.7, stop=[])

@@ -5,8 +5,10 @@ from typing import Any, TypeVar
 
 import yaml
 
+from seedbed.core.section import Section
 from seedbed.llm.contract.request import Sampling
-from seedbed.params import Everything, Section
+from seedbed.methods import parts
+from seedbed.params import Everything
 from support.project import ROOT
 
 Kind = TypeVar("Kind", bound=Section)
@@ -22,7 +24,11 @@ SAMPLING = Sampling(
     logprobs=None,
     stop=["\n"],
 )
-NAMES = {field.annotation: name for name, field in Everything.model_fields.items()}
+NAMES = {
+    field.annotation: name
+    for sections in (Everything, *(part.Sections for part in parts("params")))
+    for name, field in sections.model_fields.items()
+}
 
 
 def section(kind: type[Kind], **changes: object) -> Kind:

@@ -7,4 +7,5 @@ STAGES = {
     "candidates": "Tasks → candidate instructions.",
     "label": "Candidates × examples → how well each does.",
     "relabel-and-pick": "Labels → a balanced, normalised training set for a ranker.",
+    "describe-candidates": "How well each candidate does: a picture.",
 }

@@ -12,9 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from seedbed.auto_instruct.rows import CANDIDATES, Candidate
 from seedbed.core.files import read_json, read_rows
-from seedbed.core.paths import CANDIDATES
-from seedbed.core.records import Candidate
 from seedbed.errors import BadFile
 
 ORIGINS = CANDIDATES / "origins.jsonl"

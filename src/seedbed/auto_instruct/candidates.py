@@ -21,19 +21,22 @@ from typing import Any
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.few_shot import DEMOS, shown
-from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks
+from seedbed.auto_instruct.params import Candidates, Niv2
+from seedbed.auto_instruct.rows import CANDIDATES, Candidate
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean_words, with_tables
-from seedbed.core.paths import CANDIDATES, METRICS, PROMPTS
+from seedbed.core.paths import METRICS, PROMPTS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
-from seedbed.core.records import Candidate
+from seedbed.core.section import Section
 from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Candidates, Llm, Niv2, Section
+from seedbed.llm.params import Llm
 
 # What a meta-prompt shows of a task, each once.
 PLACEHOLDERS = {"few": ("instruction", "demos"), "zero": ("instruction", "answer_format")}

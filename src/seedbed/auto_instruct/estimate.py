@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 
 from seedbed.auto_instruct import candidates, label
-from seedbed.auto_instruct.niv2 import Task, find_tasks, read_task
-from seedbed.core.records import Candidate
-from seedbed.params import Candidates, Everything
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks
+from seedbed.auto_instruct.params import Candidates, Sections
+from seedbed.auto_instruct.rows import Candidate
 from seedbed.runs.dry_run import Foreseen, Foresight, Unknown
 
 
-def foresee(params: Everything, foresight: Foresight) -> list[Foreseen]:
+def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
     """candidates and label. Raises as these for bad input."""
     first, second = Foreseen("candidates"), Foreseen("label")
     meta_prompts = candidates.read_meta_prompts(params.candidates.shots)

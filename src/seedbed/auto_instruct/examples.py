@@ -6,11 +6,12 @@ from pathlib import Path
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
 from seedbed.auto_instruct.label_file import HEADERS, LabelFile, Labelled, read_labels
-from seedbed.auto_instruct.niv2 import Task, list_tasks, read_task, the_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import list_tasks, the_task
+from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.core.files import exists, read_rows
-from seedbed.core.paths import LABELLED
-from seedbed.core.records import Candidate
-from seedbed.errors import BadRow, NoSuchLine, NotHere, OriginMissing
+from seedbed.errors import BadRow
+from seedbed.runs.errors import NoSuchLine, NotHere, OriginMissing
 from seedbed.runs.places import Place
 
 HEADER_OF_LINE = ("the ranking model's prompt template", "the task's candidates", "its demos")
@@ -148,4 +149,4 @@ def _read(path: Path) -> LabelFile:
     if not exists(path):
         raise NotHere(path)
     # The seed is that of draws which are not made here.
-    return read_labels(path, seed=0, at_least=0)[0]
+    return read_labels(path)[0]

@@ -20,25 +20,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedbed.auto_instruct.candidate_files import read_candidates
+from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.auto_instruct.matching import is_right
-from seedbed.auto_instruct.niv2 import Example, Task, find_tasks, read_task, task_name
+from seedbed.auto_instruct.niv2 import Example, Task, read_task
+from seedbed.auto_instruct.niv2_places import find_tasks, task_name
+from seedbed.auto_instruct.params import Label, Niv2
+from seedbed.auto_instruct.rows import LABELLED, RANKER_PROMPT, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
-from seedbed.core.paths import LABELLED, METRICS, PLOTS, PROMPTS
+from seedbed.core.paths import METRICS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
-from seedbed.core.records import Candidate, LabelledExample
-from seedbed.errors import TooFewToDrawFrom
+from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Label, Llm, Niv2, Section
+from seedbed.llm.params import Llm
 
 # The prompt that the ranking model will see; it is only passed on.
-TEMPLATE = PROMPTS / "label.txt"
 
 
 class Params(Section):
@@ -280,16 +282,6 @@ def metrics(figures: dict[str, Figures]) -> dict[str, Any]:
     }
 
 
-def heat_map(figures: dict[str, Figures]) -> list[dict[str, Any]]:
-    """Points for the `heatmap` plot template: mean ROUGE-L of each task's candidates."""
-    return [
-        {"task": task, "candidate": place, "rouge": round(score, 6)}
-        for task, one in figures.items()
-        for place, score in enumerate(one.candidates.tolist())
-        if not np.isnan(score)
-    ]
-
-
 def lines_of(trial: Trial, rows: Iterable[LabelledExample], template: str) -> Iterator[str]:
     """A task's file."""
     yield to_line({"prompt": template})
@@ -302,7 +294,7 @@ def lines_of(trial: Trial, rows: Iterable[LabelledExample], template: str) -> It
 
 def read_template() -> str:
     """The ranking model's prompt. Raises as `read_prompt`."""
-    return read_prompt(TEMPLATE, ["{{input}}", "{{instruction}}"])
+    return read_prompt(RANKER_PROMPT, ["{{input}}", "{{instruction}}"])
 
 
 def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
@@ -318,7 +310,7 @@ def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
 
 
 def run(params: Params) -> None:
-    """Read tasks and candidates, try them, write data/label, metrics and the plot."""
+    """Read tasks and candidates, try them, write data/label and metrics."""
     own = params.label
     template = read_template()
     trials = read_trials(params.niv2, own)
@@ -336,7 +328,6 @@ def run(params: Params) -> None:
         {
             **files,
             METRICS / "label.json": to_json(with_tables(metrics(figures))),
-            PLOTS / "label_heatmap.json": to_json(heat_map(figures)),
         },
         alone_in=LABELLED,
     )

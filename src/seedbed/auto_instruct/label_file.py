@@ -14,7 +14,6 @@ A file of a million examples is gigabytes, nearly all of it text that is not wan
 once for the numbers, and single rows again for what is kept.
 """
 
-import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,9 +28,10 @@ from pydantic import ConfigDict, ValidationError
 from seedbed.auto_instruct import race
 from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.race import Floats, Keys
+from seedbed.auto_instruct.rows import Id
 from seedbed.core.files import bad_row, opened
-from seedbed.core.records import Id, Record
-from seedbed.errors import BadFile, BadRow, TooFewCandidates
+from seedbed.core.records import Record
+from seedbed.errors import BadFile, BadRow
 
 HEADERS = 3
 # Rows between two looks at their numbers.
@@ -130,21 +130,19 @@ class Scores:
     """A task's numbers: they are large, and not wanted once its examples are picked.
 
     scores: (examples, candidates); ABSENT where a candidate was not tried on an example.
-    keys: (examples, 2): what each example's draws come from.
+    names: (examples, 2): each example's id in 128 bits, which its draws come from.
     """
 
     scores: Floats
-    keys: Keys
+    names: Keys
 
 
 def read_labels(
-    path: Path, seed: int, at_least: int, advance: Callable[[int], None] = lambda rows: None
+    path: Path, advance: Callable[[int], None] = lambda rows: None
 ) -> tuple[LabelFile, Scores]:
     """Check a task's file from end to end, and keep its numbers.
 
     Args:
-        seed: of the stage; with the task's name and an example's id it gives the example's draws.
-        at_least: how many candidates there must be.
         advance: told how many more rows were read.
 
     Raises:
@@ -152,7 +150,6 @@ def read_labels(
         BadRow: a line that is not UTF-8, not JSON, or not the record; a candidate that the header
             does not have, or twice in a row; lists of unequal length; a score that is neither NaN
             nor from 0 to 1; a second example with the same id.
-        TooFewCandidates: fewer than `at_least`.
     """
     with opened(path) as file:
         # Counted first: to grow the matrix instead would need room for it twice.
@@ -168,11 +165,9 @@ def read_labels(
         prompt = _header(path, 1, raw[0], PromptHeader).prompt
         instructions = _header(path, 2, raw[1], InstructionsHeader).instructions
         demos = _header(path, 3, raw[2], DemosHeader).demos
-        if len(instructions) < at_least:
-            raise TooFewCandidates(path, len(instructions), at_least)
 
         most = lines + 1 - HEADERS  # the last line may end without a newline
-        reading = _Reading(path, most, len(instructions), race.stem(seed, "relabel", path.stem))
+        reading = _Reading(path, most, len(instructions))
         offset = sum(map(len, raw))
         while block := list(islice(file, BLOCK)):
             offset = reading.add(block, offset)
@@ -187,21 +182,20 @@ def read_labels(
         demos=demos,
         _offsets=reading.offsets[:rows],
     )
-    scores = Scores(reading.scores[:rows], reading.keys[:rows])
-    _refuse_repeated_ids(found, scores.keys)
+    scores = Scores(reading.scores[:rows], reading.names[:rows])
+    _refuse_repeated_ids(found, scores.names)
     return found, scores
 
 
 class _Reading:
     """A task's numbers as they are read, with room for `most` rows."""
 
-    def __init__(self, path: Path, most: int, candidates: int, stem: hashlib.blake2b):
+    def __init__(self, path: Path, most: int, candidates: int):
         self.path = path
         self.rows = 0
         self.scores = np.full((most, candidates), ABSENT)
-        self.keys = np.empty((most, 2), dtype=np.uint64)
+        self.names = np.empty((most, 2), dtype=np.uint64)
         self.offsets = np.empty(most, dtype=np.int64)
-        self._stem = stem
         self._shape = f"Each line is one JSON object with {', '.join(Labelled.model_fields)}."
 
     def add(self, block: list[bytes], offset: int) -> int:
@@ -212,7 +206,7 @@ class _Reading:
         places, scores, lengths = array("q"), array("d"), array("q")
         for line in block:
             row = self._parse(line, self.rows + len(digests))
-            digests.append(race.key(self._stem, row.id))
+            digests.append(race.name(row.id))
             offsets.append(offset)
             offset += len(line)
             scores.extend(row.instruction_rouge)
@@ -223,7 +217,7 @@ class _Reading:
                 places.extend([-1] * len(row.instruction_idx))
         here = slice(self.rows, self.rows + len(block))
         self._place(here, np.asarray(places), np.asarray(scores), np.asarray(lengths))
-        self.keys[here] = race.as_keys(digests)
+        self.names[here] = race.as_keys(digests)
         self.offsets[here] = offsets
         self.rows += len(block)
         return offset
@@ -298,11 +292,11 @@ def _header(path: Path, line: int, text: bytes, record: type[Header]) -> Header:
         raise bad_row(path, line, text, error, shape) from None
 
 
-def _refuse_repeated_ids(found: LabelFile, keys: Keys) -> None:
-    # Equal keys are equal ids: that two of a million have the same 128 bits by chance takes luck
+def _refuse_repeated_ids(found: LabelFile, names: Keys) -> None:
+    # Equal names are equal ids: that two of a million have the same 128 bits by chance takes luck
     # of one in 10^26.
-    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable
-    ordered = keys[order]
+    order = np.lexsort((names[:, 1], names[:, 0]))  # stable
+    ordered = names[order]
     repeated = np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1))
     if len(repeated):
         place = repeated[np.argmin(order[repeated + 1])]

@@ -25,33 +25,19 @@ from pydantic import AfterValidator, ConfigDict, FailFast, Field, ValidationErro
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from seedbed.core.files import exists, problem_of, read_json, read_rows, read_text
-from seedbed.core.paths import MERGED
-from seedbed.core.records import Record
-from seedbed.errors import (
-    BadFile,
-    BadRow,
-    BadTaskName,
-    NoSuchTask,
-    SameTaskName,
-    SeedbedError,
-    shown,
+from seedbed.auto_instruct.errors import BadTaskName
+from seedbed.auto_instruct.niv2_places import (
+    DEMOS,
+    EXAMPLES,
+    INSTRUCTION,
+    METADATA,
+    NEEDED,
+    check_name,
+    task_name,
 )
-
-# A name becomes the name of files and part of ids, so it is nothing that a path could act on.
-_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
-
-_INSTRUCTION, _DEMOS, _EXAMPLES = "naive_instruction.txt", "demo.jsonl", "all_examples.jsonl"
-_METADATA = "task_metadata.json"
-_NEEDED = (_INSTRUCTION, _DEMOS, _EXAMPLES)
-_OF_A_FOLDER = {
-    *_NEEDED,
-    _METADATA,
-    "demo_template.json",
-    "fs_downstream_inference_prompt_template.txt",
-    "zs_downstream_inference_prompt_template.txt",
-    "instruction_selection_prompt.txt",
-}
+from seedbed.core.files import problem_of, read_json, read_rows, read_text
+from seedbed.core.records import Record
+from seedbed.errors import BadFile, BadRow, SeedbedError
 
 # When is a set of outputs closed? Few outputs, each met often; or more of them, met less often, if
 # the task is by its category a classification (banking77, for one, has 77 intents).
@@ -92,88 +78,6 @@ class Task(Record):
     is_classification: bool
     labels: list[str]
     categories: list[str]
-
-
-def check_name(name: str) -> str:
-    """The name itself.
-
-    Raises:
-        ValueError: it cannot name a task.
-    """
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{shown(name)} cannot name a task: at most 200 of A-Z a-z 0-9 _ . -, the first a "
-            "letter or digit, no two points together"
-        )
-    # Some disks keep a name in any case as one.
-    if name.casefold() in MERGED:
-        raise ValueError(f"{name!r} cannot name a task: relabel-and-pick has a file of that name")
-    return name
-
-
-def task_name(path: Path) -> str:
-    """What the task kept there is called; not yet whether it may be called so.
-
-    >>> task_name(Path("data/niv2/task1.v2.json")), task_name(Path("data/niv2/task2"))
-    ('task1.v2', 'task2')
-    """
-    return path.name.removesuffix(".json")
-
-
-def list_tasks(folder: Path) -> dict[str, list[Path]]:
-    """All that looks like a task, by name; names and contents are not checked.
-
-    A folder that is none of the authors' folders and holds others or JSON files is a collection,
-    such as the official `tasks`: what it holds is taken as if it lay in `folder` itself.
-
-    Raises:
-        BadFile: there is no such folder, or nothing in it.
-    """
-    found: dict[str, list[Path]] = {}
-    for path in _entries(folder):
-        inside = _entries(path) if path.is_dir() and not _is_task_folder(path) else []
-        for task in inside or [path]:
-            found.setdefault(task_name(task), []).append(task)
-    if not found:
-        raise BadFile(
-            folder, "no tasks there", "Put NAME.json files or the authors' folders into it."
-        )
-    return dict(sorted(found.items()))
-
-
-def find_tasks(folder: Path, names: list[str] | None = None) -> list[Path]:
-    """Where the tasks are kept, in the order of their names.
-
-    Args:
-        names: only these; None for all that are there.
-
-    Raises:
-        BadFile: there is no such folder, or nothing in it.
-        BadTaskName, SameTaskName, NoSuchTask: what they say, of the tasks that are asked for.
-    """
-    there = list_tasks(folder)
-    wanted = there if names is None else set(names)
-    found: dict[str, Path] = {}
-    for name in sorted(wanted):
-        path = the_task(folder, there, name)
-        # Some disks would keep what is written of both in one file.
-        if found.setdefault(name.casefold(), path) != path:
-            raise SameTaskName(found[name.casefold()], path)
-    return list(found.values())
-
-
-def the_task(folder: Path, there: dict[str, list[Path]], name: str) -> Path:
-    """Where the one task of that name is kept. `there`: what `list_tasks` found in `folder`."""
-    paths = there.get(name, [])
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise BadTaskName(paths[0] if paths else folder, str(error)) from None
-    if not paths:
-        raise NoSuchTask(folder, name, list(there))
-    if len(paths) > 1:
-        raise SameTaskName(paths[0], paths[1])
-    return paths[0]
 
 
 def read_task(path: Path, max_examples: int | None = None) -> Task:
@@ -232,27 +136,6 @@ def _is_closed(outputs: int, met: int, categories: list[str]) -> bool:
         return True
     named = any(_NAMED.search(category) for category in categories)
     return named and outputs <= _MOST_LABELS_IF_NAMED and met >= _MEETINGS_IF_NAMED * outputs
-
-
-# --- where they are
-
-
-def _entries(folder: Path) -> list[Path]:
-    """The folders and JSON files in a folder, by name; hidden ones are DVC's or git's."""
-    if not exists(folder):
-        raise BadFile(folder, "no such folder", "Check niv2.folder in params.yaml.")
-    try:
-        return sorted(
-            path
-            for path in folder.iterdir()
-            if not path.name.startswith(".") and (path.suffix == ".json" or path.is_dir())
-        )
-    except OSError as error:
-        raise BadFile(folder, error.strerror or str(error), "It must be a folder.") from None
-
-
-def _is_task_folder(folder: Path) -> bool:
-    return any((folder / name).exists() for name in _OF_A_FOLDER)
 
 
 # --- what is in them
@@ -330,20 +213,20 @@ def _read_file(path: Path) -> _Read:
 
 
 def _read_folder(folder: Path) -> _Read:
-    if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
+    if missing := [name for name in NEEDED if not (folder / name).is_file()]:
         raise BadFile(
             folder,
             f"has no {' and no '.join(missing)}",
-            f"A task's folder has {', '.join(_NEEDED)}.",
+            f"A task's folder has {', '.join(NEEDED)}.",
         )
-    instruction = read_text(folder / _INSTRUCTION).strip()
+    instruction = read_text(folder / INSTRUCTION).strip()
     if not instruction:
-        raise BadFile(folder / _INSTRUCTION, "blank", "It says what the task is.")
-    demos = [Demo(input=d.input, output=d.target) for d in read_rows(folder / _DEMOS, _DemoRow)]
+        raise BadFile(folder / INSTRUCTION, "blank", "It says what the task is.")
+    demos = [Demo(input=d.input, output=d.target) for d in read_rows(folder / DEMOS, _DemoRow)]
     category: _Texts = ""
-    if (folder / _METADATA).exists():
-        category = _parsed(folder / _METADATA, _Metadata).category
-    path = folder / _EXAMPLES
+    if (folder / METADATA).exists():
+        category = _parsed(folder / METADATA, _Metadata).category
+    path = folder / EXAMPLES
 
     def wrong(number: int, field: str, problem: str) -> SeedbedError:
         field = "target" if field == "output" else field

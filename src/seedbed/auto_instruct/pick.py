@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedbed.auto_instruct import race
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.race import Floats, Keys
-from seedbed.params import RelabelAndPick
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

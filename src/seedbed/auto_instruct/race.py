@@ -26,16 +26,15 @@ MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def stem(seed: int, *identity: str | int) -> hashlib.blake2b:
-    """What the keys of all rows of `identity`, such as a task, grow from."""
-    return hashlib.blake2b(digest_size=16, key=draws.rank(seed, *identity))
+def name(text: str) -> bytes:
+    """A row's name in 16 bytes; two names never have the same in practice."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def key(stem: hashlib.blake2b, name: str) -> bytes:
-    """The 16 bytes that a row's numbers come from; two names never have the same in practice."""
-    own = stem.copy()  # quicker than to begin with the key again
-    own.update(name.encode("utf-8", "surrogatepass"))
-    return own.digest()
+def keys(names: Keys, seed: int, *identity: str | int) -> Keys:
+    """What the draws of rows come from: those of `identity`, such as a task, with this seed."""
+    mask = hashlib.blake2b(draws.rank(seed, *identity), digest_size=16).digest()
+    return names ^ as_keys([mask])
 
 
 def as_keys(digests: Sequence[bytes]) -> Keys:

@@ -16,18 +16,28 @@ from typing import Any
 
 import numpy as np
 
+from seedbed.auto_instruct import race
 from seedbed.auto_instruct.candidate_files import file_of, read_instructions
+from seedbed.auto_instruct.errors import (
+    NothingToTrainOn,
+    OtherCandidates,
+    TooFewCandidates,
+    UnknownTask,
+)
 from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_labels
+from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
+from seedbed.auto_instruct.rows import LABELLED, MERGED, RELABELLED
 from seedbed.auto_instruct.words import by_words
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, share, with_tables
-from seedbed.core.paths import LABELLED, MERGED, METRICS, PLOTS, RELABELLED
+from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
-from seedbed.errors import BadFile, BadRow, NothingToTrainOn, OtherCandidates, UnknownTask
+from seedbed.core.section import Section
+from seedbed.errors import BadFile, BadRow
 from seedbed.llm.engine import Engine, open_engine
-from seedbed.params import Llm, RelabelAndPick, Section
+from seedbed.llm.params import Llm
 
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
 
@@ -74,14 +84,17 @@ def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[L
     """One task's labels, checked.
 
     Raises:
-        BadFile, BadRow, TooFewCandidates: as `read_labels`; or the task has the name of a merged
-            file, or data/candidates has other candidates than the labels were made with.
+        BadFile, BadRow: as `read_labels`; or the task has the name of a merged file.
+        TooFewCandidates: fewer than are to be drawn.
+        OtherCandidates: data/candidates has other ones than the labels were made with.
     """
     if path.stem.casefold() in MERGED:  # some disks keep a name in any case as one
         raise BadFile(
             path, "a task of this name", f"{path.name} is that of a merged file: rename the task."
         )
-    file, numbers = read_labels(path, params.seed, params.sample_instructions, progress.advance)
+    file, numbers = read_labels(path, progress.advance)
+    if len(file.instructions) < params.sample_instructions:
+        raise TooFewCandidates(path, len(file.instructions), params.sample_instructions)
     # Labels of one's own may come without it.
     if file_of(file.task).exists():
         given = read_instructions(file.task)
@@ -107,7 +120,12 @@ def pick_task(
     if 2 * too_long > len(allowed):
         picked = skip(file.examples, len(allowed))
     else:
-        picked = pick(numbers.scores, numbers.keys, allowed, params)
+        picked = pick(
+            numbers.scores,
+            race.keys(numbers.names, params.seed, "relabel", file.task),
+            allowed,
+            params,
+        )
     ids = [row.id for row in file.rows(picked.rows.tolist())]
     places, left_out = split(file.task, ids, params)
     estimated = params.max_instruction_tokens is not None and counted is None

@@ -8,9 +8,8 @@ import numpy as np
 from seedbed.auto_instruct.candidate_files import ORIGINS, read_instructions
 from seedbed.auto_instruct.label_file import read_labels
 from seedbed.auto_instruct.pick import ABSENT
+from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED, Candidate
 from seedbed.core.files import read_rows
-from seedbed.core.paths import CANDIDATES, LABELLED, RELABELLED
-from seedbed.core.records import Candidate
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _contest(task: str, origins: dict[tuple[str, int], Candidate]) -> Contest:
 
 def _scores(path: Path) -> tuple[list[str], "np.ndarray[tuple[int, int], np.dtype[np.float64]]"]:
     """The candidates, and (examples, candidates) ROUGE; ABSENT where one was not tried."""
-    file, numbers = read_labels(path, seed=0, at_least=0)
+    file, numbers = read_labels(path)
     return file.instructions, numbers.scores
 
 

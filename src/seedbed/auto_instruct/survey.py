@@ -6,7 +6,8 @@ Apart from `seedbed.auto_instruct.niv2`, so that a change of the table makes no 
 from collections.abc import Iterator
 from pathlib import Path
 
-from seedbed.auto_instruct.niv2 import Task, list_tasks, read_task, the_task
+from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.niv2_places import list_tasks, the_task
 from seedbed.errors import SeedbedError
 
 _MOST_SHOWN = 8

@@ -1,6 +1,7 @@
 """Rows of Auto-Instruct's stages, told back to the task, its candidates and their meta-prompts."""
 
 import json
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,17 @@ from seedbed.auto_instruct.examples import (
     find_task,
     label_of,
 )
-from seedbed.auto_instruct.label import TEMPLATE
 from seedbed.auto_instruct.label_file import Labelled
+from seedbed.auto_instruct.rows import (
+    CANDIDATES,
+    LABELLED,
+    MERGED,
+    RANKER_PROMPT,
+    RELABELLED,
+    Candidate,
+)
 from seedbed.core.files import exists
-from seedbed.core.paths import CANDIDATES, LABELLED, MERGED, PROMPTS, RELABELLED
-from seedbed.core.records import Candidate
+from seedbed.core.paths import PROMPTS
 from seedbed.errors import BadFile
 from seedbed.runs.places import Place, row_at
 from seedbed.runs.telling import Telling
@@ -29,6 +36,16 @@ from seedbed.runs.telling import Telling
 FOLDERS = {CANDIDATES: ORIGINS.name, LABELLED: "*.jsonl", RELABELLED: "*.jsonl"}
 # So much of a key tells it from all others, and is enough to look it up.
 KEY = 12
+
+
+def files(writers: Collection[Path]) -> list[Path]:
+    """The files whose rows can be told, a pattern for many. writers: what the stages write."""
+    return [folder / FOLDERS[folder] for folder in writers if folder in FOLDERS]
+
+
+def knows(path: Path, writers: Collection[Path]) -> bool:
+    """Whether the rows of a file can be told, or why not: it is in a folder of tasks."""
+    return path.parent in FOLDERS and path.parent in writers
 
 
 def tell(telling: Telling, place: Place) -> None:
@@ -99,8 +116,8 @@ def _labelled(telling: Telling, found: Found, shown: list[int], how: str = "") -
                 one = dict(zip(row.lists(), values, strict=True))
                 if one["instruction_idx"] in shown:
                     _tried(telling, candidates[one["instruction_idx"]], one)
-        with out.under(f"prompt of the ranking model, passed on: {TEMPLATE}"):
-            telling.revision(stage, TEMPLATE)
+        with out.under(f"prompt of the ranking model, passed on: {RANKER_PROMPT}"):
+            telling.revision(stage, RANKER_PROMPT)
         telling.parameters(stage)
     _made(telling, file_of(place.path.stem), [candidates[index] for index in shown])
     _task(telling, stage, place.path.stem, row)

@@ -3,14 +3,29 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from seedbed.llm.contract.request import Tally
-
 Row = TypeVar("Row")
+
+
+@dataclass
+class Tally:
+    """What was done so far; tokens and cost (US dollars) are those of answers that were sent for.
+
+    cost: None if the model has no price.
+    note: why it is slow just now, or what it waits for.
+    """
+
+    sent: int = 0
+    reused: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = 0.0
+    note: str | None = None
 
 
 class Progress:

@@ -8,9 +8,9 @@ import os
 
 import psutil
 
-from seedbed import errors
+from seedbed.llm import errors
+from seedbed.llm.params import Price
 from seedbed.llm.store.store import Spent
-from seedbed.params import Price
 
 
 def run_of_this_process() -> str:

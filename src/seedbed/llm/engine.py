@@ -6,23 +6,30 @@ arrives. The order of the results is that of the requests.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
+from typing import Any, TypeVar
 
-from seedbed import errors
+from seedbed.core.progress import Tally
+from seedbed.errors import SeedbedError
+from seedbed.llm import errors
 from seedbed.llm.budget import run_of_this_process
-from seedbed.llm.contract.request import Canon, Keyed, Request, Tally
+from seedbed.llm.contract.request import Canon, Keyed, Request
 from seedbed.llm.contract.wire import Answer, MalformedBody
+from seedbed.llm.params import Llm
 from seedbed.llm.send.batch import BatchSender, tell_of_batches
+from seedbed.llm.send.ledger import Ledger
 from seedbed.llm.send.score import Score, Scorer, ToScore, read_score
 from seedbed.llm.send.sender import Sender
+from seedbed.llm.send.session import Session
 from seedbed.llm.send.tokens import count_tokens, read_count
 from seedbed.llm.send.work import Book, Wanted, Window
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Kept, Store, default_path
-from seedbed.params import Llm
+
+Result = TypeVar("Result")
 
 # What stages are given: requests → their answers, in order.
 Ask = Callable[[Iterable[Request]], Iterable[Answer]]
@@ -55,6 +62,7 @@ class Engine:
             self._book.tally.cost = None
         self._log = RunLog(store.path)
         self._runner = asyncio.Runner()
+        self._opened: Session | None = None
         self._made: Sender | BatchSender | None = None
         self._row = 0
         # What the windows under way wait for.
@@ -65,27 +73,44 @@ class Engine:
         return self._book.tally
 
     @property
-    def _sender(self) -> Sender | BatchSender:
+    def _session(self) -> Session:
         """Made at the first request that has to be sent: a run that needs none does not connect."""
-        if self._made is None:
+        if self._opened is None:
             self._store.demand_writing()  # before anything is sent
             budget = self._endpoint.budget(self._store.spent(run_of_this_process()))
+            ledger = Ledger(self._store, self._log, self._book, budget, self._endpoint.price)
+            self._opened = Session(self._endpoint, self._canon.model, ledger)
+        return self._opened
+
+    @property
+    def _sender(self) -> Sender | BatchSender:
+        if self._made is None:
             kind = BatchSender if self._endpoint.batch else Sender
-            self._made = kind(
-                self._endpoint, self._store, self._book, self._log, budget, self._canon.model
-            )
+            self._made = kind(self._session, self._store)
         return self._made
+
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        async def at_work() -> Result:
+            with self._session.at_work():
+                return await work
+
+        return self._runner.run(at_work())
 
     def close(self) -> None:
         """Let what is in flight arrive, for a few seconds, and disconnect."""
         try:
-            if self._made:
-                with suppress(errors.SeedbedError):  # another one is on its way
-                    self._runner.run(self._made.wind_up(GRACE))
-                self._runner.run(self._made.close())
+            if self._opened:
+                with suppress(SeedbedError):  # another one is on its way
+                    self._run(self._wind_up(self._opened))
+                self._run(self._opened.client.close())
         finally:
             self._log.close()
             self._runner.close()
+
+    async def _wind_up(self, session: Session) -> None:
+        if self._made:
+            await self._made.wind_up(GRACE)
+        await session.ledger.finish()
 
     def ask(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """One answer a request, in the requests' order; equal requests share one.
@@ -110,11 +135,11 @@ class Engine:
                     break
                 windows.append(window)
                 if window.open:
-                    self._runner.run(self._sender.start())
+                    self._run(self._sender.start())
             if not windows:
                 break
             if windows[0].open:
-                self._runner.run(self._sender.finish(windows[0]))
+                self._run(self._sender.finish(windows[0]))
             window = windows.popleft()
             for key in window.keys:
                 self._asked.pop(key, None)
@@ -184,7 +209,8 @@ class Engine:
             if missing:
                 first = next(iter(missing.values()))
                 self._refuse_in_replay(row + wanted.index(first) + 1, first.keyed)
-                kept |= self._runner.run(self._scorer.score_all(list(missing.values())))
+                scorer = Scorer(self._session)
+                kept |= self._run(scorer.score_all(list(missing.values())))
             row += len(wanted)
             for one in wanted:
                 try:
@@ -204,28 +230,11 @@ class Engine:
         if missing:
             first = next(iter(missing))
             self._refuse_in_replay(texts.index(first) + 1, missing[first])
-            client = self._sender.lend_client()
-            rows = self._runner.run(
-                count_tokens(client, self._endpoint, self._canon.model, missing)
-            )
+            rows = self._run(count_tokens(self._session, missing))
             if rows is None:
                 return None
-            self._store.put(rows)
             kept |= {row.key: row for row in rows}
         return [read_count(kept[wanted[text].key]) for text in texts]
-
-    @property
-    def _scorer(self) -> Scorer:
-        sender = self._sender
-        return Scorer(
-            self._endpoint,
-            self._store,
-            self._book,
-            self._log,
-            sender.budget,
-            self._canon.model,
-            sender.lend_client(),
-        )
 
     def _refuse_in_replay(self, row: int, keyed: Keyed) -> None:
         if self._endpoint.llm.replay:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from seedbed.core.files import exists, read_rows
 from seedbed.core.records import Record
-from seedbed.errors import NoSuchLine, NotAPlace, NotHere, OriginMissing
+from seedbed.runs.errors import NoSuchLine, NotAPlace, NotHere, OriginMissing
 
 Row = TypeVar("Row", bound=Record)
 

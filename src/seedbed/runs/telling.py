@@ -7,8 +7,9 @@ from typing import Any
 
 from seedbed.core.records import Exchange, Record
 from seedbed.llm.store.store import default_path, read_only
+from seedbed.runs.git import revision
 from seedbed.runs.outline import Outline
-from seedbed.runs.pipeline import MISSING, Pipeline, revision
+from seedbed.runs.pipeline import MISSING, Pipeline
 from seedbed.runs.places import Place
 
 # So many characters that a prompt shares with its file are a few-shot beginning, which the file

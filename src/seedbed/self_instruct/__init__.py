@@ -8,4 +8,5 @@ STAGES = {
     "clf": "Instructions → is it a classification task?",
     "instances": "Instructions → raw instances.",
     "prepare": "Raw instances → finetuning data.",
+    "describe-tasks": "What the new tasks ask for, how alike and how long they are: pictures.",
 }

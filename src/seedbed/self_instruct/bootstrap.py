@@ -8,7 +8,7 @@ first.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -17,21 +17,28 @@ import numpy as np
 
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
-from seedbed.core.metrics import counts, histogram, mean, mean_words, with_tables
-from seedbed.core.paths import INSTRUCTIONS, METRICS, PLOTS, REJECTED_INSTRUCTIONS, SEED_TASKS
+from seedbed.core.metrics import counts, mean, mean_words, with_tables
+from seedbed.core.paths import METRICS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import Exchange, Instruction, RejectedInstruction
+from seedbed.core.records import Exchange
 from seedbed.core.rouge import RougeIndex, any_above, closest
-from seedbed.errors import NothingNew, TooFewSeedTasks
+from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Bootstrap, Llm, Section
+from seedbed.llm.params import Llm
+from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
-from seedbed.self_instruct.roots import Root, root
+from seedbed.self_instruct.params import Bootstrap
+from seedbed.self_instruct.rows import (
+    INSTRUCTIONS,
+    REJECTED_INSTRUCTIONS,
+    SEED_TASKS,
+    Instruction,
+    RejectedInstruction,
+)
 from seedbed.self_instruct.seeds import read_seed_tasks
-from seedbed.self_instruct.sunburst import sunburst
 
 # `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
 # of no use, is refused whole: its row has no instruction, but the key of the answer.
@@ -185,49 +192,19 @@ def judge_round(
     grown.completions += len(requests)
 
 
-def metrics(grown: Grown, roots: list[Root]) -> dict[str, Any]:
-    """The stage's figures, means where not counts; nothing in them differs from run to run.
-
-    roots: of the accepted instructions.
-    """
+def metrics(grown: Grown) -> dict[str, Any]:
+    """Means where not counts; nothing in them differs from run to run."""
     reasons = grown.reasons()
     return {
         "accepted": len(grown.accepted),
         "too_similar": reasons["too_similar"],
         "completions": grown.completions,
-        "highest_similarity": mean(highest(grown)),
+        "highest_similarity": mean(
+            [next(iter(row.most_similar.values())) for row in grown.accepted]
+        ),
         "instruction_words": mean_words(row.instruction for row in grown.accepted),
         "rejected": counts(ALL_REASONS, reasons),
-        "verbs": {
-            "verb_and_noun": sum(one.noun is not None for one in roots),
-            "verb_alone": sum(one.verb is not None and one.noun is None for one in roots),
-            "no_verb": sum(one.verb is None for one in roots),
-        },
     }
-
-
-def highest(grown: Grown) -> list[float]:
-    """Each accepted instruction's ROUGE-L F1 with the one most like it."""
-    return [next(iter(row.most_similar.values())) for row in grown.accepted]
-
-
-def growth(grown: Grown) -> Iterator[dict[str, Any]]:
-    """Points for the `growth` plot template, after each round, or, of many, after some hundred.
-
-    Yields:
-        `requests` so far, and the `count` of each `kind` of what they brought so far: accepted,
-        or refused because it was too similar. Where the first line flattens while the second
-        does not, the pool is full.
-    """
-    per_round = grown.completions // max(grown.rounds, 1)
-    accepted = Counter(row.request_idx for row in grown.accepted)
-    similar = Counter(row.request_idx for row in grown.rejected if row.reason == "too_similar")
-    step = -(-grown.rounds // 100)
-    ends = {0, grown.rounds, *range(step, grown.rounds, step)} if step else {0}
-    for done in sorted(ends):
-        for kind, found in (("accepted", accepted), ("too similar", similar)):
-            count = sum(found[i] for i in range(done))
-            yield {"requests": done * per_round, "kind": kind, "count": count}
 
 
 def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
@@ -248,7 +225,7 @@ def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
 
 
 def run(params: Params) -> None:
-    """Read the seed tasks, grow, write data/bootstrap, metrics and plots."""
+    """Read the seed tasks, grow, write data/bootstrap and metrics."""
     own = params.bootstrap
     seeds, prompt = read_seeds(own)
     wanted = own.num_instructions_to_generate
@@ -257,20 +234,11 @@ def run(params: Params) -> None:
         open_engine(params.llm, progress.answered) as engine,
     ):
         grown = grow(seeds, own, prompt, engine.ask, progress.advance)
-    lengths = [len(row.instruction.split()) for row in grown.accepted]
-    roots = [root(row.instruction) for row in grown.accepted]
-    pairs = [(one.verb, one.noun) for one in roots if one.verb and one.noun]
     write_files(
         {
             INSTRUCTIONS: map(to_line, grown.accepted),
             REJECTED_INSTRUCTIONS: map(to_line, grown.rejected),
-            METRICS / "bootstrap.json": to_json(with_tables(metrics(grown, roots))),
-            PLOTS / "highest_similarity.json": to_json(
-                histogram(highest(grown), 0.05, "similarity")
-            ),
-            PLOTS / "instruction_words.json": to_json(histogram(lengths, 2, "words")),
-            PLOTS / "pool_growth.json": to_json(list(growth(grown))),
-            PLOTS / "verbs_and_nouns.json": to_json(sunburst(pairs, len(roots))),
+            METRICS / "bootstrap.json": to_json(with_tables(metrics(grown))),
         }
     )
     progress.finish(len(grown.accepted))

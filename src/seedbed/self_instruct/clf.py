@@ -10,14 +10,22 @@ from typing import Any
 
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, share, with_tables
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, METRICS, PLOTS
+from seedbed.core.paths import METRICS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import ClassifiedInstruction, Instruction, is_yes
+from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Clf, Llm, Section
+from seedbed.llm.params import Llm
+from seedbed.self_instruct.params import Clf
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    ClassifiedInstruction,
+    Instruction,
+    answered,
+)
 
 
 class Params(Section):
@@ -49,14 +57,6 @@ def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterat
         yield Request(prompt.fill(text.strip()), params.sampling, prefixes=(prompt.prefix,))
 
 
-def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:
-    """How often yes, no, or neither (`unparsable`, which counts as no) was said."""
-    return Counter(
-        "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
-        for raw in (row.is_classification for row in rows)
-    )
-
-
 def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
     """The stage's figures."""
     said = answered(rows)
@@ -68,18 +68,8 @@ def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
     }
 
 
-def shares(rows: list[ClassifiedInstruction]) -> list[dict[str, Any]]:
-    """Points for the `shares` plot template: one an answer, with its `count` and `share`."""
-    said = answered(rows)
-    names = {"yes": "classification task", "no": "other task", "unparsable": "unclear"}
-    return [
-        {"answer": name, "count": said[answer], "share": share(said[answer], len(rows))}
-        for answer, name in names.items()
-    ]
-
-
 def run(params: Params) -> None:
-    """Read the instructions, classify, write data/clf, metrics and plots."""
+    """Read the instructions, classify, write data/clf and metrics."""
     instructions = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
     prompt = Prompt("clf.txt", "instruction")
     with (
@@ -91,7 +81,6 @@ def run(params: Params) -> None:
         {
             CLASSIFIED: map(to_line, rows),
             METRICS / "clf.json": to_json(with_tables(metrics(rows))),
-            PLOTS / "classification.json": to_json(shares(rows)),
         }
     )
     progress.finish(len(rows))

@@ -8,12 +8,12 @@ from math import ceil
 
 from seedbed.core.paths import METRICS
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import is_yes
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
-from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight, Unknown
 from seedbed.self_instruct import bootstrap, clf, instances
+from seedbed.self_instruct.params import Sections
+from seedbed.self_instruct.rows import is_yes
 
 # Instructions accepted for each completion: 40 from 15 with the packaged model.
 ACCEPTED_A_COMPLETION = 2.7
@@ -21,14 +21,14 @@ ACCEPTED_A_COMPLETION = 2.7
 STAND_IN = "Explain in a few sentences what this is about, why it matters, and who would care."
 
 
-def foresee(params: Everything, foresight: Foresight) -> list[Foreseen]:
+def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
     """bootstrap, clf and instances. Raises as these for bad input."""
     first, instructions = _bootstrap(params, foresight)
     second, kinds = _clf(params, foresight, instructions)
     return [first, second, _instances(params, foresight, instructions, kinds)]
 
 
-def _bootstrap(params: Everything, foresight: Foresight) -> tuple[Foreseen, list[str]]:
+def _bootstrap(params: Sections, foresight: Foresight) -> tuple[Foreseen, list[str]]:
     own = params.bootstrap
     seen = Foreseen("bootstrap")
     grown = bootstrap.Grown()
@@ -64,7 +64,7 @@ def _accepted_a_completion(grown: bootstrap.Grown) -> tuple[float, str]:
 
 
 def _clf(
-    params: Everything, foresight: Foresight, instructions: list[str]
+    params: Sections, foresight: Foresight, instructions: list[str]
 ) -> tuple[Foreseen, list[bool | None]]:
     seen = Foreseen("clf")
     prompt = Prompt("clf.txt", "instruction")
@@ -79,7 +79,7 @@ def _clf(
 
 
 def _instances(
-    params: Everything,
+    params: Sections,
     foresight: Foresight,
     instructions: list[str],
     kinds: list[bool | None],

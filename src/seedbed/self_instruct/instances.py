@@ -12,15 +12,27 @@ from typing import Any
 
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean_words, with_tables
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, METRICS, RAW_INSTANCES
+from seedbed.core.paths import METRICS
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
-from seedbed.core.records import ClassifiedInstruction, Exchange, Instruction, RawInstances, is_yes
-from seedbed.errors import BadFile, RowsDoNotMatch
+from seedbed.core.records import Exchange
+from seedbed.core.section import Section
+from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.llm.engine import Ask, open_engine
-from seedbed.params import Instances, Llm, Section
+from seedbed.llm.params import Llm
+from seedbed.self_instruct.errors import RowsDoNotMatch
+from seedbed.self_instruct.params import Instances
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    RAW_INSTANCES,
+    ClassifiedInstruction,
+    Instruction,
+    RawInstances,
+    is_yes,
+)
 
 
 class Params(Section):

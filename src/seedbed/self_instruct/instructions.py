@@ -12,7 +12,7 @@ from seedbed.core.rouge import tokens
 
 # Why a piece is refused, in the order in which it is asked.
 REASONS = (
-    "empty",
+    "empty_piece",
     "too_short",
     "too_long",
     "refused_word",
@@ -62,7 +62,7 @@ def refuser(
 
     def reason(piece: str) -> str | None:
         if not piece:
-            return "empty"
+            return "empty_piece"
         length = len(piece.split())
         if length < min_words:
             return "too_short"

@@ -5,28 +5,26 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from seedbed.core.paths import (
+from seedbed.core.records import Record
+from seedbed.runs.errors import OriginMissing
+from seedbed.runs.places import Place, row_at, rows_of
+from seedbed.self_instruct.instructions import numbered
+from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
     PREPARED,
     RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
     SEED_TASKS,
-)
-from seedbed.core.records import (
     ClassifiedInstruction,
     FinetuningRow,
     GeneratedInstance,
     Instruction,
     MessagesRow,
     RawInstances,
-    Record,
     RejectedInstance,
     RejectedInstruction,
 )
-from seedbed.errors import OriginMissing
-from seedbed.runs.places import Place, row_at, rows_of
-from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 ALPACA = PREPARED / "alpaca.jsonl"

@@ -13,9 +13,19 @@ from typing import Any
 from seedbed.core import draws
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, histogram, mean, mean_words, share, with_tables
-from seedbed.core.paths import CLASSIFIED, METRICS, PLOTS, PREPARED, RAW_INSTANCES, SEED_TASKS
+from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
-from seedbed.core.records import (
+from seedbed.core.section import Section
+from seedbed.errors import BadFile, BadRow
+from seedbed.self_instruct.completions import REASONS, judge, parse_input_first, parse_output_first
+from seedbed.self_instruct.errors import TooFewInstructions
+from seedbed.self_instruct.finetuning import chat, encode
+from seedbed.self_instruct.params import Prepare
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    PREPARED,
+    RAW_INSTANCES,
+    SEED_TASKS,
     ClassifiedInstruction,
     FinetuningRow,
     GeneratedInstance,
@@ -24,10 +34,6 @@ from seedbed.core.records import (
     RejectedInstance,
     is_yes,
 )
-from seedbed.errors import BadFile, BadRow, TooFewInstructions
-from seedbed.params import Prepare, Section
-from seedbed.self_instruct.completions import REASONS, judge, parse_input_first, parse_output_first
-from seedbed.self_instruct.finetuning import chat, encode
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 

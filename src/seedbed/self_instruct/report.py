@@ -11,26 +11,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seedbed.core.files import read_rows
-from seedbed.core.paths import (
+from seedbed.core.records import Record
+from seedbed.llm.store.store import default_path, requests_of
+from seedbed.self_instruct.origins import ALPACA, Pool, shown_in
+from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
     PREPARED,
     RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
     SEED_TASKS,
-)
-from seedbed.core.records import (
     ClassifiedInstruction,
     GeneratedInstance,
     Instruction,
-    Record,
     RejectedInstance,
     RejectedInstruction,
     SeedTask,
     is_yes,
 )
-from seedbed.llm.store.store import default_path, requests_of
-from seedbed.self_instruct.origins import ALPACA, Pool, shown_in
 from seedbed.self_instruct.seeds import read_seed_tasks
 
 REJECTED_INSTANCES = PREPARED / "rejected.jsonl"

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from seedbed.core.files import read_rows
-from seedbed.core.paths import SEED_TASKS
-from seedbed.core.records import SeedTask
 from seedbed.errors import BadRow
+from seedbed.self_instruct.rows import SEED_TASKS, SeedTask
 
 
 def read_seed_tasks(path: Path = SEED_TASKS) -> list[SeedTask]:

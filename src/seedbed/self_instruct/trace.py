@@ -1,9 +1,18 @@
 """Rows of Self-Instruct's stages, told back to the seed tasks."""
 
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, RAW_INSTANCES, SEED_TASKS
-from seedbed.core.records import (
+from collections.abc import Collection
+from pathlib import Path
+
+from seedbed.core.records import Exchange
+from seedbed.runs.places import Place, find, origin, row_at
+from seedbed.runs.telling import Telling
+from seedbed.self_instruct.origins import ROWS_OF, Pool, seed_of, spelt_out
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    RAW_INSTANCES,
+    SEED_TASKS,
     ClassifiedInstruction,
-    Exchange,
     FinetuningRow,
     GeneratedInstance,
     Instruction,
@@ -12,15 +21,22 @@ from seedbed.core.records import (
     RejectedInstance,
     RejectedInstruction,
 )
-from seedbed.runs.places import Place, find, origin, row_at
-from seedbed.runs.telling import Telling
-from seedbed.self_instruct.origins import ROWS_OF, Pool, seed_of, spelt_out
 
 Prepared = FinetuningRow | MessagesRow | GeneratedInstance | RejectedInstance
 
 
+def files(writers: Collection[Path]) -> list[Path]:
+    """The files whose rows can be told. writers: what the stages write."""
+    return [path for path in writers if path in ROWS_OF]
+
+
+def knows(path: Path, writers: Collection[Path]) -> bool:
+    """Whether the rows of a file can be told."""
+    return path in ROWS_OF and path in writers
+
+
 def tell(telling: Telling, place: Place) -> None:
-    """The row at a place of one of ROWS_OF, and whatever it came from. Raises as `account`."""
+    """The row at a place, in a file that it `knows`, and whatever it came from. As `account`."""
     row = row_at(place, ROWS_OF[place.path])
     if isinstance(row, Prepared):
         _prepared(telling, place, row)

@@ -8,11 +8,12 @@ from typing import Any
 
 from seedbed.llm.contract.request import NONE, Parameter, Request, Sampling
 from seedbed.llm.contract.wire import MalformedBody, body_for, choices_of, read_choice, usage_of
-from seedbed.llm.send.client import PATHS, Client, Setback, failure
+from seedbed.llm.params import Llm
+from seedbed.llm.redaction import redact
+from seedbed.llm.send.client import PATHS, Client
+from seedbed.llm.send.setback import Setback, failure
 from seedbed.llm.send.slot import Slot
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
-from seedbed.params import Llm
-from seedbed.redaction import redact
 from seedbed.views.additions import additions
 
 PLAIN = Sampling(

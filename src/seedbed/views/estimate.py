@@ -7,14 +7,14 @@ before it was asked) they are counted from what was seen so far, and the line sa
 
 from collections.abc import Iterable, Sequence
 
-from seedbed.auto_instruct import estimate as auto_instruct
 from seedbed.llm.budget import cost
 from seedbed.llm.engine import Engine
+from seedbed.llm.params import Price
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store, default_path
-from seedbed.params import Everything, Price
+from seedbed.methods import parts
+from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight
-from seedbed.self_instruct import estimate as self_instruct
 
 
 def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
@@ -30,10 +30,9 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
             try:
                 ratio = store.tokens_a_character(engine.model)
                 foresight = Foresight(engine, params.llm.system, ratio)
-                seen = [
-                    *self_instruct.foresee(params, foresight),
-                    *auto_instruct.foresee(params, foresight),
-                ]
+                seen: list[Foreseen] = []
+                for method in parts("estimate"):
+                    seen += method.foresee(params, foresight)
                 for one in seen:
                     foresight.add_tokens(one)
                 return seen, endpoint.price

@@ -18,7 +18,7 @@ from seedbed.core.files import exists, read_text, write_files
 from seedbed.core.paths import PARAMS, PRESETS
 from seedbed.core.plain_yaml import Tree
 from seedbed.errors import BadFile, SeedbedError
-from seedbed.params import Everything, explained
+from seedbed.params import checked, explained
 
 # What JSON has as it is, and YAML only as an escape.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -65,7 +65,7 @@ def apply(name: str) -> list[Change]:
     for start, end, new in sorted(pieces, reverse=True):
         text = text[:start] + new + text[end:]
     try:
-        Everything.model_validate(wanted)
+        checked(wanted)
     except ValidationError as error:
         # What is wrong in params.yaml itself is no fault of the preset's.
         place = error.errors()[0]["loc"]

@@ -8,14 +8,13 @@ the account says so.
 import os
 from pathlib import Path
 
-from seedbed.auto_instruct import trace as auto_instruct
 from seedbed.core.files import exists
-from seedbed.errors import BadFile, NotAnOutput
+from seedbed.errors import BadFile
+from seedbed.methods import parts
+from seedbed.runs.errors import NotAnOutput
 from seedbed.runs.pipeline import Pipeline
 from seedbed.runs.places import Place
 from seedbed.runs.telling import Telling
-from seedbed.self_instruct import trace as self_instruct
-from seedbed.self_instruct.origins import ROWS_OF
 
 
 def account(text: str, full: bool = False) -> list[str]:
@@ -37,15 +36,11 @@ def account(text: str, full: bool = False) -> list[str]:
     place = Place(Path(os.path.relpath(place.path)), place.line)
     telling = Telling(Pipeline(), full)
     writers = telling.pipeline.writers
-    if place.path in ROWS_OF and place.path in writers:
-        self_instruct.tell(telling, place)
-    elif place.path.parent in auto_instruct.FOLDERS and place.path.parent in writers:
-        auto_instruct.tell(telling, place)
-    elif not exists(place.path):
+    methods = parts("trace")
+    for method in methods:
+        if method.knows(place.path, writers):
+            method.tell(telling, place)
+            return telling.out.lines
+    if not exists(place.path):
         raise BadFile(place.path, "no such file", "Check the path.")
-    else:
-        files = [path for path in writers if path in ROWS_OF]
-        files += [path / auto_instruct.FOLDERS[path] for path in writers
-                  if path in auto_instruct.FOLDERS]  # fmt: skip
-        raise NotAnOutput(place.path, files)
-    return telling.out.lines
+    raise NotAnOutput(place.path, [file for method in methods for file in method.files(writers)])

@@ -201,19 +201,3 @@ def base_of(form: str) -> str:
     """The `base` key of a request in its canonical form."""
     fields = json.loads(form)
     return key_of(canonical(fields | {"max_tokens": 0}) if "max_tokens" in fields else form)
-
-
-@dataclass
-class Tally:
-    """What was done so far; tokens and cost (US dollars) are those of answers that were sent for.
-
-    cost: None if the model has no price.
-    note: why it is slow just now, or what it waits for.
-    """
-
-    sent: int = 0
-    reused: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float | None = 0.0
-    note: str | None = None

@@ -19,18 +19,19 @@ from typing import IO
 
 from tqdm import tqdm
 
-from seedbed import errors
-from seedbed.llm.budget import Budget, cost, most_tokens
+from seedbed.errors import WriteFailed
+from seedbed.llm import errors
+from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.request import Keyed
 from seedbed.llm.contract.wire import MalformedBody, body_for, problem_body, written
+from seedbed.llm.redaction import redact
 from seedbed.llm.send.batch_api import URLS, BatchApi, Line, State, read_line, to_line
-from seedbed.llm.send.client import AGAINST_THE_RULES, Client
-from seedbed.llm.send.work import Book, Call, Wanted, Window, keep, read_of
-from seedbed.llm.serve.endpoint import Endpoint, number_from_env
+from seedbed.llm.send.session import Session
+from seedbed.llm.send.setback import AGAINST_THE_RULES
+from seedbed.llm.send.work import Call, Tokens, Wanted, Window, keep, read_of
+from seedbed.llm.serve.endpoint import number_from_env
 from seedbed.llm.store.lock import alone
-from seedbed.llm.store.runlog import RunLog
-from seedbed.llm.store.store import Kept, Spent, Store
-from seedbed.redaction import redact, without_key
+from seedbed.llm.store.store import Kept, Store
 
 # OpenAI and Azure take 50,000 requests and 200 MB a file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000
@@ -55,42 +56,29 @@ class UnderWay:
     tag: str
     id: str
     keys: set[str]
-    most: tuple[int, int]
+    most: Tokens
     ours: bool
 
 
 class BatchSender:
     """Submits windows of requests as batches and waits for them."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        store: Store,
-        book: Book,
-        log: RunLog,
-        budget: Budget,
-        model: str,
-    ):
-        self._endpoint = endpoint
+    def __init__(self, session: Session, store: Store):
+        self._endpoint = session.endpoint
+        self._model = session.model
+        self._ledger = session.ledger
+        self._budget = session.ledger.budget
+        self._book = session.ledger.book
         self._store = store
-        self._book = book
-        self._log = log
-        self.budget = budget
-        self._model = model
         self._poll = number_from_env("SEEDBED_BATCH_POLL", 0) or POLL
         self._most = number_from_env("SEEDBED_BATCH_REQUESTS", MOST_REQUESTS)
-        self._client = Client(endpoint)
-        self._api = BatchApi(endpoint, self._client)
+        self._api = BatchApi(session.endpoint, session.client)
         self._lock = store.path.with_suffix(".batch.lock")
         self._wanted: dict[str, Wanted] = {}
         self._under_way: list[UnderWay] = []
         self._seen: set[str] = set()
         # The provider takes no more tokens until one of the batches under way is over.
         self._full = False
-
-    def lend_client(self) -> Client:
-        """The client, for requests of another kind."""
-        return self._client
 
     def add(self, wanted: Sequence[Wanted]) -> None:
         self._wanted |= {one.keyed.key: one for one in wanted}
@@ -112,7 +100,7 @@ class BatchSender:
                     await self._take_stock()
                     await self._submit()
                 if not self._under_way and self._wanted:
-                    raise self.budget.exceeded(*self._most_of(next(iter(self._wanted.values()))))
+                    raise self._budget.exceeded(*self._most_of(next(iter(self._wanted.values()))))
                 if self._under_way:
                     await self._wait()
         finally:
@@ -120,9 +108,6 @@ class BatchSender:
 
     async def wind_up(self, seconds: float) -> None:
         """Nothing to do: what was submitted goes on without us."""
-
-    async def close(self) -> None:
-        await self._client.close()
 
     def _alone(self) -> AbstractAsyncContextManager[None]:
         return alone(self._lock, lambda: self._book.show("another process is at its batches"))
@@ -144,7 +129,7 @@ class BatchSender:
             keys = self._store.batch_requests(tag).keys() & self._wanted.keys()
             batch = UnderWay(tag, id_, keys, self._most_of(*map(self._wanted.get, keys)), False)
             if keys:
-                self.budget.set_aside(*batch.most)
+                self._budget.set_aside(*batch.most)
                 self._under_way.append(batch)
             elif tag not in self._seen:
                 # Nobody here waits for it, but it is paid for.
@@ -153,7 +138,7 @@ class BatchSender:
                 if state.over:
                     await self._take_in(batch, state)
 
-    def _most_of(self, *wanted: Wanted | None) -> tuple[int, int]:
+    def _most_of(self, *wanted: Wanted | None) -> Tokens:
         """The most tokens that requests can come to."""
         system = self._endpoint.llm.system or ""
         requests = [one.request for one in wanted if one]
@@ -187,7 +172,7 @@ class BatchSender:
         """Stretches that the provider takes in one batch; the lines of each are in the file."""
         part: list[Wanted] = []
         for one in wanted:
-            if not self.budget.reserve(*self._most_of(one)):
+            if not self._budget.reserve(*self._most_of(one)):
                 break
             line = self._line(one)
             if part and (len(part) == self._most or lines.tell() + len(line) > MOST_BYTES):
@@ -224,7 +209,7 @@ class BatchSender:
             with TemporaryFile(dir=folder) as file:
                 yield file
         except OSError as error:
-            raise errors.WriteFailed(folder, error) from None
+            raise WriteFailed(folder, error) from None
 
     async def _wait(self) -> None:
         """Until one of the batches is over, and what it brought is entered."""
@@ -245,7 +230,7 @@ class BatchSender:
             for batch, state in over:
                 self._under_way.remove(batch)
                 failed = await self._take_in(batch, state) or failed
-                self.budget.release(*batch.most)
+                self._budget.release(*batch.most)
         if failed:
             raise errors.BatchFailed(self._endpoint.address, failed)
 
@@ -283,13 +268,13 @@ class BatchSender:
                 if missing := await self._api.download(file, lines):
                     reason = f"{missing} of batch {batch.id}"
                 lines.seek(0)
-                self._enter(lines, asked, batch.id)
+                await self._enter(lines, asked, batch.id)
         for key in sorted(wanted & self._wanted.keys(), key=lambda key: self._wanted[key].row):
             self._fail(key, reason)
         self._store.batch_over(batch.tag)
         return None
 
-    def _enter(self, lines: Iterable[bytes], asked: Asked, batch: str) -> None:
+    async def _enter(self, lines: Iterable[bytes], asked: Asked, batch: str) -> None:
         """Keep and give out what the lines say, many a commit."""
         results = (one for line in lines if (one := read_line(line)) and one.key in asked)
         while chunk := list(islice(results, CHUNK)):
@@ -303,22 +288,22 @@ class BatchSender:
                     continue
                 row, usage, reason = self._read(one, asked)
                 if row:
-                    rows.append(without_key(row))
+                    rows.append(row)
                     most = self._most_of(self._wanted.get(one.key))
                     paid, spent = _sum(paid, usage or (0, 0)), _sum(spent, usage or most)
                 else:
                     failed[one.key] = reason
-                self._note(one, usage, reason, batch)
-            self._commit(rows, spent)
-            self._book.count(paid, self._endpoint.price)
+                said = redact(reason) or None
+                self._ledger.note(one.key, str(one.status), usage, batch=batch, said=said)
+            entered = await self._ledger.enter(rows, spent, paid)
             for row in kept.values():
                 self._settle(row, sent=False)
-            for row in rows:
+            for row in entered:
                 self._settle(row)
             for key, reason in failed.items():
                 self._fail(key, reason)
 
-    def _read(self, line: Line, asked: Asked) -> tuple[Kept | None, tuple[int, int] | None, str]:
+    def _read(self, line: Line, asked: Asked) -> tuple[Kept | None, Tokens | None, str]:
         """What a line says: a row for the store and its usage, or why there is none."""
         base, form, max_tokens = asked[line.key]
         keyed = Keyed(line.key, base, form)
@@ -332,26 +317,6 @@ class BatchSender:
             kept = problem_body(line.said)
             return keep(keyed, self._model, kept, max_tokens, "refused"), (0, 0), line.said
         return None, None, line.said
-
-    def _note(self, line: Line, usage: tuple[int, int] | None, said: str, batch: str) -> None:
-        tokens = usage or (None, None)
-        self._log.add(
-            seconds=None,
-            status=str(line.status),
-            tries=1,
-            answers=1,
-            prompt_tokens=tokens[0],
-            completion_tokens=tokens[1],
-            key=line.key,
-            batch=batch,
-            **({"said": redact(said)} if said else {}),
-        )
-
-    def _commit(self, rows: list[Kept], tokens: tuple[int, int]) -> None:
-        run, price = self.budget.spent.run, self._endpoint.price
-        total = self._store.put(rows, Spent(run, sum(tokens), cost(price, *tokens)))
-        self.budget.spent = total or self.budget.spent
-        self._log.flush()
 
     def _settle_found(self, keys: Iterable[str]) -> None:
         """Give out what the store has of these, whoever brought it."""
@@ -381,5 +346,5 @@ def tell_of_batches(store: Store, model: str, wanted: Collection[str]) -> None:
         )
 
 
-def _sum(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+def _sum(a: Tokens, b: Tokens) -> Tokens:
     return a[0] + b[0], a[1] + b[1]

@@ -13,23 +13,22 @@ What prompt and text are when tokenized together is not asked: the prompt's toke
 text's, as when a model continues a prompt.
 """
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isnan
 from typing import Any
 
-from seedbed import errors
-from seedbed.llm.budget import Budget, cost, most_tokens
+from seedbed.llm import errors
+from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.request import Keyed
 from seedbed.llm.contract.wire import MalformedBody, choices_of, usage_of
-from seedbed.llm.send.client import PATHS, Client, Setback, malformed
-from seedbed.llm.send.work import Book
-from seedbed.llm.serve.endpoint import Endpoint
-from seedbed.llm.store.runlog import RunLog
-from seedbed.llm.store.store import Kept, Spent, Store
-from seedbed.redaction import without_key
+from seedbed.llm.send.client import PATHS
+from seedbed.llm.send.session import Asking, Session
+from seedbed.llm.send.setback import Setback, malformed
+from seedbed.llm.send.work import Read, Tokens
+from seedbed.llm.store.store import Kept
 
 # A bias that no other token can make up for.
 FORCE = 1000.0
@@ -53,9 +52,9 @@ class Score:
 
 
 # The tokens of a text, their log-probabilities, and the usage, if it is known.
-Scored = tuple[list[str], list[float], tuple[int, int] | None]
+Scored = tuple[list[str], list[float], Tokens | None]
 # The choice that comes back, and the usage.
-Posted = tuple[dict[str, Any], tuple[int, int] | None]
+Posted = tuple[dict[str, Any], Tokens | None]
 
 
 @dataclass(frozen=True)
@@ -68,24 +67,10 @@ class ToScore:
 class Scorer:
     """Scores texts on one endpoint and keeps what comes back."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        store: Store,
-        book: Book,
-        log: RunLog,
-        budget: Budget,
-        model: str,
-        client: Client,
-    ):
-        self._endpoint = endpoint
-        self._store = store
-        self._book = book
-        self._log = log
-        self._budget = budget
-        self._model = model
-        self._client = client
-        self._paid = asyncio.Event()
+    def __init__(self, session: Session):
+        self._session = session
+        self._endpoint = session.endpoint
+        self._client = session.client
 
     async def score_all(self, wanted: Sequence[ToScore]) -> dict[str, Kept]:
         """Score the texts; gives the store's rows by key.
@@ -94,77 +79,45 @@ class Scorer:
             SeedbedError: the server cannot score, or failed; what was scored is kept, and what
                 was in flight then is scored too.
         """
-        queue = iter(wanted)
         rows: dict[str, Kept] = {}
-        failures: list[errors.SeedbedError] = []
 
-        async def work() -> None:
-            while not failures and (one := next(queue, None)):
-                try:
-                    rows[one.keyed.key] = await self._score(one)
-                except errors.SeedbedError as failure:
-                    failures.append(failure)
+        async def score(pair: ToScore) -> None:
+            rows[pair.keyed.key] = await self._score(pair)
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(self._endpoint.concurrency, len(wanted))):
-                workers.create_task(work())
-        if failures:
-            raise failures[0]
+        await self._session.each(wanted, score)
         return rows
 
-    async def _score(self, one: ToScore) -> Kept:
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        most = most_tokens(one.prompt + one.text), 1
-        while not self._budget.reserve(*most):
-            if self._budget.idle:
-                raise self._budget.exceeded(*most)
-            # What is in flight may turn out cheaper than was set aside for it.
-            self._paid.clear()
-            await self._paid.wait()
+    async def _score(self, pair: ToScore) -> Kept:
+        whole = pair.prompt + pair.text
+        asking = Asking(pair.keyed.key, [pair.prompt, pair.text, whole], (most_tokens(whole), 1))
         try:
-            try:
-                tokens, logprobs, usage = await self._tokens_of(one.prompt, one.text)
-            except Setback as setback:
-                said = f"{setback.status_or_kind}: {setback.said}"
-                if setback.kind in ("bad", "too_long"):
-                    raise self._not_offered(said) from None
-                raise errors.ServerFailed(self._endpoint.address, said) from None
-            except ODD as problem:
-                said = f"its answer is not what was asked for: {problem}"
-                raise errors.ServerFailed(self._endpoint.address, said) from None
-            row = Kept(
-                key=one.keyed.key,
-                base=one.keyed.base,
-                model=self._model,
-                request=one.keyed.form,
-                response=_body(one.text, tokens, logprobs),
-                max_tokens=0,
-                ended=True,
-                problem=None,
-                prompt_tokens=usage and usage[0],
-                completion_tokens=usage and usage[1],
-            )
-            price, paid = self._endpoint.price, usage or most
-            spent = Spent(self._budget.spent.run, sum(paid), cost(price, *paid))
-            self._budget.spent = self._store.put([without_key(row)], spent) or self._budget.spent
-        finally:
-            self._budget.release(*most)
-            self._paid.set()
-        self._log.add(
-            seconds=round(clock() - began, 3),
-            status="200",
-            tries=1,
-            answers=1,
+            (row,) = await self._session.insist(asking, partial(self._scored, pair))
+        except Setback as setback:
+            said = f"{setback.status_or_kind}: {setback.said}"
+            if setback.kind in ("bad", "too_long"):
+                raise self._not_offered(said) from None
+            raise errors.ServerFailed(self._endpoint.address, said) from None
+        except ODD as problem:
+            said = f"its answer is not what was asked for: {problem}"
+            raise errors.ServerFailed(self._endpoint.address, said) from None
+        self._session.ledger.book.sent()
+        return row
+
+    async def _scored(self, pair: ToScore) -> Read:
+        tokens, logprobs, usage = await self._tokens_of(pair.prompt, pair.text)
+        row = Kept(
+            key=pair.keyed.key,
+            base=pair.keyed.base,
+            model=self._session.model,
+            request=pair.keyed.form,
+            response=_body(pair.text, tokens, logprobs),
+            max_tokens=0,
+            ended=True,
+            problem=None,
             prompt_tokens=usage and usage[0],
             completion_tokens=usage and usage[1],
-            key=one.keyed.key,
         )
-        self._log.flush()
-        self._book.count(usage or (0, 0), price)
-        self._book.tally.sent += 1
-        self._book.show(None)
-        return row
+        return Read([row], usage)
 
     def _not_offered(self, why: str, remedy: str | None = None) -> errors.ScoringNotOffered:
         return errors.ScoringNotOffered(self._endpoint.address, why, remedy)
@@ -176,19 +129,14 @@ class Scorer:
             return await self._forced(prompt, text)
         return await self._echoed(prompt, text)
 
-    async def _post(self, body: dict[str, Any], *, again: bool = True) -> Posted:
-        """Send a request (`again`: once more if it fails)."""
+    async def _post(self, body: dict[str, Any]) -> Posted:
         body = {"model": self._endpoint.model, "temperature": 0, **body}
-
-        async def send() -> Posted:
-            answer = await self._client.post(PATHS["completions"], body)
-            try:
-                data, (choice,) = choices_of(answer, 1)
-            except MalformedBody as problem:
-                raise malformed(str(problem), answer) from None
-            return choice, usage_of(data)
-
-        return await self._client.insist(send, self._endpoint.retries if again else 0)
+        answer = await self._client.post(PATHS["completions"], body)
+        try:
+            data, (choice,) = choices_of(answer, 1)
+        except MalformedBody as problem:
+            raise malformed(str(problem), answer) from None
+        return choice, usage_of(data)
 
     # --- the embedded server
 
@@ -236,8 +184,7 @@ class Scorer:
                     "max_tokens": len(ids),
                     # What the cache holds changes the rounding.
                     "cache_prompt": False,
-                },
-                again=False,
+                }
             )
         except Setback as setback:
             if setback.status == 500:

@@ -3,14 +3,16 @@
 llama.cpp and vLLM have it, next to the OpenAI API; each reads its own fields of the one body.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
+from functools import partial
 
-from seedbed import errors
+from seedbed.llm import errors
+from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.request import Keyed
-from seedbed.llm.send.client import Client, Setback, failure
-from seedbed.llm.serve.endpoint import Endpoint
+from seedbed.llm.send.session import Asking, Session
+from seedbed.llm.send.setback import Setback, failure
+from seedbed.llm.send.work import Read
 from seedbed.llm.store.store import Kept
 
 PATH = "/tokenize"
@@ -25,55 +27,54 @@ NOT_THERE = (
 )
 
 
-async def count_tokens(
-    client: Client, endpoint: Endpoint, model: str, wanted: Mapping[str, Keyed]
-) -> list[Kept] | None:
+async def count_tokens(session: Session, wanted: Mapping[str, Keyed]) -> list[Kept] | None:
     """Count the tokens of texts, without those that begin or end a prompt.
 
-    Args:
-        model: the endpoint's identity, as the store has it.
-
     Returns:
-        a row for the store for each text, in order; None if the server has no `/tokenize`.
+        the store's row for each text; None if the server has no `/tokenize`.
 
     Raises:
         SeedbedError: it cannot be reached, or fails.
     """
-    at_once = asyncio.Semaphore(endpoint.concurrency)
+    rows: list[Kept] = []
 
-    async def count(text: str, keyed: Keyed) -> Kept | None:
-        llama_cpp = {"content": text, "add_special": False}
-        vllm = {"model": endpoint.model, "prompt": text, "add_special_tokens": False}
-        async with at_once:
-            try:
-                answer = await client.insist(
-                    lambda: client.post(PATH, llama_cpp | vllm, at_root=True), endpoint.retries
-                )
-                tokens = json.loads(answer)["tokens"]
-            except NOT_THERE:
-                return None
-            except Setback as setback:
-                if setback.kind == "bad":
-                    return None
-                raise failure(endpoint.address, setback) from None
-        if not isinstance(tokens, list):
+    async def count(item: tuple[str, Keyed]) -> None:
+        text, keyed = item
+        # It writes nothing, but what it reads it may charge for.
+        asking = Asking(keyed.key, [text], (most_tokens(text), 0))
+        rows.extend(await session.insist(asking, partial(_count, session, text, keyed)))
+
+    try:
+        await session.each(wanted.items(), count)
+    except NOT_THERE:
+        return None
+    except Setback as setback:
+        if setback.kind == "bad":
             return None
-        return Kept(
-            key=keyed.key,
-            base=keyed.base,
-            model=model,
-            request=keyed.form,
-            response=json.dumps({"tokens": len(tokens)}),
-            max_tokens=0,
-            ended=True,
-            problem=None,
-            prompt_tokens=None,
-            completion_tokens=None,
-        )
+        raise failure(session.endpoint.address, setback) from None
+    return rows
 
-    rows = await asyncio.gather(*(count(text, keyed) for text, keyed in wanted.items()))
-    found = [row for row in rows if row is not None]
-    return found if len(found) == len(rows) else None
+
+async def _count(session: Session, text: str, keyed: Keyed) -> Read:
+    llama_cpp = {"content": text, "add_special": False}
+    vllm = {"model": session.endpoint.model, "prompt": text, "add_special_tokens": False}
+    answer = await session.client.post(PATH, llama_cpp | vllm, at_root=True)
+    tokens = json.loads(answer)["tokens"]
+    if not isinstance(tokens, list):
+        raise TypeError("the tokens are no list")
+    row = Kept(
+        key=keyed.key,
+        base=keyed.base,
+        model=session.model,
+        request=keyed.form,
+        response=json.dumps({"tokens": len(tokens)}),
+        max_tokens=0,
+        ended=True,
+        problem=None,
+        prompt_tokens=None,
+        completion_tokens=None,
+    )
+    return Read([row], (len(tokens), 0))
 
 
 def read_count(row: Kept) -> int:

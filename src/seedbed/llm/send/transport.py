@@ -20,7 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx2
 
-from seedbed import errors
+from seedbed.llm import errors
 
 # Of a response, decompressed.
 MOST_BYTES = 32_000_000

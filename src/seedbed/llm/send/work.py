@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from seedbed.errors import RowFailed
+from seedbed.core.progress import Tally
 from seedbed.llm.budget import cost
-from seedbed.llm.contract.request import Keyed, Request, Tally
+from seedbed.llm.contract.request import Keyed, Request
 from seedbed.llm.contract.wire import (
     Answer,
     Problem,
@@ -15,8 +15,12 @@ from seedbed.llm.contract.wire import (
     split,
     usage_of,
 )
+from seedbed.llm.errors import RowFailed
+from seedbed.llm.params import Price
 from seedbed.llm.store.store import Kept
-from seedbed.params import Price
+
+# Of the prompt, and of the completion.
+Tokens = tuple[int, int]
 
 
 @dataclass
@@ -118,7 +122,7 @@ class Read:
     """What a response body holds: a row for the store for each request, and the usage of all."""
 
     rows: list[Kept]
-    usage: tuple[int, int] | None
+    usage: Tokens | None
 
 
 def read(call: Call, model: str, body: str, max_tokens: int, shared: bool) -> Read:
@@ -205,10 +209,9 @@ class Book:
             window.answers[kept.key] = answer
             window.open -= 1
         if sent:
-            self.tally.sent += 1
+            self.sent()
         else:
-            self.tally.reused += 1
-        self._on_answer(self.tally)
+            self.reused(1)
 
     def fail(self, call: Call, reason: str) -> None:
         """The requests were not answered, for all the trying."""
@@ -218,7 +221,7 @@ class Book:
             for window in one.windows:
                 window.open -= 1
 
-    def count(self, usage: tuple[int, int], price: Price | None) -> None:
+    def count(self, usage: Tokens, price: Price | None) -> None:
         """So many tokens were paid for."""
         self.tally.prompt_tokens += usage[0]
         self.tally.completion_tokens += usage[1]
@@ -228,6 +231,11 @@ class Book:
     def show(self, note: str | None) -> None:
         """What is being waited for."""
         self.tally.note = note
+        self._on_answer(self.tally)
+
+    def sent(self) -> None:
+        """A request was answered by the server."""
+        self.tally.sent += 1
         self._on_answer(self.tally)
 
     def reused(self, times: int) -> None:

@@ -25,8 +25,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seedbed.core.files import beside
-from seedbed.errors import BadModel, WriteFailed
-from seedbed.params import Embedded, Llm
+from seedbed.errors import WriteFailed
+from seedbed.llm.errors import BadModel
+from seedbed.llm.params import Embedded, Llm
 
 PACKAGED = "gemma-3-270m-q4_k_m"
 

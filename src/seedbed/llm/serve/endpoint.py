@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from seedbed.errors import BadAddress, BadEnvironment, BadModel, NoPrice
 from seedbed.llm.budget import Budget
+from seedbed.llm.errors import BadAddress, BadEnvironment, BadModel, NoPrice
+from seedbed.llm.params import Llm, Price
 from seedbed.llm.serve import embedded
 from seedbed.llm.store.store import Spent
-from seedbed.params import Llm, Price
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -32,7 +32,7 @@ class Endpoint:
     say_none: whether it is told that top_k and min_p are none, where params.yaml has null.
     embedded: whether it runs in this process.
     one_slot: whether it is an embedded server with one slot, which gives the same bytes every
-        time if it is asked in the way of `seedbed.llm.send.sender`.
+        time if it is asked in the way of `seedbed.llm.send.slot`.
     concurrency: requests in flight at most.
     prompts_per_request: prompts in one request of the completions API.
     retries: times that a request which fails is tried again.

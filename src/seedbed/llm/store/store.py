@@ -18,7 +18,8 @@ from pathlib import Path
 from threading import RLock, Thread
 from typing import Any, NamedTuple
 
-from seedbed import errors
+from seedbed.errors import NoRepository
+from seedbed.llm import errors
 from seedbed.llm.contract.request import key_of
 from seedbed.llm.contract.wire import MalformedBody, choices_of
 from seedbed.llm.store.claims import MANY, Claims
@@ -52,7 +53,7 @@ def default_path() -> Path:
         here = Path.cwd()
         found = [folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()]
         if not found:
-            raise errors.NoRepository(here)
+            raise NoRepository(here)
         root = str(found[0])
     return Path(root) / chosen
 

@@ -15,8 +15,9 @@ import shutil
 from pathlib import Path
 
 from seedbed.core.files import beside, exists, write_files
-from seedbed.errors import FolderTaken, NothingToExport, WriteFailed
+from seedbed.errors import WriteFailed
 from seedbed.runs.pipeline import LOCK, Pipeline
+from seedbed.views.errors import FolderTaken, NothingToExport
 from seedbed.views.export.card import Made, Table, card
 from seedbed.views.export.forms import FORMS, Form
 from seedbed.views.export.tables import write_parquet

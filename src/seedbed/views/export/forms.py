@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from seedbed.core.paths import PREPARED, RELABELLED
-from seedbed.core.records import FinetuningRow, GeneratedInstance, Id, MessagesRow, Record
+from seedbed.auto_instruct.rows import RELABELLED, Id
+from seedbed.core.records import Record
+from seedbed.self_instruct.rows import PREPARED, FinetuningRow, GeneratedInstance, MessagesRow
 
 
 def _as_text(demos: Any) -> Any:

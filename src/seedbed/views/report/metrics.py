@@ -9,7 +9,8 @@ from typing import Any
 from seedbed.core.files import read_text
 from seedbed.core.paths import METRICS
 from seedbed.errors import BadFile
-from seedbed.runs.pipeline import PIPELINE, git, leaves, read_yaml
+from seedbed.runs.git import git
+from seedbed.runs.pipeline import PIPELINE, leaves, read_yaml
 
 
 @dataclass(frozen=True)

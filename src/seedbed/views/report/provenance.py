@@ -13,11 +13,18 @@ from pydantic import Field
 
 from seedbed.auto_instruct.candidate_files import ORIGINS
 from seedbed.auto_instruct.label_file import HEADERS
+from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.core.files import read_rows
-from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, LABELLED, RAW_INSTANCES
-from seedbed.core.records import Candidate, ClassifiedInstruction, Record
+from seedbed.core.records import Record
 from seedbed.llm.store.store import default_path, requests_of
-from seedbed.runs.pipeline import MISSING, Pipeline, git
+from seedbed.runs.git import git
+from seedbed.runs.pipeline import MISSING, Pipeline
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    RAW_INSTANCES,
+    ClassifiedInstruction,
+)
 
 # What may change a result, or draws the page. The server's engine is told with the model.
 PACKAGES = ("dvc", "numpy", "openai", "pydantic", "rapidfuzz", "rouge-score", "vl-convert-python")

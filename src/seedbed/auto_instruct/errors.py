@@ -1,0 +1,81 @@
+"""What may be wrong with Auto-Instruct."""
+
+import difflib
+import itertools
+from pathlib import Path
+
+from seedbed.errors import SeedbedError
+
+
+class BadTaskName(SeedbedError):
+    def __init__(self, path: Path, why: str):
+        super().__init__(f"{path}: {why}\n  Rename it, there and in niv2.tasks.")
+
+
+class SameTaskName(SeedbedError):
+    def __init__(self, path: Path, other: Path):
+        super().__init__(
+            f"{path}: {other} has the same task name\n  Rename or remove one of the two."
+        )
+
+
+class NoSuchTask(SeedbedError):
+    def __init__(self, folder: Path, name: str, known: list[str]):
+        close = difflib.get_close_matches(name, known, n=1)
+        remedy = f"Did you mean {close[0]}?" if close else f"`seedbed tasks {folder}` lists them."
+        super().__init__(
+            f"niv2.tasks: there is no task {name} in {folder}\n"
+            f"  {remedy} If it is imported, `dvc pull` fetches it; a queued experiment has only "
+            "files that git knows: `git add` it."
+        )
+
+
+class TooFewToDrawFrom(SeedbedError):
+    def __init__(self, task: str, wanted: int, found: int, of: str):
+        super().__init__(
+            f"label.sample_instructions is {wanted}, but {task} has only {found} {of}\n"
+            "  Lower it, or set it to null to take them all."
+        )
+
+
+class TooFewCandidates(SeedbedError):
+    def __init__(self, path: Path, found: int, wanted: int):
+        super().__init__(
+            f"{path}:2: task {path.stem} has {found} candidates, "
+            f"but relabel_and_pick.sample_instructions is {wanted}\n"
+            "  Lower it in params.yaml, or make more candidates."
+        )
+
+
+class OtherCandidates(SeedbedError):
+    """Labels belong to candidates by number: with other ones they would be another's labels."""
+
+    def __init__(self, labels: Path, given: Path, labelled: list[str], now: list[str]):
+        pairs = enumerate(itertools.zip_longest(labelled, now))
+        place = next(i for i, (one, other) in pairs if one != other)
+        super().__init__(
+            f"{labels}:2: field instructions: {len(labelled)} of them, but {given} has {len(now)}; "
+            f"number {place} is the first that is another\n"
+            "  The labels were made with other candidates: run `dvc repro label`."
+        )
+
+
+class UnknownTask(SeedbedError):
+    def __init__(self, param: str, name: str, known: list[str]):
+        listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+        super().__init__(
+            f"{param}: there is no task {name!r}\n  There are: {listed}. Change it in params.yaml."
+        )
+
+
+class NothingToTrainOn(SeedbedError):
+    """relabel-and-pick would write an empty training file."""
+
+    def __init__(self, examples: int, reasons: dict[str, int]):
+        fell = ", ".join(f"{n} {name}" for name, n in reasons.items() if n)
+        super().__init__(
+            f"none of the {examples} labelled examples is left to train on"
+            f"{': ' if fell else ''}{fell}\n"
+            "  Lower relabel_and_pick.min_qualify_range or min_best_norm_score, raise "
+            "max_instruction_tokens, hold out fewer tasks, or label more examples."
+        )

@@ -1,0 +1,61 @@
+"""The parameters of the model: the section `llm` of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from seedbed.core.section import Section, place
+from seedbed.llm.contract.request import Api, Parameter
+
+
+class Embedded(Section):
+    """The embedded server. Each of these changes its arithmetic, and so its answers.
+
+    context: tokens a slot holds, prompt and completion together.
+    slots: requests evaluated together; with more than one the bytes differ from run to run.
+    speculative: what guesses the next tokens, which the model then evaluates together: ngram_map_k
+        goes on as the text did the last time that it came by the same words. null: nothing does.
+    """
+
+    # What it counts in 32 bits, the two multiplied too.
+    context: int = Field(ge=256, le=2**22)
+    slots: PositiveInt = Field(le=256)
+    threads: PositiveInt = Field(le=512)
+    speculative: Literal["ngram_map_k"] | None = None
+
+
+class Price(Section):
+    """US dollars per million tokens."""
+
+    model: str = Field(min_length=1)
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Llm(Section):
+    """The model and how it is asked.
+
+    model: the packaged model, a GGUF file, or the name that the server knows it by.
+    system: the system message of a chat; null for none.
+    leave_out: parameters that are not sent, because the server refuses them.
+    replay: answer from the store alone, without a connection.
+    prices: for servers that cost something; used by `seedbed estimate` and the budget.
+    """
+
+    model: Annotated[str, Field(min_length=1), AfterValidator(place)]
+    api: Api = "completions"
+    system: str | None = None
+    leave_out: list[Parameter] = Field(default=[])
+    embedded: Embedded
+    replay: bool = False
+    prices: list[Price] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Llm":
+        if self.system is not None and self.api != "chat":
+            raise ValueError("system is for a chat: set llm.api to chat, or system to null")
+        return self
+
+
+# These change no result, so no stage declares them: a stage does not run again because of them.
+UNTRACKED = ("replay", "prices")

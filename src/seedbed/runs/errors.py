@@ -1,0 +1,54 @@
+"""What may be wrong with a run that is looked at."""
+
+from pathlib import Path
+
+from seedbed.errors import SeedbedError
+
+
+class NotOneRun(SeedbedError):
+    """dvc.lock is of several runs: the parameters it has are not those that the data came of."""
+
+    def __init__(self, stage: str, path: Path, writer: str):
+        super().__init__(
+            f"dvc.lock: {stage} ran on another {path} than {writer} wrote last\n"
+            f"  Run `dvc repro {stage}`."
+        )
+
+
+class NotAPlace(SeedbedError):
+    def __init__(self, text: str):
+        super().__init__(
+            f"{text!r} is not FILE:LINE\n"
+            "  Name a row, such as data/prepare/finetuning.jsonl:3; lines count from 1."
+        )
+
+
+class NoSuchLine(SeedbedError):
+    def __init__(self, path: Path, line: int, lines: int):
+        super().__init__(f"{path}:{line}: no such line\n  The file has {lines} lines: name one.")
+
+
+class NotAnOutput(SeedbedError):
+    def __init__(self, path: Path, outputs: list[Path]):
+        listed = "".join(f"\n    {output}" for output in outputs)
+        super().__init__(
+            f"{path}: no stage of dvc.yaml writes rows there\n  Name a row of one of{listed}"
+        )
+
+
+class NotHere(SeedbedError):
+    """A file of the experiment that a trace leads through has not been made, or not fetched."""
+
+    def __init__(self, path: Path):
+        super().__init__(
+            f"{path}: no such file, and the trace leads through it\n"
+            "  `dvc repro` makes it; if somebody else did, `dvc pull` fetches it."
+        )
+
+
+class OriginMissing(SeedbedError):
+    def __init__(self, row: str, upstream: Path, what: str):
+        super().__init__(
+            f"{row}: {upstream} has no row with {what}\n"
+            "  The two files are not of the same run: run `dvc repro`."
+        )

@@ -1,0 +1,115 @@
+"""describe-tasks: what the new tasks ask for, how alike and how long they are: pictures.
+
+It asks nothing and shapes nothing, so that another way to draw runs no stage that asks.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from seedbed.core.files import read_rows, read_text, to_json, write_files
+from seedbed.core.metrics import histogram, share, with_tables
+from seedbed.core.paths import METRICS, PLOTS
+from seedbed.core.progress import Progress
+from seedbed.core.section import Section
+from seedbed.self_instruct.roots import Root, root
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    REJECTED_INSTRUCTIONS,
+    ClassifiedInstruction,
+    Instruction,
+    RejectedInstruction,
+    answered,
+)
+from seedbed.self_instruct.sunburst import sunburst
+
+
+class Drawn(Section):
+    """What is wanted of bootstrap's section."""
+
+    request_batch_size: int
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage, as far as it declares them."""
+
+    bootstrap: Drawn
+
+
+def highest(rows: list[Instruction]) -> list[float]:
+    """Each instruction's ROUGE-L F1 with the one most like it."""
+    return [next(iter(row.most_similar.values())) for row in rows]
+
+
+def growth(
+    accepted: list[Instruction], rejected: list[RejectedInstruction], rounds: int, per_round: int
+) -> Iterator[dict[str, Any]]:
+    """Points for the `growth` plot template, after each round, or, of many, after some hundred.
+
+    Yields:
+        `requests` so far, and the `count` of each `kind` of what they brought so far: accepted,
+        or refused because it was too similar. Where the first line flattens while the second
+        does not, the pool is full.
+    """
+    kinds = {
+        "accepted": Counter(row.request_idx for row in accepted),
+        "too similar": Counter(row.request_idx for row in rejected if row.reason == "too_similar"),
+    }
+    step = -(-rounds // 100)
+    ends = {0, rounds, *range(step, rounds, step)} if step else {0}
+    for done in sorted(ends):
+        for kind, of_round in kinds.items():
+            count = sum(of_round[i] for i in range(done))
+            yield {"requests": done * per_round, "kind": kind, "count": count}
+
+
+def shares(rows: list[ClassifiedInstruction]) -> list[dict[str, Any]]:
+    """Points for the `shares` plot template: one an answer, with its `count` and `share`."""
+    counts = answered(rows)
+    names = {"yes": "classification task", "no": "other task", "unparsable": "unclear"}
+    return [
+        {"answer": name, "count": counts[answer], "share": share(counts[answer], len(rows))}
+        for answer, name in names.items()
+    ]
+
+
+def metrics(roots: list[Root]) -> dict[str, Any]:
+    """What was found of the instructions' verbs and nouns."""
+    return {
+        "verbs": {
+            "verb_and_noun": sum(found.noun is not None for found in roots),
+            "verb_alone": sum(found.verb is not None and found.noun is None for found in roots),
+            "no_verb": sum(found.verb is None for found in roots),
+        },
+    }
+
+
+def run(params: Params) -> None:
+    """Read what bootstrap and clf wrote; write metrics and plots."""
+    accepted = list(read_rows(INSTRUCTIONS, Instruction))
+    rejected: list[RejectedInstruction] = []
+    if REJECTED_INSTRUCTIONS.stat().st_size:
+        rejected += read_rows(REJECTED_INSTRUCTIONS, RejectedInstruction)
+    classified = list(read_rows(CLASSIFIED, ClassifiedInstruction))
+    lengths = [len(row.instruction.split()) for row in accepted]
+    with Progress("describe-tasks", len(accepted), "rows") as progress:
+        roots = [root(row.instruction) for row in progress.over(accepted)]
+    pairs = [(found.verb, found.noun) for found in roots if found.verb and found.noun]
+    per_round = params.bootstrap.request_batch_size
+    rounds = json.loads(read_text(METRICS / "bootstrap.json"))["completions"] // per_round
+    grown = list(growth(accepted, rejected, rounds, per_round))
+    write_files(
+        {
+            METRICS / "describe_tasks.json": to_json(with_tables(metrics(roots))),
+            PLOTS / "highest_similarity.json": to_json(
+                histogram(highest(accepted), 0.05, "similarity")
+            ),
+            PLOTS / "instruction_words.json": to_json(histogram(lengths, 2, "words")),
+            PLOTS / "pool_growth.json": to_json(grown),
+            PLOTS / "verbs_and_nouns.json": to_json(sunburst(pairs, len(roots))),
+            PLOTS / "classification.json": to_json(shares(classified)),
+        }
+    )
+    progress.finish(len(accepted))

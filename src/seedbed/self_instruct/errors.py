@@ -1,0 +1,42 @@
+"""What may be wrong with Self-Instruct."""
+
+from pathlib import Path
+
+from seedbed.errors import SeedbedError
+
+
+class TooFewSeedTasks(SeedbedError):
+    def __init__(self, path: Path, found: int, needed: int, kind: str):
+        super().__init__(
+            f"{path}: {found} {kind} for prompts that show {needed} of them\n"
+            "  Add tasks to the file, or lower bootstrap.num_prompt_instructions."
+        )
+
+
+class TooFewInstructions(SeedbedError):
+    def __init__(self, wanted: int, found: int):
+        super().__init__(
+            f"prepare.num_instructions is {wanted}, but only {found} instructions have instances\n"
+            "  Lower it, set it to null to take them all, or generate more instructions."
+        )
+
+
+class RowsDoNotMatch(SeedbedError):
+    def __init__(self, path: Path, line: int, instruction: str, other: Path):
+        super().__init__(
+            f"{path}:{line}: {instruction[:80]!r} is not what {other} has on that line\n"
+            "  The two must list the same instructions in the same order: run `dvc repro`."
+        )
+
+
+class NothingNew(SeedbedError):
+    """Bootstrap went `rounds` rounds without a new instruction."""
+
+    def __init__(self, rounds: int, accepted: int, wanted: int, reasons: dict[str, int]):
+        fell = ", ".join(f"{n} {name}" for name, n in reasons.items() if n) or "no text at all"
+        super().__init__(
+            f"the last {rounds} rounds brought no new instruction: "
+            f"{accepted} of {wanted} accepted; the others fell: {fell}\n"
+            "  Every answer is kept in the response store. Raise bootstrap.rouge_threshold or "
+            "bootstrap.sampling.temperature, ask for fewer instructions, or add seed tasks."
+        )

@@ -1,0 +1,170 @@
+"""Self-Instruct's files, and their rows. Field names are those of the authors' files.
+
+Their own files are read as they are: what these lack, or have as null, may be None here.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from pydantic import Field
+
+from seedbed.core.records import Exchange, Record
+
+SEED_TASKS = Path("data/seed_tasks.jsonl")
+INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
+REJECTED_INSTRUCTIONS = Path("data/bootstrap/rejected.jsonl")
+CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
+RAW_INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
+PREPARED = Path("data/prepare")
+
+
+class Instance(Record):
+    """One (input, output) pair of a seed task; `input` is "" where the task needs none."""
+
+    input: str
+    output: str
+
+
+class SeedTask(Record):
+    """A hand-written task: a line of data/seed_tasks.jsonl."""
+
+    id: str
+    name: str
+    instruction: str = Field(pattern=r"\S")
+    instances: list[Instance] = Field(min_length=1)
+    is_classification: bool
+
+
+class Instruction(Record):
+    """An accepted machine-written instruction (bootstrap).
+
+    most_similar: the ten closest instructions of the pool as it stood, and their ROUGE-L F1,
+        highest first; equal texts share an entry.
+    avg_similarity_score: mean ROUGE-L F1 over that whole pool.
+    request_idx: the round of requests that it came from.
+    """
+
+    instruction: str
+    most_similar: dict[str, float]
+    avg_similarity_score: float
+    metadata: Exchange
+    request_idx: int
+
+
+class RejectedInstruction(Record):
+    """A piece of a completion that did not become an instruction, and why."""
+
+    instruction: str
+    reason: str
+    key: str
+    request_idx: int
+
+
+class ClassifiedInstruction(Record):
+    """The model's raw answer to "is it classification?" (clf)."""
+
+    instruction: str
+    is_classification: str
+    problem: str | None = None
+    key: str | None = None
+
+
+def is_yes(raw: str) -> bool:
+    """Whether clf's raw answer means yes; whatever else it says means no."""
+    return raw.strip() in ("Yes", "yes", "YES")
+
+
+def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:
+    """How often yes, no, or neither (`unparsable`, which counts as no) was said."""
+    return Counter(
+        "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
+        for raw in (row.is_classification for row in rows)
+    )
+
+
+class RawInstances(Record):
+    """The completion that holds an instruction's instances, not yet parsed (instances).
+
+    is_classification: None in the authors' files, which leave it to clf's.
+    """
+
+    instruction: str
+    raw_instances: str
+    is_classification: bool | None = None
+    instance_metadata: Exchange
+    instruction_metadata: Exchange
+    most_similar: dict[str, float]
+    avg_similarity_score: float
+
+
+class RawAnswer(Record):
+    """What prepare reads of a RawInstances row: at 52,000 rows the rest is most of the memory."""
+
+    instruction: str
+    raw_instances: str
+    is_classification: bool | None = None
+    instance_metadata: "RawAnswerMetadata"
+
+    @property
+    def cut(self) -> bool:
+        """Whether the completion ran into its length limit."""
+        response = self.instance_metadata.response
+        return response is not None and response.choices[0].finish_reason == "length"
+
+
+class RawAnswerMetadata(Record):
+    response: "RawAnswerResponse | None" = None
+    key: str | None = None
+
+
+class RawAnswerResponse(Record):
+    choices: list["RawAnswerChoice"] = Field(min_length=1)
+
+
+class RawAnswerChoice(Record):
+    finish_reason: str | None
+
+
+class GeneratedInstance(Record):
+    """One instance of an instruction (prepare); also a row for Alpaca's trainers.
+
+    `key` is that of the answer it was cut from; null for a seed task's own instance, and where
+    the answer has none.
+    """
+
+    instruction: str
+    input: str
+    output: str
+    key: str | None
+
+
+class RejectedInstance(Record):
+    """An instance that prepare refused, and why."""
+
+    instruction: str
+    input: str
+    output: str
+    reason: str
+    key: str | None
+
+
+class FinetuningRow(Record):
+    """An instance as the text that a model is finetuned on (prepare)."""
+
+    prompt: str
+    completion: str
+    key: str | None
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+class MessagesRow(Record):
+    """An instance as a conversation, for chat trainers (prepare)."""
+
+    messages: list[Message]
+    key: str | None

@@ -1,0 +1,83 @@
+"""What the pages say can be found where they say it."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.project import ROOT
+
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+# A block of code has no links.
+BLOCK = re.compile(r"^```.*?^```$", re.M | re.S)
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
+VARIABLE = re.compile(r"\b(?:SEEDBED|OPENAI)_[A-Z_]*[A-Z]\b")
+
+
+def anchors(page: Path) -> set[str]:
+    """The addresses of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text()), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
+    for file, heading in LINK.findall(BLOCK.sub("", page.read_text())):
+        target = page.parent / file if file else page
+        assert target.exists(), f"{page.name} links to {file}"
+        if heading:
+            assert heading in anchors(target), f"{page.name} links to {file}#{heading}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_and_module_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    if page.name == "CONTRIBUTING.md":  # names what its reader is about to make; a test does that
+        return
+    files = re.findall(r"`((?:src|tests|benchmarks|presets|tools|docs)/[\w./-]+)`", text)
+    modules = [name.replace(".", "/") for name in re.findall(r"`(seedbed(?:\.\w+)+)`", text)]
+    named = [*files, *(f"src/{module}.py" for module in modules)]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_page_and_picture_of_the_manual_is_linked_from_another() -> None:
+    linked = {
+        (page.parent / file).resolve()
+        for page in PAGES
+        for file, _ in LINK.findall(page.read_text())
+        if file and (page.parent / file).resolve() != page
+    }
+    assert set((ROOT / "docs").iterdir()) <= linked
+
+
+def test_the_readme_has_at_most_150_lines_and_names_every_room() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert text.count("\n") <= 150
+    (tree,) = re.findall(r"```\n(dvc\.yaml .*?)```", text, re.S)
+    named = set(re.findall(r"([\w.]+)/", tree))
+    rooms = {path.parent.name for path in (ROOT / "src/seedbed").glob("*/__init__.py")}
+    folders = {path.name for path in (ROOT / "src/seedbed/llm").glob("*/") if path.name[0] != "_"}
+    assert len(rooms) > 5
+    assert rooms | folders <= named
+    # And none that is not there.
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert named <= {part for path in tracked.splitlines() for part in path.split("/")[:-1]}
+
+
+def test_the_result_in_the_readme_is_that_of_the_default_run() -> None:
+    text = (ROOT / "README.md").read_text()
+    (result,) = re.findall(r"`metrics/label\.json`\).*?\. So", text, re.S)
+    metrics = json.loads((ROOT / "metrics/label.json").read_text())
+    named = ("rouge_seed", "rouge_best", "rouge_oracle")
+    assert re.findall(r"\b0\.\d+", result) == [f"{metrics[name]:.2f}" for name in named]
+
+
+def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:
+    page = (ROOT / "docs/servers-and-cost.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    explained = {name for row in rows for name in VARIABLE.findall(row)}
+    read = {
+        name for path in (ROOT / "src").rglob("*.py") for name in VARIABLE.findall(path.read_text())
+    }
+    assert explained == read
