@@ -11,6 +11,17 @@ from support.counted import CountedModel
 from support.growing import growing, small
 from support.project import Project, stages_run
 from support.server import serving
+from support.snapshots import FOLDER, Snapshots
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "write tests/snapshots anew: review the diff"
+    parser.addoption("--rewrite-snapshots", action="store_true", help=told)
+
+
+@pytest.fixture
+def snapshot(request: pytest.FixtureRequest) -> Snapshots:
+    return Snapshots(FOLDER, request.config.getoption("--rewrite-snapshots"))
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook

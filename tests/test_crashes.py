@@ -111,6 +111,7 @@ def undisturbed(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> list[by
     return outputs(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["ENOSPC", "EIO", "dies"])
 def test_no_failing_write_is_seen_and_the_next_run_ends_as_if_there_had_been_none(
     runs: Runs, undisturbed: list[bytes], asked: Counter[str], tmp_path: Path, how: str

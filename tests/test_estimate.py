@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.growing import Growing, growing, small
 from support.project import Project
+from support.snapshots import Snapshots
 
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
@@ -57,32 +58,20 @@ def set_params(**changes: tuple[str, str]) -> None:
 
 
 def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, snapshot: Snapshots
 ) -> None:
     with growing() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        seen = estimate()
+        seen, price = foresee(params.everything())
         assert (server.connections, server.bodies) == (0, [])
     # 40 of 15 in metrics/bootstrap.json: 12 take five prompts, which is three rounds of two.
     # One task, seven meta-prompts, a sample of each, and two examples.
-    assert [one.requests for one in seen.values()] == [6, 12, 12, 7, 2 * 8]
-    assert not any(one.kept for one in seen.values())
-    assert [one.completion_tokens for one in seen.values()] == [
+    assert [one.requests for one in seen] == [6, 12, 12, 7, 2 * 8]
+    assert not any(one.kept for one in seen)
+    assert [one.completion_tokens for one in seen] == [
         6 * 400, 12 * 3, 12 * 40, 7 * 12, 16 * 32
     ]  # fmt: skip
-    assert seen["bootstrap"].guessed == [
-        "prompt tokens: 4 characters each",
-        "completion tokens: at most, all max_tokens",
-        "requests: 2.7 instructions accepted each, as in metrics/bootstrap.json",
-    ]
-    assert "prompts: 12 instructions are yet to be written" in seen["clf"].guessed
-    assert any("not classified yet" in note for note in seen["instances"].guessed)
-    assert seen["candidates"].guessed[2:] == [
-        "requests: as if nothing more were sampled again, for 1 task"
-    ]
-    assert seen["label"].guessed[2:] == [
-        "prompts: as if all candidates were the seed instruction, for 1 task"
-    ]
+    snapshot("estimate", "\n".join(table(seen, price)) + "\n")
 
 
 def test_after_a_run_all_is_in_the_store_and_nothing_to_be_paid(
@@ -428,13 +417,11 @@ def test_bad_input_is_one_message(
     assert len(done.stdout.splitlines()) == 2
 
 
-def test_each_column_of_the_table_adds_up() -> None:
+def test_each_column_of_the_table_adds_up(snapshot: Snapshots) -> None:
     seen = [
         Foreseen("one", 10, 4, 1000, 20, ["prompt tokens: 4 characters each"]),
         Foreseen("two", 1_000_000, 1, 2, 3),
     ]
     lines = list(table(seen, None))
-    assert lines[1].split() == ["one", "10", "4", "6", "1,000", "20", "?"]
-    assert lines[3].split() == ["total", "1,000,010", "5", "1,000,005", "1,002", "23", "?"]
-    assert lines[4] == "  guessed for one: prompt tokens: 4 characters each"
+    snapshot("estimate-columns", "\n".join(lines) + "\n")
     assert len({len(line) for line in lines[:4]}) == 1

@@ -131,7 +131,13 @@ class FaultServer:
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
 @pytest.mark.parametrize("asked", ["one", "list", "chat"])
-@pytest.mark.parametrize("kind", [*FAULTS, "mix"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow if kind in ("hanging", "mix") else ())
+        for kind in (*FAULTS, "mix")
+    ],
+)
 def test_every_row_is_answered_or_named_once_and_with_its_own_answer(
     path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, asked: str, rate: float
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.project import ROOT
+from support.snapshots import FOLDER
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -99,3 +100,13 @@ def test_no_test_imports_another_and_no_benchmark_imports_a_test() -> None:
     for path in (ROOT / "benchmarks").rglob("*.py"):
         names = imported(path) & {*tests, "tests", "support"}
         assert not names, f"{path}: move {names} to benchmarks"
+
+
+def test_every_snapshot_is_held_by_a_test() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    # What stands in braces is the value of a parameter.
+    named = [re.sub(r"{.*?}", r"\\w+", name) for name in re.findall(r'snapshot\(f?"(.+?)"', tests)]
+    files = {path.stem for path in FOLDER.iterdir()}
+    assert files
+    for file in files:
+        assert any(re.fullmatch(name, file) for name in named), f"tests/snapshots/{file}.txt"

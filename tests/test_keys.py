@@ -398,6 +398,7 @@ def test_equal_samplings_give_equal_keys_however_many_there_are() -> None:
     assert len(set.union(*keys.values())) == 7
 
 
+@pytest.mark.slow
 def test_what_shares_a_key_is_sent_in_the_same_words() -> None:
     """Or an answer to one would be taken for an answer to the other."""
     names = ("temperature", "top_p", "top_k", "stop", "seed", "logprobs")

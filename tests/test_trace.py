@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.project import ROOT, Project
 from support.server import completion
+from support.snapshots import Snapshots
 from support.tracing import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS
@@ -193,21 +194,9 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", *me, *arguments], check=True, capture_output=True)
 
 
-TREE = f"""\
-the instructions that its prompt showed, and what they came from:
-  1. {INSTRUCTIONS}:3 (round 1): Compare two lakes.
-    1. {INSTRUCTIONS}:1 (round 0): Describe a lake.
-      1. seed_task_0 ({SEED_TASKS}:1): Sort the words.
-      2. seed_task_1 ({SEED_TASKS}:2): Name a river
-    2. seed_task_2 ({SEED_TASKS}:3): Translate it.
-  2. not found in {SEED_TASKS} or {INSTRUCTIONS}: has one changed since?: Nobody wrote this.
-  3. {INSTRUCTIONS}:2 (round 0; its prompt stands above, at {INSTRUCTIONS}:1): Count the ducks.
-  4. seed_task_1 ({SEED_TASKS}:2): Name a river
-seed tasks that it goes back to: 3 of {SEED_TASKS}
-  last changed in git: not in git
-  the file is not in dvc.lock's record of bootstrap
-  seed_task_0, seed_task_1, seed_task_2
-"""
+def tree_of(text: str) -> str:
+    """The end of what is told: the way back to the seed tasks."""
+    return text[text.index("the instructions that its prompt showed") :]
 
 
 # --- the way from a row to its seed tasks
@@ -235,41 +224,30 @@ seed tasks that it goes back to: 3 of {SEED_TASKS}
     ],
 )
 @pytest.mark.usefixtures("store")
-def test_a_row_of_a_later_stage_is_told_back_to_its_seed_tasks(place: str, way: list[str]) -> None:
+def test_a_row_of_a_later_stage_is_told_back_to_its_seed_tasks(
+    place: str, way: list[str], snapshot: Snapshots
+) -> None:
     text = told(place)
     headings = [line for line in text.splitlines() if not line.startswith(" ")]
     through = [place, *way, f"its instruction: {INSTRUCTIONS}:4"]
     assert [one for one in headings if one in through] == through
-    assert text.endswith(TREE)
+    snapshot("trace-tree", tree_of(text))
 
 
 @pytest.mark.parametrize("place", [f"{INSTRUCTIONS}:4", f"{REJECTED_INSTRUCTIONS}:1"])
 @pytest.mark.usefixtures("store")
-def test_an_instruction_is_told_back_to_its_seed_tasks(place: str) -> None:
+def test_an_instruction_is_told_back_to_its_seed_tasks(place: str, snapshot: Snapshots) -> None:
     text = told(place)
     assert text.startswith(place + "\n  written by bootstrap\n")
     assert "  round: 2\n" in text
-    assert text.endswith(TREE)
+    snapshot("trace-tree", tree_of(text))
 
 
 @pytest.mark.usefixtures("store")
-def test_every_answer_on_the_way_is_told_with_its_request_and_prompt_file() -> None:
-    text = told(f"{PREPARED}/finetuning.jsonl:1")
-    parts = text.split("  answer ")[1:]
-    for part, key, file, answer in zip(
-        parts,
-        ("inst 3", "clf 3", "boot 2"),
-        ("input_first.txt", "clf.txt", "bootstrap.txt"),
-        ("Output: raw answer 3", " No", " Rank three lakes.\n      │ 10. and more"),
-        strict=True,
-    ):
-        assert part.startswith(f"{key}\n    kept: 2026-01-02 03:04:05 UTC\n    request:\n")
-        assert "      model:\n        name: m\n      seed: 5\n" in part
-        assert "    finish_reason: stop\n    tokens: 7 in, 3 out\n" in part
-        assert f"    raw answer:\n      │ {answer}\n" in part
-        assert f"  prompt file: data/prompts/{file}\n" in part
-        assert "raw body" not in part
-    assert "  most like it: ROUGE-L 0.500: Name a river:\n" in text
+def test_every_answer_on_the_way_is_told_with_its_request_and_prompt_file(
+    snapshot: Snapshots,
+) -> None:
+    snapshot("trace-finetuning", told(f"{PREPARED}/finetuning.jsonl:1"))
 
 
 @pytest.mark.usefixtures("store")
@@ -332,7 +310,9 @@ def test_an_answer_that_is_no_completion_is_told_raw(store: dict[str, Kept]) -> 
 # --- what is not there
 
 
-def test_what_the_store_lacks_is_said_and_the_rest_is_told(store: dict[str, Kept]) -> None:
+def test_what_the_store_lacks_is_said_and_the_rest_is_told(
+    store: dict[str, Kept], snapshot: Snapshots
+) -> None:
     store.clear()
     text = told(f"{PREPARED}/finetuning.jsonl:1")
     assert text.count("the response store /nowhere/store.sqlite lacks it") == 3
@@ -341,14 +321,14 @@ def test_what_the_store_lacks_is_said_and_the_rest_is_told(store: dict[str, Kept
     assert "        │ Task: Rank three lakes.\n" in text
     assert "the row has neither its request nor the raw answer" in text
     assert "  a prompt file: data/prompts/clf.txt\n" in text
-    assert text.endswith(TREE)
+    snapshot("trace-tree", tree_of(text))
 
 
 def test_a_refused_instruction_takes_its_prompt_from_an_accepted_one_of_the_same_answer(
-    store: dict[str, Kept],
+    store: dict[str, Kept], snapshot: Snapshots
 ) -> None:
     store.clear()
-    assert told(f"{REJECTED_INSTRUCTIONS}:1").endswith(TREE)
+    snapshot("trace-tree", tree_of(told(f"{REJECTED_INSTRUCTIONS}:1")))
     text = told(f"{REJECTED_INSTRUCTIONS}:2")
     assert text.endswith("its prompt showed: not known without its request\n")
     assert "a prompt file: data/prompts/bootstrap.txt\n" in text

@@ -13,6 +13,7 @@ import pytest
 from dvc.repo import Repo
 from support.project import ROOT
 from support.server import completion
+from support.snapshots import Snapshots
 from support.tracing import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
@@ -158,30 +159,10 @@ def test_a_kept_example_is_told_back_to_its_label_its_candidates_and_its_task(
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_each_candidate_is_told_with_output_scores_and_where_it_came_from(task: str) -> None:
-    text = told(f"{LABELLED}/{task}.jsonl:5")
-    first = 1 + 4 * TASKS.index(task)
-    own = "the task's own instruction"
-    long = CANDIDATES[2][:100] + "…"
-    assert (
-        f"""\
-  candidates tried on it: 4 of 4
-    0. "{task} says 0": label 0, ROUGE-L 0.000, answer {key(task, 0, 1)[:12]}…
-        {ORIGINS}:{first} ({own}): Answer.
-    1. "{task} says 1": label 1, ROUGE-L 0.250, answer {key(task, 1, 1)[:12]}…
-        {ORIGINS}:{first + 1} (sentence, sample 0): Say a word.
-    2. "{task} says 2": label 0, ROUGE-L 0.500, answer {key(task, 2, 1)[:12]}…
-        {ORIGINS}:{first + 2} (steps, sample 4): {long}
-    3. "{task} says 3": label 0, ROUGE-L 0.750, answer {key(task, 3, 1)[:12]}…
-        {ORIGINS}:{first + 3} (no text came: {own} stands in): Answer.
-"""
-        in text
-    )
-    assert re.findall(r"  meta-prompt: (.*)\n", text) == [
-        f"{META}/sentence.txt",
-        f"{META}/steps.txt",
-    ]
-    assert "raw answer" not in text
+def test_each_candidate_is_told_with_output_scores_and_where_it_came_from(
+    task: str, snapshot: Snapshots
+) -> None:
+    snapshot(f"trace-label-{task}", told(f"{LABELLED}/{task}.jsonl:5"))
 
 
 def test_labels_of_the_authors_are_told_without_keys_and_with_numbers_for_ids() -> None:
@@ -213,19 +194,8 @@ def test_every_answer_is_told_whole_if_all_is_asked_for() -> None:
     assert "characters of" not in text
 
 
-def test_a_candidate_is_told_with_its_answer_meta_prompt_and_task() -> None:
-    text = told(f"{ORIGINS}:6")
-    assert text.startswith(f"{ORIGINS}:6\n  written by candidates\n")
-    for said in (
-        "  task: quiz_long\n  index: 1\n  meta_prompt: sentence\n  sample: 0\n",
-        "  instruction: Say a word.\n  answer quiz_long, made 1\n",
-        f" characters of {META}/sentence.txt)\n",
-        "      │ Say a word.\n",
-        f"  prompt file: {META}/sentence.txt\n    last changed in git: ",
-        "  parameters: dvc.lock does not say what candidates ran with\n",
-        "its task: data/niv2/quiz_long.json\n",
-    ):
-        assert said in text
+def test_a_candidate_is_told_with_its_answer_meta_prompt_and_task(snapshot: Snapshots) -> None:
+    snapshot("trace-candidate", told(f"{ORIGINS}:6"))
     assert "  the task's own instruction\n" in told(f"{ORIGINS}:1")
     assert "  no text came: the task's own instruction stands in\n" in told(f"{ORIGINS}:4")
 

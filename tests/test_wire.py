@@ -99,7 +99,9 @@ class Choosing:
         return self.fault if self.tries <= self.times else None
 
 
-@pytest.mark.parametrize("name", [*FAULTS, *SLOW])
+@pytest.mark.parametrize(
+    "name", [*FAULTS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_what_is_no_answer_is_a_failed_try_that_is_made_again_and_named_in_the_end(
     path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, name: str
 ) -> None:
