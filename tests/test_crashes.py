@@ -23,6 +23,7 @@ from crashing_runs import DIED
 from seedbed.core.files import to_line
 from seedbed.core.records import Exchange, Instruction
 from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import check
 
 TEXTS = ["Sort the words.", "Name a colour."]
 OUTPUTS = ("data/clf/is_clf_or_not.jsonl", "metrics/clf.json", "plots/classification.json")
@@ -137,7 +138,7 @@ def test_no_failing_write_is_seen_and_the_next_run_ends_as_if_there_had_been_non
         assert left_over(folder, "partial") == [], f"at {at}"
         assert asked.total() <= len(TEXTS) + 1, f"more than what was in flight, at {at}"
         with closing(Store(folder / "store/responses.sqlite")) as store:
-            store.check()
+            check(store)
             assert len(list(store.rows())) == len(TEXTS)
             assert store.claim(["new"]) == ({}, set())  # who claims clears up
         assert left_over(folder, "claims") == [], f"at {at}"

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 from seedbed.cli import app
 from seedbed.llm.contract.request import Canon, Request, Sampling
 from seedbed.llm.errors import StoreFailed
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.database import Database
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import check
 
 SAMPLING = Sampling(
     max_tokens=8,
@@ -157,7 +160,7 @@ def test_damage_is_found_and_told_in_one_message(
     damage(path)
     if not at_opening:
         # As when the file is so large that there is no time for all of it.
-        monkeypatch.setattr(Store, "_glance", lambda self: None)
+        monkeypatch.setattr(Database, "_glance", lambda self: None)
     done = call("check")
     assert done.exit_code == 1
     assert done.output.startswith(f"seedbed store check: response store {path}: ")
@@ -176,9 +179,9 @@ def test_damage_that_stops_the_check_itself_is_told_too(
             pass
 
     store = Store(path)
-    monkeypatch.setattr(store, "_db", Stopping())
+    monkeypatch.setattr(store.file, "db", Stopping())
     with pytest.raises(StoreFailed, match="malformed"):
-        store.check()
+        check(store)
 
 
 @pytest.mark.parametrize(

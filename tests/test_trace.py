@@ -51,7 +51,9 @@ from seedbed.errors import (
     SeedbedError,
 )
 from seedbed.llm.errors import StoreFailed
-from seedbed.llm.store.store import Kept, Store, read_only
+from seedbed.llm.store.reading import read_only
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
 from seedbed.runs import telling
 from seedbed.runs.pipeline import revision
 from seedbed.runs.places import Place

@@ -27,7 +27,7 @@ from seedbed.errors import (
     OriginMissing,
     SeedbedError,
 )
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 from seedbed.runs import telling
 from seedbed.runs.pipeline import Pipeline, revision
 from seedbed.views.trace import account

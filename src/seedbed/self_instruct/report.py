@@ -29,7 +29,8 @@ from seedbed.core.records import (
     SeedTask,
     is_yes,
 )
-from seedbed.llm.store.store import default_path, requests_of
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.reading import requests_of
 from seedbed.self_instruct.origins import ALPACA, Pool, shown_in
 from seedbed.self_instruct.seeds import read_seed_tasks
 

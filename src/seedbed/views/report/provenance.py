@@ -16,7 +16,8 @@ from seedbed.auto_instruct.label_file import HEADERS
 from seedbed.core.files import read_rows
 from seedbed.core.paths import CLASSIFIED, INSTRUCTIONS, LABELLED, RAW_INSTANCES
 from seedbed.core.records import Candidate, ClassifiedInstruction, Record
-from seedbed.llm.store.store import default_path, requests_of
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.reading import requests_of
 from seedbed.runs.pipeline import MISSING, Pipeline, git
 
 # What may change a result, or draws the page. The server's engine is told with the model.
