@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.batches import BatchServer, answer, batch_server, faults
+from support.batches import BatchServer, batch_server, faults
+from support.faults import answer
 from support.params import sampling, section
 from support.processes import kill, wait_for
 from support.project import Project
@@ -26,6 +27,7 @@ from seedbed.llm.params import Llm
 from seedbed.llm.send import batch
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import prune
 from seedbed.self_instruct.rows import Instruction
 
 SAMPLING = sampling(max_tokens=8)
@@ -91,7 +93,7 @@ def texts(answers: list[Answer]) -> str:
 
 
 def remembered(store: Store) -> int:
-    return len(store._db.execute("SELECT * FROM batches").fetchall())
+    return len(store.file.db.execute("SELECT * FROM batches").fetchall())
 
 
 def once(prompts: str) -> dict[str, int]:
@@ -150,7 +152,7 @@ def test_answers_are_those_of_the_live_mode(
     server.answer = odd
     in_batch = ask("ab")
     rows = list(store.rows())
-    store.prune("served-model", None, None, delete=True)
+    prune(store, "served-model", None, None, delete=True)
     monkeypatch.setenv("SEEDBED_MODE", "live")
     assert ask("ab") == in_batch
     live = list(store.rows())
@@ -515,7 +517,7 @@ def test_the_collecting_that_was_broken_off_is_gone_on_with_and_nothing_counted_
 
 
 def _spent(store: Store) -> int:
-    (row,) = store._db.execute("SELECT sum(tokens) FROM spending").fetchall()
+    (row,) = store.file.db.execute("SELECT sum(tokens) FROM spending").fetchall()
     return int(row[0])
 
 

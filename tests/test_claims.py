@@ -22,7 +22,9 @@ from seedbed.llm.contract.request import Canon
 from seedbed.llm.engine import Engine
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store import claims
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import prune
 
 KEYS = ["a", "b", "c"]
 
@@ -86,6 +88,7 @@ CLAIMING = """
 import sys, time
 from pathlib import Path
 from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import prune
 store = Store(Path(sys.argv[1]))
 store.claim(["a", "b"])
 print("claimed", flush=True)
@@ -174,7 +177,7 @@ def test_what_is_answered_and_then_pruned_is_free(opened: Callable[[], Store]) -
     one, other = opened(), opened()
     one.claim(KEYS)
     one.put([row("a")])
-    assert one.prune(None, None, "9999-01-01", delete=True) == 1
+    assert prune(one, None, None, "9999-01-01", delete=True) == 1
     assert other.claim(["a"]) == ({}, set())
 
 

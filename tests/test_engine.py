@@ -19,7 +19,8 @@ from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import Engine
 from seedbed.llm.send import limits
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.llm.store.store import Store, default_path
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.store import Store
 
 SAMPLING = sampling(max_tokens=8)
 SECRET = "sk-very-secret-123456"
@@ -260,8 +261,8 @@ def test_a_full_disk_stops_the_asking_and_loses_no_more_than_was_in_flight(
     monkeypatch.setenv("SEEDBED_CONCURRENCY", "16")
     echo = Echo()
     # SQLite says of a file that may not grow what it says of a full disk.
-    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
-    store._db.execute(f"PRAGMA max_page_count={pages + 60}")
+    (pages,) = store.file.db.execute("PRAGMA page_count").fetchone()
+    store.file.db.execute(f"PRAGMA max_page_count={pages + 60}")
     with serving(echo) as url:
         with pytest.raises(errors.StoreFull, match="at most what was in flight is lost"):
             ask(url, [f"{n:03} {'x' * 2000}" for n in range(400)])

@@ -41,8 +41,10 @@ from seedbed.core.prompts import Prompt
 from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Canon, Request, key_of
 from seedbed.llm.contract.wire import read_body
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
 from seedbed.llm.store.transfer import export, read_in, statistics
+from seedbed.llm.store.upkeep import prune, tokens_a_character
 from seedbed.runs.outline import printable
 from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.rows import SEED_TASKS
@@ -173,10 +175,10 @@ def use_answers() -> None:
             assert "".join(export(store)).encode() or not list(store.rows())
             assert "".join(map(printable, statistics(store))).encode()
             for row in store.rows():
-                store.tokens_a_character(row.model)
+                tokens_a_character(store, row.model)
                 assert read_body(row.key, row.response, row.problem)
         finally:
-            store.prune(None, None, "9999-99-99", delete=True)
+            prune(store, None, None, "9999-99-99", delete=True)
 
 
 def use_preset() -> None:

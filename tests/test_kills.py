@@ -391,7 +391,8 @@ def test_several_processes_may_create_one_store_at_once(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from seedbed.llm.store.store import Kept, Store\n"
+        "from seedbed.llm.store.rows import Kept\n"
+        "from seedbed.llm.store.store import Store\n"
         "for n in range(20):\n"
         "    while time.time() % 0.1 > 0.01: pass\n"
         "    store = Store(Path(sys.argv[1]) / f'{n}.sqlite')\n"

@@ -20,8 +20,10 @@ from seedbed.cli import app
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.store import transfer
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
 from seedbed.llm.store.transfer import export, read_in
+from seedbed.llm.store.upkeep import by_model, check
 from seedbed.methods import module_of
 
 OUTPUTS = (
@@ -84,7 +86,7 @@ def test_an_imported_store_replays_the_run_to_the_byte_without_a_connection(
         clone.replace("params.yaml", "replay: false", "replay: true")
         row = clone.rows("data/clf/is_clf_or_not.jsonl")[4]
         store = Store(clone.folder / ".seedbed/responses.sqlite")
-        store._db.execute("DELETE FROM responses WHERE key = ?", (row["key"],))
+        store.file.db.execute("DELETE FROM responses WHERE key = ?", (row["key"],))
         store.close()
         code, said = seedbed(clone, "clf", **there)
         assert code == 1
@@ -238,7 +240,7 @@ def test_import_after_export_is_the_same_store_and_twice_adds_nothing(tmp_path: 
         assert read_in(other, file) == (len(rows), 0)
         assert list(other.rows()) == sorted(rows)
         assert written(other, tmp_path / "b.jsonl").read_bytes() == file.read_bytes()
-        assert other.statistics() == one.statistics()
+        assert by_model(other) == by_model(one)
 
 
 @settings(max_examples=25, deadline=None)
@@ -386,7 +388,7 @@ def test_an_export_of_before_there_were_digests_is_still_read(tmp_path: Path) ->
         with store_of(tmp_path / "other.sqlite", []) as other:
             assert read_in(other, file) == (len(lines), len(lines))
             assert list(other.rows()) == list(one.rows())
-            other.check()
+            check(other)
 
 
 @pytest.mark.parametrize("line", ["\n", "{\n", '"x"\n', "{}\n", b"\xff\n".decode("latin-1")])

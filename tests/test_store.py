@@ -17,7 +17,9 @@ from seedbed.llm import errors
 from seedbed.llm.contract.request import Request
 from seedbed.llm.serve import endpoint
 from seedbed.llm.store import migrations
-from seedbed.llm.store.store import Kept, Spent, Store
+from seedbed.llm.store.rows import Kept, Spent
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import check, prune_damaged
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_an_upgrade_that_is_interrupted_changes_nothing(
         migrations.upgrade(db, version)
         raise Interrupted
 
-    monkeypatch.setattr("seedbed.llm.store.store.upgrade", interrupt)
+    monkeypatch.setattr("seedbed.llm.store.database.upgrade", interrupt)
     with pytest.raises(Interrupted):
         Store(path)
     with closing(sqlite3.connect(path)) as db:
@@ -134,7 +136,7 @@ def test_a_store_of_version_2_keeps_all_it_has_and_gets_digests(path: Path) -> N
     write_version_2(path, answers)
     size = path.stat().st_size
     with closing(Store(path)) as store:
-        store.check()
+        check(store)
         assert {row.key for row in store.rows()} == {CANON.of(one).key for one, _ in answers}
         for request, body in answers:
             keyed = CANON.of(request)
@@ -165,8 +167,8 @@ def test_what_is_damaged_in_a_store_of_version_2_does_not_keep_the_rest_from_bei
         for key in keys[:2]:
             with pytest.raises(errors.RowsDamaged, match=f"the answer {key[:12]}…"):
                 store.get([key])
-        assert store.prune_damaged(delete=True) == 2
-        store.check()
+        assert prune_damaged(store, delete=True) == 2
+        check(store)
 
 
 @pytest.mark.parametrize("write", [write_version_1, write_version_2])
@@ -226,7 +228,7 @@ def test_a_comment_in_the_tables_may_change(path: Path, monkeypatch: pytest.Monk
     assert reworded != migrations.TABLES
     with monkeypatch.context() as other:
         other.setattr(migrations, "TABLES", reworded)
-        other.setattr("seedbed.llm.store.store.TABLES", reworded)
+        other.setattr("seedbed.llm.store.database.TABLES", reworded)
         with closing(Store(path)) as store:
             store.put([row("kept")])
     with closing(Store(path)) as store:

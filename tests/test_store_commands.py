@@ -14,7 +14,10 @@ from typer.testing import CliRunner
 from seedbed.cli import app
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.errors import StoreFailed
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.database import Database
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import check
 
 SAMPLING = sampling(max_tokens=8, stop=[])
 OURS = Canon({"server": "http://host/v1", "name": "ours"})
@@ -137,7 +140,7 @@ def test_damage_is_found_and_told_in_one_message(
     damage(path)
     if not at_opening:
         # As when the file is so large that there is no time for all of it.
-        monkeypatch.setattr(Store, "_glance", lambda self: None)
+        monkeypatch.setattr(Database, "_glance", lambda self: None)
     done = call("check")
     assert done.exit_code == 1
     assert done.output.startswith(f"seedbed store check: response store {path}: ")
@@ -156,9 +159,9 @@ def test_damage_that_stops_the_check_itself_is_told_too(
             pass
 
     store = Store(path)
-    monkeypatch.setattr(store, "_db", Stopping())
+    monkeypatch.setattr(store.file, "db", Stopping())
     with pytest.raises(StoreFailed, match="malformed"):
-        store.check()
+        check(store)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,11 @@ from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.errors import RowsDamaged, StoreFailed
 from seedbed.llm.store.migrations import COLUMNS
-from seedbed.llm.store.store import Kept, Spent, Store, read_only, requests_of
+from seedbed.llm.store.reading import read_only, requests_of
+from seedbed.llm.store.rows import Kept, Spent
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import by_model, prune, tokens_a_character
+from seedbed.llm.store.upkeep import check as look_through
 
 SAMPLING = sampling(max_tokens=8, temperature=0.5, stop=[])
 CANON = Canon({"server": "http://host/v1", "name": "served-model"})
@@ -71,12 +75,12 @@ def looked_up(path: Path) -> list[object]:
             store.ended(row.base for row in ROWS),
             list(store.rows()),
             list(store.rows(CANON.model)),
-            store.statistics(),
-            store.tokens_a_character(CANON.model),
+            by_model(store),
+            tokens_a_character(store, CANON.model),
             store.spent("run"),
             store.batches(CANON.model),
             [store.batch_requests(tag) for tag in ("tag 1", "tag 2")],
-            store.prune("served", None, "2026-01-03", delete=False),
+            prune(store, "served", None, "2026-01-03", delete=False),
             [read_only(path, key) for key in KEYS],
             list(requests_of(path, KEYS)),
         ]
@@ -86,7 +90,7 @@ def check(path: Path) -> str | None:
     """What `seedbed store check` says of it, None if it is sound."""
     try:
         with closing(Store(path)) as store:
-            store.check()
+            look_through(store)
     except SeedbedError as error:
         return str(error)
     return None
@@ -197,7 +201,7 @@ def test_a_text_that_is_no_utf_8_is_named_wherever_it_stands(path: Path) -> None
             db.commit()
         assert f"the answer {KEYS[0][:12]}… is not what was kept" in str(check(copy))
         with closing(Store(copy)) as store:
-            assert store.statistics()
+            assert by_model(store)
             with pytest.raises(RowsDamaged):
                 store.get(KEYS)
 

@@ -15,7 +15,7 @@ from support.stores import kept, of_version_1, write_version_2
 
 from seedbed.errors import WriteFailed
 from seedbed.llm import errors
-from seedbed.llm.store import store as stores
+from seedbed.llm.store import database
 from seedbed.llm.store.store import Store
 
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
@@ -98,7 +98,7 @@ def test_a_store_that_another_process_writes_for_too_long_is_said_to_be_busy(
 ) -> None:
     path = tmp_path / "responses.sqlite"
     Store(path).close()
-    monkeypatch.setattr(stores, "WAIT", 0)
+    monkeypatch.setattr(database, "WAIT", 0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(errors.StoreBusy, match="Another process has been writing"):
@@ -176,7 +176,7 @@ def left_by_a_killed_process(path: Path) -> None:
         "from support.stores import kept\n"
         "store = Store(Path(sys.argv[1]))\n"
         "store.put([kept('a')])\n"
-        "store._db.execute('PRAGMA wal_checkpoint(TRUNCATE)')\n"
+        "store.file.db.execute('PRAGMA wal_checkpoint(TRUNCATE)')\n"
         "store.put([kept('b')])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -22,8 +22,10 @@ from support.server import completion
 
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.store.migrations import enter, with_digest
-from seedbed.llm.store.store import Kept, Spent, Store, values_of
+from seedbed.llm.store.rows import Kept, Spent, values_of
+from seedbed.llm.store.store import Store
 from seedbed.llm.store.transfer import export, read_in
+from seedbed.llm.store.upkeep import check, prune
 
 CANONS = [Canon({"server": "http://host/v1", "name": name}) for name in ("ours", "theirs")]
 SAMPLING = sampling(max_tokens=8, temperature=0.5, stop=[])
@@ -72,7 +74,7 @@ def end(statement):
     if statement == at:
         os.kill(os.getpid(), signal.SIGKILL)
 if at:
-    store._db.set_trace_callback(end)
+    store.file.db.set_trace_callback(end)
 store.put(rows)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -96,7 +98,7 @@ class StoreBesideADict(RuleBasedStateMachine):
         for store in self.stores.values():
             store.close()
         with closing(Store(self.path)) as store:
-            store.check()
+            check(store)
             assert list(store.rows()) == sorted(self.kept.values())
         assert [path.name for path in self.folder.glob("*.claims")] == []
         shutil.rmtree(self.folder)
@@ -146,12 +148,12 @@ class StoreBesideADict(RuleBasedStateMachine):
     def drop(self, writer: str, rows: list[Kept]) -> None:
         """The connection ends in the middle of a put."""
         store = self.stores[writer]
-        store._db.execute("BEGIN IMMEDIATE")
+        store.file.db.execute("BEGIN IMMEDIATE")
         for row in {row.key: row for row in rows}.values():
             if row.key not in self.kept:
-                store._db.execute(enter("responses"), with_digest(values_of(row)))
-        store._db.execute("DELETE FROM spending")
-        store._db.close()
+                store.file.db.execute(enter("responses"), with_digest(values_of(row)))
+        store.file.db.execute("DELETE FROM spending")
+        store.file.db.close()
         if store._claims:
             store._claims.close()
         self.open(writer)
@@ -190,7 +192,7 @@ class StoreBesideADict(RuleBasedStateMachine):
             and (not problem or row.problem == problem)
             and (not before or str(row.created_at) < before)
         }
-        assert self.stores[writer].prune(model, problem, before, delete) == len(gone)
+        assert prune(self.stores[writer], model, problem, before, delete) == len(gone)
         if delete:
             self.kept = {key: row for key, row in self.kept.items() if key not in gone}
 

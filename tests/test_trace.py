@@ -23,7 +23,9 @@ from seedbed.core.files import to_line, write_files
 from seedbed.core.records import Exchange
 from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.errors import StoreFailed
-from seedbed.llm.store.store import Kept, Store, read_only
+from seedbed.llm.store.reading import read_only
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
 from seedbed.runs import telling
 from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotAPlace, NotHere, OriginMissing
 from seedbed.runs.git import revision

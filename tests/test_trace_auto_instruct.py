@@ -21,7 +21,7 @@ from seedbed.auto_instruct.errors import NoSuchTask
 from seedbed.auto_instruct.rows import LABELLED, RELABELLED
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.errors import BadFile, BadRow, SeedbedError
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 from seedbed.runs import telling
 from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotHere, OriginMissing
 from seedbed.runs.git import revision

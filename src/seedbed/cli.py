@@ -239,7 +239,8 @@ def export(
 def opened_store() -> Iterator["Store"]:
     """The store, if there is one: looking at it does not make it."""
     from seedbed.core.files import exists
-    from seedbed.llm.store.store import Store, default_path
+    from seedbed.llm.store.place import default_path
+    from seedbed.llm.store.store import Store
 
     path = default_path()
     if not exists(path):
@@ -262,7 +263,9 @@ def store_stats() -> None:
 def store_check() -> None:
     """Read the whole file through for damage, and compare each row with its digest."""
     with told("store check"), opened_store() as store:
-        store.check()
+        from seedbed.llm.store.upkeep import check
+
+        check(store)
         show([printable(f"{store.path}: sound")])
 
 
@@ -301,7 +304,8 @@ def store_import(
 ) -> None:
     """Add the answers of an exported store."""
     with told("store import"):
-        from seedbed.llm.store.store import Store, default_path
+        from seedbed.llm.store.place import default_path
+        from seedbed.llm.store.store import Store
         from seedbed.llm.store.transfer import read_in
 
         with closing(Store(default_path())) as store:
@@ -331,9 +335,11 @@ def store_prune(
     if chosen and damaged:
         raise typer.BadParameter("--damaged goes alone: what a row says of itself may be wrong")
     with told("store prune"), opened_store() as store:
+        from seedbed.llm.store.upkeep import prune, prune_damaged
+
         day = f"{before:%Y-%m-%d}" if before else None
-        found = store.prune_damaged(yes) if damaged else store.prune(model, problem, day, yes)
-        print(f"{found} answers {'deleted' if yes else 'would be deleted: add --yes'}")
+        gone = prune_damaged(store, yes) if damaged else prune(store, model, problem, day, yes)
+        print(f"{gone} answers {'deleted' if yes else 'would be deleted: add --yes'}")
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.llm.engine import Engine
 from seedbed.llm.params import Llm
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
 from support.params import sampling, section
 from support.server import completion
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from seedbed.llm.contract.request import Canon, Request
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 from support.engines import LLM
 from support.params import SAMPLING, sampling
 from support.server import completion

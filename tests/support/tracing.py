@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from seedbed.cli import app
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 from seedbed.views.trace import account
 
 EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eend"

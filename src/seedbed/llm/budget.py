@@ -10,7 +10,7 @@ import psutil
 
 from seedbed.llm import errors
 from seedbed.llm.params import Price
-from seedbed.llm.store.store import Spent
+from seedbed.llm.store.rows import Spent
 
 
 def run_of_this_process() -> str:

@@ -26,8 +26,11 @@ from seedbed.llm.send.session import Session
 from seedbed.llm.send.tokens import count_tokens, read_count
 from seedbed.llm.send.work import Book, Wanted, Window
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.rows import Kept
 from seedbed.llm.store.runlog import RunLog
-from seedbed.llm.store.store import Kept, Store, default_path
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import by_model
 
 Result = TypeVar("Result")
 
@@ -238,7 +241,7 @@ class Engine:
 
     def _refuse_in_replay(self, row: int, keyed: Keyed) -> None:
         if self._endpoint.llm.replay:
-            models = [str(one["model"]) for one in self._store.statistics()]
+            models = [str(one["model"]) for one in by_model(self._store)]
             raise errors.NotInStore(self._store.path, row, keyed.key, keyed.form, models)
 
     def _damaged(self, key: str, problem: MalformedBody) -> errors.RowsDamaged:

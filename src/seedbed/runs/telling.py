@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.core.records import Exchange, Record
-from seedbed.llm.store.store import default_path, read_only
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.reading import read_only
 from seedbed.runs.git import revision
 from seedbed.runs.outline import Outline
 from seedbed.runs.pipeline import MISSING, Pipeline

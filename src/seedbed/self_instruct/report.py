@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from seedbed.core.files import read_rows
 from seedbed.core.records import Record
-from seedbed.llm.store.store import default_path, requests_of
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.reading import requests_of
 from seedbed.self_instruct.origins import ALPACA, Pool, shown_in
 from seedbed.self_instruct.rows import (
     CLASSIFIED,

@@ -11,7 +11,9 @@ from seedbed.llm.budget import cost
 from seedbed.llm.engine import Engine
 from seedbed.llm.params import Price
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.llm.store.store import Store, default_path
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import tokens_a_character
 from seedbed.methods import parts
 from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight
@@ -28,7 +30,7 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
         with open_endpoint(params.llm) as endpoint:
             engine = Engine(endpoint, store, lambda tally: None)
             try:
-                ratio = store.tokens_a_character(engine.model)
+                ratio = tokens_a_character(store, engine.model)
                 foresight = Foresight(engine, params.llm.system, ratio)
                 seen: list[Foreseen] = []
                 for method in parts("estimate"):

@@ -31,7 +31,8 @@ from seedbed.llm.send.setback import AGAINST_THE_RULES
 from seedbed.llm.send.work import Call, Tokens, Wanted, Window, keep, read_of
 from seedbed.llm.serve.endpoint import number_from_env
 from seedbed.llm.store.lock import alone
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
 
 # OpenAI and Azure take 50,000 requests and 200 MB a file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000

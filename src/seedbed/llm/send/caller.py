@@ -16,7 +16,7 @@ from seedbed.llm.send.client import PATHS
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import MALFORMED, Setback, malformed
 from seedbed.llm.send.work import Call, Read, keep, read
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 
 # A request that does not fit the context is asked with a fifth fewer tokens (as the authors of
 # Self-Instruct do), so often: that is a tenth of what was asked for.

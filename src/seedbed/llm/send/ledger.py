@@ -13,8 +13,9 @@ from seedbed.llm.budget import Budget, cost
 from seedbed.llm.params import Price
 from seedbed.llm.redaction import without_key
 from seedbed.llm.send.work import Book, Tokens
+from seedbed.llm.store.rows import Kept, Spent
 from seedbed.llm.store.runlog import RunLog
-from seedbed.llm.store.store import Kept, Spent, Store
+from seedbed.llm.store.store import Store
 
 
 class Ledger:

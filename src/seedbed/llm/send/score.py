@@ -28,7 +28,7 @@ from seedbed.llm.send.client import PATHS
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import Setback, malformed
 from seedbed.llm.send.work import Read, Tokens
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 
 # A bias that no other token can make up for.
 FORCE = 1000.0

@@ -13,7 +13,8 @@ from seedbed.llm.redaction import redact
 from seedbed.llm.send.caller import Answered, Caller, GivenUp
 from seedbed.llm.send.session import Session
 from seedbed.llm.send.work import Call, Wanted, Window, group
-from seedbed.llm.store.store import Kept, Store
+from seedbed.llm.store.rows import Kept
+from seedbed.llm.store.store import Store
 
 # So many requests may fail before the first answer: then it is the server, not the request.
 HOPELESS = 3

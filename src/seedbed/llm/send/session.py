@@ -21,7 +21,7 @@ from seedbed.llm.send.setback import Setback
 from seedbed.llm.send.slot import Slot
 from seedbed.llm.send.work import Read, Tokens
 from seedbed.llm.serve.endpoint import Endpoint
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 
 Item = TypeVar("Item")
 

@@ -13,7 +13,7 @@ from seedbed.llm.contract.request import Keyed
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import Setback, failure
 from seedbed.llm.send.work import Read
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 
 PATH = "/tokenize"
 # No such path, or something else is there.

@@ -17,7 +17,7 @@ from seedbed.llm.contract.wire import (
 )
 from seedbed.llm.errors import RowFailed
 from seedbed.llm.params import Price
-from seedbed.llm.store.store import Kept
+from seedbed.llm.store.rows import Kept
 
 # Of the prompt, and of the completion.
 Tokens = tuple[int, int]

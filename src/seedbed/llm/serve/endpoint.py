@@ -13,7 +13,7 @@ from seedbed.llm.budget import Budget
 from seedbed.llm.errors import BadAddress, BadEnvironment, BadModel, NoPrice
 from seedbed.llm.params import Llm, Price
 from seedbed.llm.serve import embedded
-from seedbed.llm.store.store import Spent
+from seedbed.llm.store.rows import Spent
 
 OPENAI = "https://api.openai.com/v1"
 

@@ -22,7 +22,9 @@ from seedbed.errors import BadRow
 from seedbed.llm.contract.request import base_of, canonical, key_of
 from seedbed.llm.contract.wire import PROBLEMS, MalformedBody
 from seedbed.llm.store.migrations import digest_of
-from seedbed.llm.store.store import Kept, Store, ended_of, values_of
+from seedbed.llm.store.rows import Kept, ended_of, values_of
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import by_model
 
 # Rows a transaction.
 CHUNK = 1000
@@ -121,7 +123,7 @@ def _rows(path: Path) -> Iterable[Kept]:
 def statistics(store: Store) -> Iterator[str]:
     """The store's contents in lines to read."""
     yield f"{store.path}: {store.path.stat().st_size / 1e6:,.1f} MB"
-    found = store.statistics()
+    found = by_model(store)
     if not found:
         yield "  no answers"
     for one in found:

@@ -16,7 +16,8 @@ from seedbed.auto_instruct.label_file import HEADERS
 from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.core.files import read_rows
 from seedbed.core.records import Record
-from seedbed.llm.store.store import default_path, requests_of
+from seedbed.llm.store.place import default_path
+from seedbed.llm.store.reading import requests_of
 from seedbed.runs.git import git
 from seedbed.runs.pipeline import MISSING, Pipeline
 from seedbed.self_instruct.rows import (
