@@ -381,7 +381,7 @@ def test_a_server_far_away_has_no_price_unless_it_is_told(
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[:7]] == ["stage", *STAGES, "total"]
     assert all(line.endswith(" ?") for line in lines[1:7])
-    assert lines[-1] == "  no price: add the model to llm.prices in params.yaml"
+    assert lines[-1] == "  no price: add the model to run.prices in params.yaml"
 
 
 def test_the_embedded_server_costs_nothing_and_is_not_started(

@@ -104,7 +104,7 @@ def test_an_unknown_name_is_told_with_the_one_that_was_meant(
 
 def test_a_name_like_no_other_is_told_with_all_there_are(project: Project) -> None:
     line = change(project, "\nclf:", "\n\nextra: 3\n\nclf:") - 2
-    said = (f"params.yaml:{line}: extra: there is no", "llm, bootstrap, clf, instances, prepare")
+    said = (f"params.yaml:{line}: extra: there is no", "llm, run, bootstrap, clf, instances, prepare")
     assert_refused(project, *said)
 
 
@@ -202,7 +202,7 @@ def checked(text: str) -> str:
         ("context: 4096", "context: 4194305", "llm.embedded.context: found 4194305: input should"),
         ("slots: 1", "slots: 257", "llm.embedded.slots: found 257: input should be less than"),
         ("threads: 2", "threads: 4294967297", "llm.embedded.threads: found 4294967297: input"),
-        ("input: 1.5,", "input: 1.5, inputs: 1,", "llm.prices.0.inputs: there is no such param"),
+        ("input: 1.5,", "input: 1.5, inputs: 1,", "run.prices.0.inputs: there is no such param"),
         ("folder: data/niv2", r'folder: "data\0"', r"niv2.folder: found 'data\x00': no file"),
         ("folder: data/niv2", "folder: s3://a/b", "niv2.folder: found 's3://a/b': an address"),
         ("folder: data/niv2", "folder: data/niv2.dvc", "niv2.folder: found 'data/niv2.dvc': what"),

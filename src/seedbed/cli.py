@@ -137,7 +137,7 @@ def doctor() -> None:
     with told("doctor"):
         from seedbed.views.doctor import examine
 
-        for line in examine(params.everything().llm):
+        for line in examine(params.everything().asked):
             print(printable(line), flush=True)
 
 
@@ -279,7 +279,7 @@ def store_export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines to be written.")],
     model: Model = None,
 ) -> None:
-    """Write the answers as JSON Lines, for somebody without a key: see llm.replay."""
+    """Write the answers as JSON Lines, for somebody without a key: see run.replay."""
     with told("store export"), opened_store() as store:
         from seedbed.core.files import write_files
         from seedbed.llm.store.transfer import export

@@ -19,15 +19,21 @@ from seedbed.core.paths import PARAMS
 from seedbed.core.plain_yaml import Name, Tree
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
-from seedbed.llm.params import UNTRACKED, Llm
+from seedbed.llm.params import Llm, Model, Run
 from seedbed.methods import parts
 from seedbed.runs.pipeline import read_yaml
 
 
 class Everything(Section):
-    """All of params.yaml: llm, and the sections of every method."""
+    """All of params.yaml: llm, run, and the sections of every method."""
 
-    llm: Llm
+    llm: Model
+    run: Run
+
+    @property
+    def asked(self) -> Llm:
+        """What the engine is told."""
+        return Llm(**dict(self.llm), **dict(self.run))
 
 
 def _of_all() -> type[Everything]:
@@ -65,9 +71,7 @@ def load(stage: str, sections: type[Declared]) -> Declared:
     except DvcException as error:
         raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
     if "llm" in declared:
-        declared["llm"] |= {
-            name: value for name, value in tree.data["llm"].items() if name in UNTRACKED
-        }
+        declared["llm"] |= tree.data["run"]
     try:
         return sections.model_validate(declared)
     except ValidationError as error:

@@ -7,6 +7,7 @@ import yaml
 
 from seedbed.core.section import Section
 from seedbed.llm.contract.request import Sampling
+from seedbed.llm.params import Llm
 from seedbed.methods import parts
 from seedbed.params import Everything
 from support.project import ROOT
@@ -14,6 +15,8 @@ from support.project import ROOT
 Kind = TypeVar("Kind", bound=Section)
 
 SECTIONS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+# As `seedbed.params.load` hands it to a stage.
+SECTIONS["llm"] |= SECTIONS["run"]
 # The greedy one. It is no stage's: what a key or an answer comes from is said where it is tested.
 SAMPLING = Sampling(
     max_tokens=100,
@@ -28,7 +31,7 @@ NAMES = {
     field.annotation: name
     for sections in (Everything, *(part.Sections for part in parts("params")))
     for name, field in sections.model_fields.items()
-}
+} | {Llm: "llm"}
 
 
 def section(kind: type[Kind], **changes: object) -> Kind:

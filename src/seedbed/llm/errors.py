@@ -143,10 +143,10 @@ class NotInStore(SeedbedError):
         beginning = str(wanted.get("prompt", ""))[-200:]
         has = "\n".join(f"    {model}" for model in models[:10]) or "    none"
         super().__init__(
-            f"llm.replay: the response store {path} has no answer to request {row} ({key})\n"
+            f"run.replay: the response store {path} has no answer to request {row} ({key})\n"
             f"  model {json.dumps(wanted['model'])}, prompt ending {beginning!r}\n"
             f"  The store has answers of these models:\n{has}\n"
-            "  Import the rest (`seedbed store import`), or set llm.replay to false."
+            "  Import the rest (`seedbed store import`), or set run.replay to false."
         )
 
 
@@ -182,7 +182,7 @@ class BudgetReached(SeedbedError):
 class NoPrice(SeedbedError):
     def __init__(self, model: str):
         super().__init__(
-            f"SEEDBED_BUDGET_USD is set, but llm.prices in params.yaml has no price for {model!r}\n"
+            f"SEEDBED_BUDGET_USD is set, but run.prices in params.yaml has no price for {model!r}\n"
             "  Add `{model: …, input: …, output: …}` in US dollars per million tokens."
         )
 
@@ -220,7 +220,7 @@ class StoreNotWritable(StoreFailed):
             path,
             f"cannot be written: {why}",
             "Make the file and its folder writable, or let SEEDBED_STORE name another place. As it "
-            "is, only what it has can be had: llm.replay, `seedbed store export`.",
+            "is, only what it has can be had: run.replay, `seedbed store export`.",
         )
 
 

@@ -32,14 +32,12 @@ class Price(Section):
     output: float = Field(ge=0)
 
 
-class Llm(Section):
-    """The model and how it is asked.
+class Model(Section):
+    """The section `llm`: the model and how it is asked.
 
     model: the packaged model, a GGUF file, or the name that the server knows it by.
     system: the system message of a chat; null for none.
     leave_out: parameters that are not sent, because the server refuses them.
-    replay: answer from the store alone, without a connection.
-    prices: for servers that cost something; used by `seedbed estimate` and the budget.
     """
 
     model: Annotated[str, Field(min_length=1), AfterValidator(place)]
@@ -47,15 +45,24 @@ class Llm(Section):
     system: str | None = None
     leave_out: list[Parameter] = Field(default=[])
     embedded: Embedded
-    replay: bool = False
-    prices: list[Price] = Field(default=[])
 
     @model_validator(mode="after")
-    def _fits(self) -> "Llm":
+    def _fits(self) -> "Model":
         if self.system is not None and self.api != "chat":
             raise ValueError("system is for a chat: set llm.api to chat, or system to null")
         return self
 
 
-# These change no result, so no stage declares them: a stage does not run again because of them.
-UNTRACKED = ("replay", "prices")
+class Run(Section):
+    """The section `run`: what changes no result, so that no stage declares it.
+
+    replay: answer from the store alone, without a connection.
+    prices: for servers that cost something; used by `seedbed estimate` and the budget.
+    """
+
+    replay: bool = False
+    prices: list[Price] = Field(default=[])
+
+
+class Llm(Model, Run):
+    """Both: what the engine is told."""

@@ -27,7 +27,7 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
     """
     store = Store(default_path())
     try:
-        with open_endpoint(params.llm) as endpoint:
+        with open_endpoint(params.asked) as endpoint:
             engine = Engine(endpoint, store, lambda tally: None)
             try:
                 ratio = tokens_a_character(store, engine.model)
@@ -60,7 +60,7 @@ def table(seen: Sequence[Foreseen], price: Price | None) -> Iterable[str]:
         for note in one.guessed:
             yield f"  guessed for {one.stage}: {note}"
     if price is None:
-        yield "  no price: add the model to llm.prices in params.yaml"
+        yield "  no price: add the model to run.prices in params.yaml"
 
 
 def _cells(one: Foreseen, price: Price | None) -> list[str]:
