@@ -58,12 +58,12 @@ def project(new_project: Callable[[str], Project]) -> Project:
 @pytest.fixture(scope="session")
 def model_server() -> Iterator[tuple[str, str]]:
     """llama.cpp's server with the packaged model: base URL and key."""
-    from seedbed.llm.params import Embedded
+    from support.engines import EMBEDDED
+
     from seedbed.llm.serve import embedded
 
     path, digest = embedded.model_file(embedded.PACKAGED)
-    settings = Embedded(context=4096, slots=1, threads=2)
-    with embedded.serve(embedded.Model(path, digest, settings)) as server:
+    with embedded.serve(embedded.Model(path, digest, EMBEDDED)) as server:
         yield server
 
 
@@ -103,8 +103,8 @@ def run_with_model_once(
     project = Project(tmp_path_factory.mktemp("run-with-model") / "project")
     # A prompt is continued by at most eight instructions: these take a second round.
     project.shrink(9)
-    project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 1")
-    project.replace("params.yaml", "include_seed_tasks: false", "include_seed_tasks: true")
+    project.set("bootstrap.request_batch_size", 1)
+    project.set("prepare.include_seed_tasks", True)
     counting.bodies.clear()
     done = project.run("dvc", "repro", **counting.environment)
     assert done.returncode == 0, done.stdout

@@ -120,9 +120,7 @@ def test_bad_seed_tasks_are_refused(
 def test_too_few_classification_seeds_are_counted_apart(project: Project) -> None:
     tasks = [line for line in LINES if not json.loads(line)["is_classification"]]
     (project.folder / SEEDS).write_bytes(b"".join(tasks[:20]))
-    project.replace(
-        "params.yaml", "use_clf_seed_tasks_only: false", "use_clf_seed_tasks_only: true"
-    )
+    project.set("bootstrap.use_clf_seed_tasks_only", True)
     assert_refused(project, f"{SEEDS}: 0 classification seed tasks", "show 8")
 
 
@@ -154,13 +152,13 @@ def write_gguf(path: Path) -> None:
 def test_a_model_that_cannot_be_run_is_refused(
     project: Project, make: Callable[[Path], object], said: list[str]
 ) -> None:
-    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: my-model.gguf")
+    project.set("llm.model", "my-model.gguf")
     make(project.folder / "my-model.gguf")
     assert_refused(project, "llm.model", "my-model.gguf", *said, OPENAI_BASE_URL="")
 
 
 def test_a_model_that_nobody_serves_is_refused(project: Project) -> None:
-    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: gpt-9")
+    project.set("llm.model", "gpt-9")
     said = ("llm.model: gpt-9", ".gguf", "OPENAI_BASE_URL", "OPENAI_API_KEY")
     assert_refused(project, *said, OPENAI_BASE_URL="")
 

@@ -213,7 +213,7 @@ def test_an_answer_that_is_no_completion_is_named(monkeypatch: pytest.MonkeyPatc
 def test_a_server_that_is_not_there_is_told_in_one_message(project: Project) -> None:
     with serving(lambda body, headers: completion("x")) as url:
         pass
-    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: served-model")
+    project.set("llm.model", "served-model")
     done = project.stage("doctor", OPENAI_BASE_URL=url)
     assert done.returncode == 1
     lines = done.stdout.splitlines()

@@ -199,7 +199,7 @@ def test_the_card_counts_what_is_there(grown: Project, tmp_path: Path) -> None:
 def test_the_card_has_the_parameters_of_the_run_and_not_those_of_today(
     grown: Project, tmp_path: Path
 ) -> None:
-    grown.replace("params.yaml", "rouge_threshold: 0.7", "rouge_threshold: 0.6")
+    grown.set("bootstrap.rouge_threshold", 0.6)
     export(tmp_path / "out", None, "en")
     text = (tmp_path / "out/README.md").read_text()
     block = re.search(r"```yaml\n(.*?)\n```", text, re.DOTALL)

@@ -93,7 +93,7 @@ def test_a_whole_run_leaves_no_trace_of_the_key(project: Project, how: str) -> N
             done = project.run("python", "-m", "seedbed", *command, PYTHONPATH="src", **secret)
             said.append(done.stdout)
         server.fails_from = 0
-        project.replace("params.yaml", "  seed: 42\n\nclf:", "  seed: 1\n\nclf:")
+        project.set("bootstrap.seed", 1)
         said.append(project.stage("bootstrap", **secret, SEEDBED_MAX_RETRIES="0").stdout)
         assert "not today" in said[-1]
     assert not [mark for mark in MARKS if mark in "".join(said)]

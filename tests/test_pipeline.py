@@ -94,16 +94,12 @@ def test_only_what_is_new_is_asked(
     assert counted_model.bodies == []
     assert {stage: sent for stage, (_, sent, _) in again.items()} == dict.fromkeys(again, 0)
 
-    project.replace(
-        "params.yaml",
-        "include_seed_tasks: true\n  seed: 42",
-        "include_seed_tasks: true\n  seed: 43",
-    )
+    project.set("prepare.seed", 43)
     assert list(repro(project, **environment)) == ["prepare"]
     assert counted_model.bodies == []
 
     asked_before = _requests_in_the_store(project)
-    project.replace("params.yaml", "rouge_threshold: 0.7", "rouge_threshold: 0.25")
+    project.set("bootstrap.rouge_threshold", 0.25)
     changed = repro(project, **environment)
     assert list(changed) == ["bootstrap", "clf", "instances", "prepare"]
     assert changed["bootstrap"][2] >= 1, "the first round's prompts show seed tasks only"
@@ -119,7 +115,7 @@ def _requests_in_the_store(project: Project) -> set[str]:
 
 
 def test_a_killed_stage_sends_again_at_most_what_was_in_flight(project: Project) -> None:
-    project.replace("params.yaml", f"model: {embedded.PACKAGED}", "model: served-model")
+    project.set("llm.model", "served-model")
     with growing(seconds=0.1) as server:
         environment = {"OPENAI_BASE_URL": server.url, "SEEDBED_CONCURRENCY": "1"}
         for round_ in range(3):
@@ -208,19 +204,19 @@ def test_relabelling_asks_nothing_and_a_new_task_is_asked_about_alone(
 
 def test_a_gguf_file_takes_the_models_place_and_is_known_by_its_content(project: Project) -> None:
     project.shrink(2)
-    project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 2")
+    project.set("bootstrap.request_batch_size", 2)
     assert project.stage("bootstrap").returncode == 0
     before = project.read(OUTPUTS[0])
 
     (project.folder / "models").mkdir()
     path, _ = embedded.model_file(embedded.PACKAGED)
     (project.folder / "models/mine.gguf").symlink_to(path)
-    project.replace("params.yaml", f"model: {embedded.PACKAGED}", "model: models/mine.gguf")
+    project.set("llm.model", "models/mine.gguf")
     again = project.stage("bootstrap")
     assert stages_run(again.stdout)["bootstrap"][1] == 0, "the same file under another name"
     assert project.read(OUTPUTS[0]) == before
 
-    project.replace("params.yaml", "context: 4096", "context: 2048")
+    project.set("llm.embedded.context", 2048)
     other = project.stage("bootstrap")
     assert stages_run(other.stdout)["bootstrap"][1:] == (2, 0), other.stdout
 
@@ -233,7 +229,7 @@ def test_the_authors_seed_tasks_work_unchanged(
         pytest.skip("the authors' seed tasks are not here")
     project.shrink(3)
     shutil.copy(theirs, project.folder / "data/seed_tasks.jsonl")
-    project.replace("params.yaml", "include_seed_tasks: false", "include_seed_tasks: true")
+    project.set("prepare.include_seed_tasks", True)
     repro(project, **counted_model.environment)
     assert len(project.rows("data/bootstrap/machine_generated_instructions.jsonl")) == 3
     assert len(project.rows("data/prepare/finetuning.jsonl")) >= 175
@@ -242,9 +238,7 @@ def test_the_authors_seed_tasks_work_unchanged(
 def test_only_classification_tasks_are_grown_if_asked(
     project: Project, counted_model: CountedModel
 ) -> None:
-    project.replace(
-        "params.yaml", "use_clf_seed_tasks_only: false", "use_clf_seed_tasks_only: true"
-    )
+    project.set("bootstrap.use_clf_seed_tasks_only", True)
     project.shrink(2)
     assert project.stage("bootstrap", **counted_model.environment).returncode == 0
     seeds = {
@@ -393,7 +387,7 @@ def test_a_store_that_cannot_be_written_is_named_before_anything_is_sent(
     (tmp_path / "s/responses.sqlite").rename(tmp_path / "s/r.sqlite")
     assert project.stage("bootstrap", **environment).returncode == 0
     assert counted_model.bodies == []
-    project.replace("params.yaml", "  seed: 42\n\nclf:", "  seed: 1\n\nclf:")
+    project.set("bootstrap.seed", 1)
     (tmp_path / "s").chmod(0o555)
     (tmp_path / "s/r.sqlite").chmod(0o444)
     command = ["python", "-m", "seedbed", "bootstrap"]

@@ -829,7 +829,7 @@ def test_dvc_runs_it_and_a_changed_parameter_runs_it_again(
     assert "relabel-and-pick · " in first.stdout
     assert " · 0 sent · 0 reused · " in first.stdout
     assert {len(row["instruction_idx"]) for row in lines("train.jsonl")} == {8}
-    project.replace("params.yaml", "sample_instructions: 8", "sample_instructions: 4")
+    project.set("relabel_and_pick.sample_instructions", 4)
     again = project.run("dvc", "repro", "--single-item", "relabel-and-pick")
     assert again.returncode == 0, again.stdout
     assert {len(row["instruction_idx"]) for row in lines("train.jsonl")} == {4}

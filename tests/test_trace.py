@@ -690,7 +690,7 @@ def test_every_output_of_a_real_run_is_traced(
     place = f"data/prepare/finetuning.jsonl:{number}"
     edit(project.folder / place[: place.index(":")], number, lambda row: row.update(prompt=EVIL))
     project.replace("data/prompts/clf.txt", "Is it classification?", "Is it one?")
-    project.replace("params.yaml", "rouge_threshold: 0.7", "rouge_threshold: 0.6")
+    project.set("bootstrap.rouge_threshold", 0.6)
     done = project.run("python", "-m", "seedbed", "trace", place, PYTHONPATH="src")
     assert done.returncode == 0, done.stdout
     assert "  the file is NOT what prepare wrote" in done.stdout

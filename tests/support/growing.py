@@ -87,8 +87,8 @@ def growing(**how: object) -> Iterator[Growing]:
 
 def small(project: Project) -> None:
     """An experiment of a few rounds of two prompts, on that server; committed."""
-    project.replace("params.yaml", "model: gemma-3-270m-q4_k_m", "model: served-model")
-    project.replace("params.yaml", "request_batch_size: 5", "request_batch_size: 2")
+    project.set("llm.model", "served-model")
+    project.set("bootstrap.request_batch_size", 2)
     project.shrink(12)
     (project.folder / "dvc.lock").unlink(missing_ok=True)
     project.commit("Make it small")

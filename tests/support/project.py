@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import yaml
 from benchmarks.project import BIN, ROOT, git
 from benchmarks.project import Project as Copy
 
@@ -44,27 +45,32 @@ class Project(Copy):
     def rows(self, name: str) -> list[dict]:
         return [json.loads(line) for line in self.read(name).splitlines()]
 
+    def set(self, name: str, value: object) -> None:
+        """Set a parameter in params.yaml, where all else stays as it is."""
+        path = self.folder / "params.yaml"
+        text = path.read_text()
+        node = yaml.compose(text)
+        for part in name.split("."):
+            (node,) = (value for key, value in node.value if key.value == part)
+        assert isinstance(node, yaml.ScalarNode), f"{name} is more than one value"
+        start, end = node.start_mark.index, node.end_mark.index
+        path.write_text(text[:start] + yaml.safe_dump(value).partition("\n")[0] + text[end:])
+
     def shrink(self, instructions: int = 6) -> None:
         """Make the default experiment small enough for a test."""
-        self.replace(
-            "params.yaml",
-            "num_instructions_to_generate: 40",
-            f"num_instructions_to_generate: {instructions}",
-        )
-        self.replace("params.yaml", "max_tokens: 350", "max_tokens: 40")
+        self.set("bootstrap.num_instructions_to_generate", instructions)
+        self.set("instances.sampling.max_tokens", 40)
+        self.set("instances.classification_max_tokens", 40)
         # What a few completions hold that are cut so short is not the same on every processor.
-        self.replace("params.yaml", "output_without_label: refuse", "output_without_label: take")
-        self.replace(
-            "params.yaml", "classification_max_tokens: 300", "classification_max_tokens: 40"
-        )
+        self.set("prepare.output_without_label", "take")
         for task in (
             "seedbed003_headline_topic_text_categorization",
             "seedbed005_short_passage_question_answering",
         ):
             self.replace("params.yaml", f"    - {task}\n", "")
-        self.replace("params.yaml", "samples: 3", "samples: 1")
-        self.replace("params.yaml", "max_tokens: 60", "max_tokens: 12")
-        self.replace("params.yaml", "max_examples: 10", "max_examples: 2")
+        self.set("candidates.samples", 1)
+        self.set("candidates.sampling.max_tokens", 12)
+        self.set("label.max_examples", 2)
 
 
 def stages_run(output: str) -> dict[str, tuple[int, int, int]]:
