@@ -424,7 +424,7 @@ def stage(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fake
         def open_fake(*_: object) -> Iterator[SimpleNamespace]:
             yield SimpleNamespace(ask=fake)
 
-        monkeypatch.setattr(bootstrap, "open_engine", open_fake)
+        monkeypatch.setattr("seedbed.llm.engine.open_engine", open_fake)
         bootstrap.run(bootstrap.Params(llm=LLM, bootstrap=settings_of(**changes)))
         return fake
 

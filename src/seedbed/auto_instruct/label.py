@@ -34,8 +34,7 @@ from seedbed.core.records import Candidate, LabelledExample
 from seedbed.core.section import Section
 from seedbed.errors import TooFewToDrawFrom
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import PROBLEMS, Answer
-from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
 from seedbed.params import Label, Niv2
 
@@ -321,6 +320,8 @@ def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
 
 def run(params: Params) -> None:
     """Read tasks and candidates, try them, write data/label, metrics and the plot."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
     own = params.label
     template = read_template()
     trials = read_trials(params.niv2, own)

@@ -16,8 +16,7 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.records import ClassifiedInstruction, Instruction, is_yes
 from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import PROBLEMS
-from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.contract.wire import PROBLEMS, Ask
 from seedbed.llm.params import Llm
 from seedbed.params import Clf
 
@@ -82,6 +81,8 @@ def shares(rows: list[ClassifiedInstruction]) -> list[dict[str, Any]]:
 
 def run(params: Params) -> None:
     """Read the instructions, classify, write data/clf, metrics and plots."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
     instructions = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
     prompt = Prompt("clf.txt", "instruction")
     with (
