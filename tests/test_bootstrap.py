@@ -381,7 +381,7 @@ def stage(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fake
         def open_fake(*_: object) -> Iterator[SimpleNamespace]:
             yield SimpleNamespace(ask=fake)
 
-        monkeypatch.setattr(bootstrap, "open_engine", open_fake)
+        monkeypatch.setattr("seedbed.llm.engine.open_engine", open_fake)
         own = settings_of(**changes)
         bootstrap.run(bootstrap.Params(llm=FAKE, bootstrap=own))
         answers = [

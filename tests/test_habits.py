@@ -14,6 +14,8 @@ import yaml
 from support.project import ROOT
 from support.snapshots import FOLDER
 
+from seedbed.methods import STAGES, module_of
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
 # What every command needs: to read its arguments, and to know a file and a parameter.
@@ -48,6 +50,41 @@ def test_no_command_starts_by_loading_a_library_that_it_may_not_need(statement: 
     loaded = set(done.stdout.split())
     assert "pydantic" in loaded
     assert loaded & declared <= LIGHT
+
+
+def test_a_stage_depends_on_the_contract_alone_until_it_asks() -> None:
+    """So who reads its rows, as a trace does, need not load the engine."""
+    modules = ", ".join(module_of(stage).__name__ for stage in STAGES)
+    loaded = loaded_by(f"import {modules}")
+    contract = {"contract", "contract.request", "contract.wire", "params"}
+    assert {name for name in loaded if name.startswith("seedbed.llm.")} == {
+        f"seedbed.llm.{name}" for name in contract
+    }
+
+
+def test_a_trace_loads_neither_the_engine_nor_the_client() -> None:
+    loaded = loaded_by(
+        "from typer.testing import CliRunner; import seedbed.cli\n"
+        "said = CliRunner().invoke(seedbed.cli.app, ['trace', 'data/prepare/alpaca.jsonl:1'])\n"
+        "assert 'alpaca.jsonl' in said.output, said.output"
+    )
+    assert "seedbed.views.trace" in loaded
+    assert not loaded & {"seedbed.llm.engine", "seedbed.llm.send", "openai", "aiohttp"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that are loaded after a statement."""
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
 
 
 def test_the_workflow_runs_targets_of_the_makefile_with_pinned_actions() -> None:

@@ -456,7 +456,7 @@ def run_with(monkeypatch: pytest.MonkeyPatch, fake: Fake, **changes: object) -> 
         def __exit__(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr(label, "open_engine", lambda *_: Engine())
+    monkeypatch.setattr("seedbed.llm.engine.open_engine", lambda *_: Engine())
     label.run(stage_params(**changes))
 
 

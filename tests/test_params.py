@@ -104,7 +104,10 @@ def test_an_unknown_name_is_told_with_the_one_that_was_meant(
 
 def test_a_name_like_no_other_is_told_with_all_there_are(project: Project) -> None:
     line = change(project, "\nclf:", "\n\nextra: 3\n\nclf:") - 2
-    said = (f"params.yaml:{line}: extra: there is no", "llm, run, bootstrap, clf, instances, prepare")
+    said = (
+        f"params.yaml:{line}: extra: there is no",
+        "llm, run, bootstrap, clf, instances, prepare",
+    )
     assert_refused(project, *said)
 
 

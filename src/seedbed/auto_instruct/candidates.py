@@ -34,8 +34,7 @@ from seedbed.core.prompts import read_prompt
 from seedbed.core.section import Section
 from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import PROBLEMS, Answer
-from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
 
 # What a meta-prompt shows of a task, each once.
@@ -263,6 +262,8 @@ def metrics(made: Made, tasks: int) -> dict[str, Any]:
 
 def run(params: Params) -> None:
     """Read the tasks, ask for instructions, write data/candidates and metrics."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
     own = params.candidates
     meta_prompts = read_meta_prompts(own.shots)
     # One example would do, but a task that label cannot read should cost nothing here.

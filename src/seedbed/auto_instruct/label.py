@@ -36,8 +36,7 @@ from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import PROBLEMS, Answer
-from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
 
 # The prompt that the ranking model will see; it is only passed on.
@@ -311,6 +310,8 @@ def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
 
 def run(params: Params) -> None:
     """Read tasks and candidates, try them, write data/label and metrics."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
     own = params.label
     template = read_template()
     trials = read_trials(params.niv2, own)

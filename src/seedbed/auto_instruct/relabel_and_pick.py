@@ -8,7 +8,7 @@ random draw belongs to its task and its example, so one task more changes nothin
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,11 @@ from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
-from seedbed.llm.engine import Engine, open_engine
+from seedbed.llm.engine import open_engine
 from seedbed.llm.params import Llm
+
+# Counts the tokens of each text; None if nobody can.
+Count = Callable[[Sequence[str]], list[int] | None]
 
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
 
@@ -104,16 +107,16 @@ def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[L
 
 
 def pick_task(
-    file: LabelFile, numbers: Scores, params: RelabelAndPick, engine: Engine | None
+    file: LabelFile, numbers: Scores, params: RelabelAndPick, count: Count | None
 ) -> Task:
     """Leave out long candidates, pick, and say which examples go into which merged file.
 
-    engine: what counts tokens; None if it is not to be asked.
+    count: what counts tokens; None if words stand for them.
     """
     allowed = np.ones(len(file.instructions), dtype=np.bool_)
     counted = None
     if params.max_instruction_tokens is not None:
-        counted = engine.count_tokens(file.instructions) if engine else None
+        counted = count(file.instructions) if count else None
         tokens = by_words(file.instructions) if counted is None else counted
         allowed = np.array(tokens, dtype=np.int64) <= params.max_instruction_tokens
     too_long = int(np.count_nonzero(~allowed))
@@ -282,6 +285,7 @@ def metrics(tasks: list[Task]) -> dict[str, Any]:
 
 def run(params: Params) -> None:
     """Read labels, pick, merge; write data/relabel_and_pick, metrics and plots."""
+
     own = params.relabel_and_pick
     # By name, since a directory is listed in any order.
     paths = sorted(LABELLED.glob("*.jsonl"))
@@ -293,13 +297,14 @@ def run(params: Params) -> None:
             raise UnknownTask("relabel_and_pick.unseen_dev_tasks", name, known)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress("relabel-and-pick", None, "examples"))
-        engine = None
+        count = None
         if own.max_instruction_tokens is not None and own.tokenizer == "model":
             engine = stack.enter_context(open_engine(params.llm, progress.answered))
+            count = engine.count_tokens
         tasks = []
         for path in paths:
             file, numbers = read_task(path, own, progress)
-            tasks.append(pick_task(file, numbers, own, engine))
+            tasks.append(pick_task(file, numbers, own, count))
             del numbers
         figures = metrics(tasks)
         if not figures["train"]:

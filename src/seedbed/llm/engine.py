@@ -18,10 +18,10 @@ from seedbed.llm.budget import run_of_this_process
 from seedbed.llm.contract.request import Canon, Keyed, Request
 from seedbed.llm.contract.wire import Answer, MalformedBody
 from seedbed.llm.params import Llm
-from seedbed.llm.send.batch import BatchSender, tell_of_batches
+from seedbed.llm.send.batch import BatchSender
 from seedbed.llm.send.ledger import Ledger
 from seedbed.llm.send.score import Score, Scorer, ToScore, read_score
-from seedbed.llm.send.sender import Sender
+from seedbed.llm.send.sender import Sender, tell_of_batches
 from seedbed.llm.send.session import Session
 from seedbed.llm.send.tokens import count_tokens, read_count
 from seedbed.llm.send.work import Book, Wanted, Window
@@ -33,9 +33,6 @@ from seedbed.llm.store.store import Store
 from seedbed.llm.store.upkeep import by_model
 
 Result = TypeVar("Result")
-
-# What stages are given: requests → their answers, in order.
-Ask = Callable[[Iterable[Request]], Iterable[Answer]]
 
 # Requests are looked up, and answers given out, a window at a time. So many more windows are open
 # that as much waits to be sent as may be in flight, and nobody waits for the last answer of

@@ -25,8 +25,7 @@ from seedbed.core.records import Exchange
 from seedbed.core.rouge import RougeIndex, any_above, closest
 from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import PROBLEMS, Answer
-from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
@@ -226,6 +225,8 @@ def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
 
 def run(params: Params) -> None:
     """Read the seed tasks, grow, write data/bootstrap and metrics."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
     own = params.bootstrap
     seeds, prompt = read_seeds(own)
     wanted = own.num_instructions_to_generate

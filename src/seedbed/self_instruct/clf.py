@@ -15,8 +15,7 @@ from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import PROBLEMS
-from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.contract.wire import PROBLEMS, Ask
 from seedbed.llm.params import Llm
 from seedbed.self_instruct.params import Clf
 from seedbed.self_instruct.rows import (
@@ -70,6 +69,8 @@ def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
 
 def run(params: Params) -> None:
     """Read the instructions, classify, write data/clf and metrics."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
     instructions = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
     prompt = Prompt("clf.txt", "instruction")
     with (

@@ -19,8 +19,7 @@ from seedbed.core.records import Exchange
 from seedbed.core.section import Section
 from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import PROBLEMS
-from seedbed.llm.engine import Ask, open_engine
+from seedbed.llm.contract.wire import PROBLEMS, Ask
 from seedbed.llm.params import Llm
 from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Instances
@@ -142,6 +141,8 @@ def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
 
 def run(params: Params) -> None:
     """Read instructions and their kinds, ask for instances, write data/instances and metrics."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
     tasks = read_tasks()
     selected = select(tasks, params.instances)
     if not selected:

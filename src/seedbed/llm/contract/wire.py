@@ -4,7 +4,7 @@ Pure functions; what is sent and what comes back are plain JSON.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,6 +39,10 @@ class Answer:
     def cut(self) -> bool:
         """Whether the completion ran into its length limit."""
         return self.finish_reason == "length"
+
+
+# What stages are given: requests → their answers, in order.
+Ask = Callable[[Iterable[Request]], Iterable[Answer]]
 
 
 class MalformedBody(ValueError):

@@ -9,15 +9,12 @@ without an id was begun by one that is dead.
 import asyncio
 import re
 import secrets
-import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import IO
-
-from tqdm import tqdm
 
 from seedbed.errors import WriteFailed
 from seedbed.llm import errors
@@ -331,20 +328,6 @@ class BatchSender:
     def _fail(self, key: str, reason: str) -> None:
         if one := self._wanted.pop(key, None):
             self._book.fail(Call([one]), redact(reason))
-
-
-def tell_of_batches(store: Store, model: str, wanted: Collection[str]) -> None:
-    """Say on stderr if some of what is about to be sent is in a batch that is under way."""
-    times = sum(
-        len(store.batch_requests(tag).keys() & set(wanted)) for tag, _ in store.batches(model)
-    )
-    if times:
-        # Not through a progress line in its midst.
-        tqdm.write(
-            f"seedbed: {times} of the requests are in a batch under way and will be paid for "
-            "twice; SEEDBED_MODE=batch waits for their answers instead",
-            file=sys.stderr,
-        )
 
 
 def _sum(a: Tokens, b: Tokens) -> Tokens:

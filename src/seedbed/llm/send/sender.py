@@ -6,8 +6,11 @@ sent is claimed first, so that several processes at the same work do not send it
 """
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from tqdm import tqdm
 
 from seedbed.llm.redaction import redact
 from seedbed.llm.send.caller import Answered, Caller, GivenUp
@@ -182,6 +185,20 @@ class Sender:
         for wanted in call.wanted:
             self._book.settle(wanted, found[wanted.keyed.key], sent=False)
         self._wake.set()
+
+
+def tell_of_batches(store: Store, model: str, wanted: Collection[str]) -> None:
+    """Say on stderr if some of what is about to be sent is in a batch that is under way."""
+    times = sum(
+        len(store.batch_requests(tag).keys() & set(wanted)) for tag, _ in store.batches(model)
+    )
+    if times:
+        # Not through a progress line in its midst.
+        tqdm.write(
+            f"seedbed: {times} of the requests are in a batch under way and will be paid for "
+            "twice; SEEDBED_MODE=batch waits for their answers instead",
+            file=sys.stderr,
+        )
 
 
 def _keys_of(calls: Sequence[Call]) -> list[str]:
