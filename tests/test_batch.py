@@ -8,8 +8,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.batches import BatchServer, batch_server, faults
-from support.faults import answer
+from support.batches import BatchServer, answer, batch_server, faults
 from support.params import sampling, section
 from support.processes import kill, wait_for
 from support.project import Project

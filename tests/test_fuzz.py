@@ -259,7 +259,7 @@ KINDS = {
         PRESETS / "mine.yaml",
         use_preset,
         text="bootstrap:\n  seed: 7\n  rouge_threshold: 0.5\n  refused_words: [a]\nniv2:\n"
-        "  tasks: null\nllm:\n  prices:\n    - {model: m, input: 1.0, output: 2.0}\n",
+        "  tasks: null\nrun:\n  prices:\n    - {model: m, input: 1.0, output: 2.0}\n",
     ),
 }
 

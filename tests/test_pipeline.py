@@ -312,7 +312,7 @@ def test_the_lock_is_of_this_code() -> None:
 def _md5(path: Path) -> str:
     """As DVC has it: of a folder, that of the list of its files."""
     if path.is_dir():
-        files = sorted(one for one in path.rglob("*") if one.is_file())
+        files = [one for one in path.rglob("*") if one.is_file() and "__pycache__" not in one.parts]
         listed = [{"md5": _md5(one), "relpath": one.relative_to(path).as_posix()} for one in files]
         content = json.dumps(sorted(listed, key=lambda one: one["relpath"])).encode()
         return hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir"

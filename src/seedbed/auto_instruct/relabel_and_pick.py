@@ -36,7 +36,6 @@ from seedbed.core.paths import METRICS, PLOTS
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
-from seedbed.llm.engine import open_engine
 from seedbed.llm.params import Llm
 
 # Counts the tokens of each text; None if nobody can.
@@ -285,6 +284,7 @@ def metrics(tasks: list[Task]) -> dict[str, Any]:
 
 def run(params: Params) -> None:
     """Read labels, pick, merge; write data/relabel_and_pick, metrics and plots."""
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     own = params.relabel_and_pick
     # By name, since a directory is listed in any order.
