@@ -29,7 +29,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 
 from mock_server import MODEL, Running, running
-from project import Project
+from project import Project, environment
 from sizes import ARGUMENTS, sized
 from texts import Writer
 
@@ -87,7 +87,7 @@ def run(project: Project, server: Running, *command: str) -> Ran:
     process = Popen(
         [sys.executable, "-m", "seedbed", *command],
         cwd=project.folder,
-        env=project.environment(
+        env=environment(
             PYTHONPATH="src",
             OPENAI_BASE_URL=server.url,
             SEEDBED_CONCURRENCY="64",

@@ -29,17 +29,12 @@ class Project:
         me = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
         git(self.folder, *me, "commit", "-q", "--allow-empty", "-m", message)
 
-    def environment(self, **more: str) -> dict[str, str]:
-        own = ("SEEDBED_", "OPENAI_", "DVC_", "GIT_")
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(own)}
-        return clean | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | more
-
     def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; output and errors come as one text, in `stdout`."""
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=self.environment(**more),
+            env=environment(**more),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -54,6 +49,13 @@ class Project:
         text = path.read_text()
         assert old in text, f"{name} has no {old!r}"
         path.write_text(text.replace(old, new))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Without what somebody may have set for Seedbed, a model's server, DVC or git."""
+    own = ("SEEDBED_", "OPENAI_", "DVC_", "GIT_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return clean | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | more
 
 
 def git(folder: Path, *arguments: str) -> str:

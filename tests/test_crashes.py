@@ -5,7 +5,6 @@ It is done as SQLite does it: the first write fails, then the second, and so on 
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 from support.crashing_runs import DIED
-from support.project import PYTHONPATH, ROOT
+from support.project import PYTHONPATH, ROOT, environment
 from support.server import completion, serving
 
 from seedbed.core.files import to_line
@@ -47,12 +46,10 @@ def runs(asked: Counter[str]) -> Iterator[Runs]:
         asked[body["prompt"]] += 1
         return completion(" Yes" if "Sort" in body["prompt"][-80:] else " No")
 
-    own = ("SEEDBED_", "OPENAI_", "DVC_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     with serving(answer) as url:
         process = subprocess.Popen(
             [sys.executable, "-m", "support.crashing_runs"],
-            env=clean | {"PYTHONPATH": PYTHONPATH},
+            env=environment(PYTHONPATH=PYTHONPATH),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

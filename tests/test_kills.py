@@ -20,7 +20,7 @@ from threading import Condition
 import pytest
 from support.engines import kept_in
 from support.processes import kill, wait_for
-from support.project import PYTHONPATH, ROOT, Project
+from support.project import PYTHONPATH, ROOT, Project, environment
 from support.server import completion, serving
 
 from seedbed.core.files import to_line
@@ -45,8 +45,6 @@ class Run:
         self._prompts.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
 
     def start(self, url: str, *before: str, **variables: object) -> subprocess.Popen[str]:
-        own = ("SEEDBED_", "OPENAI_", "DVC_")
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         chosen = {"concurrency": CONCURRENCY, "store": self.store, **variables}
         chosen = {f"SEEDBED_{name.upper()}": str(value) for name, value in chosen.items()}
         python = [sys.executable, "-m", "support.killed_run", str(self._prompts), str(self.out)]
@@ -54,7 +52,7 @@ class Run:
         return subprocess.Popen(
             [*before, *python],
             cwd=self.folder,
-            env=clean | {"PYTHONPATH": PYTHONPATH, "OPENAI_BASE_URL": url} | chosen,
+            env=environment(PYTHONPATH=PYTHONPATH, OPENAI_BASE_URL=url, **chosen),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.growing import growing, small
-from support.project import PYTHONPATH, ROOT, Project
+from support.project import PYTHONPATH, Project, environment
 from support.stores import kept, of_version_1, write_version_2
 
 from seedbed.errors import WriteFailed
@@ -126,12 +126,10 @@ def only_read(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 
     def run(store: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         inside = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
-        own = ("SEEDBED_", "OPENAI_", "DVC_")
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         before = {path: path.read_bytes() for path in store.parent.iterdir()}
         done = subprocess.run(
             [*UNSHARE, inside, str(store.parent), sys.executable, "-m", "seedbed", *words],
-            env=clean | {"PYTHONPATH": str(ROOT / "src"), "SEEDBED_STORE": str(store)} | more,
+            env=environment(PYTHONPATH=PYTHONPATH, SEEDBED_STORE=str(store), **more),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 import yaml
-from benchmarks.project import BIN, ROOT, git
+from benchmarks.project import ROOT, environment, git
 from benchmarks.project import Project as Copy
 
-__all__ = ["BIN", "PYTHONPATH", "ROOT", "SHARED", "Project", "git", "stages_run"]
+__all__ = ["PYTHONPATH", "ROOT", "SHARED", "Project", "environment", "git", "stages_run"]
 
 SHARED = ROOT.parent / "shared"
 # For a process that runs a module of src or of support.
@@ -33,7 +33,7 @@ class Project(Copy):
         return subprocess.Popen(
             ["python", "-m", "seedbed", name],
             cwd=self.folder,
-            env=self.environment(PYTHONPATH="src", **more),
+            env=environment(PYTHONPATH="src", **more),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
