@@ -28,12 +28,7 @@ LOOK_EVERY = 0.5
 
 
 class Sender:
-    """Workers on one endpoint.
-
-    A request that fails is tried again so many times. That the server is busy or has gone away
-    does not count: such a request is tried until nothing has succeeded for as long as our patience
-    lasts.
-    """
+    """Workers on one session."""
 
     def __init__(self, session: Session, store: Store):
         self._session = session

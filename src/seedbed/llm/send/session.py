@@ -45,9 +45,10 @@ class Asking:
 
 
 class Session:
-    """Connects at the first request.
+    """Made when something has to be sent: it starts the embedded server.
 
     model: the endpoint's identity, as the store has it.
+    slot: by way of which the embedded server is asked; None for another one.
     answered: whether anything was answered yet.
     """
 
@@ -90,14 +91,14 @@ class Session:
                 async with self.limits.turn(prompt_tokens // 4 + completion_tokens) as turn:
                     self.ledger.go_on()
                     asking.sent += 1
-                    found = await send()
+                    came = await send()
             except Setback as setback:
                 assert turn is not None
                 await self._failed(asking, setback, turn)
                 raise
-            self._succeeded(asking, found.usage, turn)
-            paid = found.usage or asking.most
-            return await self.ledger.enter(found.rows, paid, found.usage or (0, 0))
+            self._succeeded(asking, came.usage, turn)
+            paid = came.usage or asking.most
+            return await self.ledger.enter(came.rows, paid, came.usage or (0, 0))
 
     async def insist(self, asking: Asking, send: Callable[[], Awaitable[Read]]) -> list[Kept]:
         """The same until it is answered, as long as that makes sense.
