@@ -69,7 +69,7 @@ def test_an_imported_store_replays_the_run_to_the_byte_without_a_connection(
 
         # The server stays, so that whoever connects is counted.
         server.start_over()
-        clone.set("llm.replay", True)
+        clone.set("run.replay", True)
         answers = str(first.folder / "answers.jsonl")
         said = f"{sent} answers, {sent} of them new\n"
         assert seedbed(clone, "store", "import", answers) == (0, said)
@@ -79,11 +79,11 @@ def test_an_imported_store_replays_the_run_to_the_byte_without_a_connection(
             assert clone.read(name) == first.read(name), name
         assert b"replay" not in clone.read("dvc.lock")
         assert b"prices" not in clone.read("dvc.lock")
-        clone.set("llm.replay", False)
+        clone.set("run.replay", False)
         assert "up to date" in clone.run("dvc", "status", **there).stdout
 
         # Without one of the answers it says which.
-        clone.set("llm.replay", True)
+        clone.set("run.replay", True)
         row = clone.rows("data/clf/is_clf_or_not.jsonl")[4]
         store = Store(clone.folder / ".seedbed/responses.sqlite")
         store.file.db.execute("DELETE FROM responses WHERE key = ?", (row["key"],))
@@ -102,7 +102,7 @@ def test_a_replay_needs_neither_server_nor_key_of_openai(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(project)
-    project.set("llm.replay", True)
+    project.set("run.replay", True)
     code, said = seedbed(project, "bootstrap")
     assert code == 1
     assert "no answer to request 1 (" in said

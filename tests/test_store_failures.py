@@ -235,7 +235,7 @@ def test_a_run_replays_and_is_traced_and_reported_from_a_store_that_can_only_be_
             assert done.returncode == 0, done.stdout
             assert "clf · 12 rows · 0 sent · 12 reused" in done.stdout
             assert project.read(rows) == first
-        project.set("llm.replay", False)
+        project.set("run.replay", False)
         assert (
             f"answer {project.rows(rows)[0]['key']}" in only_read(path, "trace", f"{rows}:1").stdout
         )
