@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seedbed.core.plain_yaml import DEEPEST, MOST_CHARACTERS, MOST_VALUES, Tree
 from seedbed.errors import BadFile, BadParam, BadRow, SeedbedError
+from seedbed.runs.plain_yaml import DEEPEST, MOST_CHARACTERS, MOST_VALUES, Tree
 
 PATH = Path("p.yaml")
 

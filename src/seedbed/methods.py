@@ -15,7 +15,7 @@ STAGES = {stage: method for method in METHODS for stage in method.STAGES}
 
 
 def parts(name: str) -> list[ModuleType]:
-    """The module of this name of each method: params, estimate, trace or report."""
+    """The module of this name of each method: params, estimate or trace."""
     return [import_module(f"{method.__name__}.{name}") for method in METHODS]
 
 

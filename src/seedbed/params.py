@@ -16,12 +16,12 @@ from pydantic import (
 
 from seedbed.core.files import plainly, read_text
 from seedbed.core.paths import PARAMS
-from seedbed.core.plain_yaml import Name, Tree
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
 from seedbed.llm.params import Llm, Model, Run
 from seedbed.methods import parts
 from seedbed.runs.pipeline import read_yaml
+from seedbed.runs.plain_yaml import Name, Tree
 
 
 class Everything(Section):

@@ -39,8 +39,6 @@ from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
 
-# The prompt that the ranking model will see; it is only passed on.
-
 
 class Params(Section):
     """The sections that dvc.yaml declares for this stage."""

@@ -10,10 +10,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from seedbed.core.files import exists, problem_of, read_text
 from seedbed.core.paths import PARAMS
-from seedbed.core.plain_yaml import compose, line_of
 from seedbed.core.records import Record
 from seedbed.errors import BadFile, BadParam, BadRow, cut
 from seedbed.runs.errors import NotOneRun
+from seedbed.runs.plain_yaml import compose, line_of
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")

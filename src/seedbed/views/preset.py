@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from seedbed.core.files import exists, read_text, write_files
 from seedbed.core.paths import PARAMS, PRESETS
-from seedbed.core.plain_yaml import Tree
 from seedbed.errors import BadFile, SeedbedError
 from seedbed.params import checked, explained
+from seedbed.runs.plain_yaml import Tree
 
 # What JSON has as it is, and YAML only as an escape.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")

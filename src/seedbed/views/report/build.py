@@ -163,9 +163,6 @@ def _notices(pipeline: Pipeline, missing: Mapping[Path, str], found: rows_.Rows)
     )
 
 
-# --- what was run
-
-
 # --- the metrics
 
 
@@ -219,6 +216,3 @@ def _kinds(found: rows_.Rows) -> Html:
         )
         for value, name, count in choices
     )
-
-
-# --- Auto-Instruct
