@@ -95,8 +95,12 @@ def version_of(path: Path, db: sqlite3.Connection) -> int:
     Raises:
         StoreFailed: it is no store, of a later version, or its tables are not those of its version.
     """
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    tables = dict(db.execute("SELECT name, sql FROM sqlite_schema"))
+    # In one statement: between two of them another process may have made the tables.
+    found = db.execute(
+        "SELECT user_version, name, sql FROM pragma_user_version LEFT JOIN sqlite_schema"
+    ).fetchall()
+    version = int(found[0][0])
+    tables = {name: sql for _, name, sql in found if name is not None}
     if version > SCHEMA:
         raise errors.StoreOfLaterVersion(path, version, SCHEMA)
     if not tables and not version:
