@@ -6,11 +6,13 @@ import random
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from email.message import Message
 from pathlib import Path
 from threading import Condition
@@ -353,7 +355,7 @@ def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out
     with serving(server) as url:
         process = stopped.start(url, store=tmp_path / "s.sqlite", concurrency=8)
         server.wait_for(lambda: server.total >= 100, process)
-        process.send_signal(signal.SIGSTOP)
+        stop_between_commits(process, tmp_path / "s.sqlite")
         output = other(url, store=tmp_path / "s.sqlite", concurrency=8)
         process.send_signal(signal.SIGCONT)
         late, _ = process.communicate(timeout=60)
@@ -363,6 +365,20 @@ def test_what_a_stopped_process_was_asking_is_taken_over_when_its_lease_runs_out
     assert server.total <= 500 + 8
     assert stopped.out.read_bytes() == other.out.read_bytes()
     assert list(tmp_path.glob("*.claims")) == []
+
+
+def stop_between_commits(process: subprocess.Popen[str], store: Path) -> None:
+    """Stop it. In the middle of a commit it would keep everybody else from writing for good."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        with closing(sqlite3.connect(store, timeout=0, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
 
 
 def test_several_processes_may_create_one_store_at_once(tmp_path: Path) -> None:
