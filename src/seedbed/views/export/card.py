@@ -55,7 +55,8 @@ class Made:
     @property
     def model(self) -> str | None:
         """The model that it asked; None if it asked none."""
-        return shown(self.parameters["llm.model"]) if "llm.api" in self.parameters else None
+        named = dict(leaves(self.parameters))
+        return shown(named["llm.model"]) if "llm.model" in named else None
 
 
 def card(tables: Sequence[Table], made: Sequence[Made], license: str | None, language: str) -> str:
