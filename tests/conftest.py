@@ -105,6 +105,8 @@ def run_with_model_once(
     project.shrink(9)
     project.set("bootstrap.request_batch_size", 1)
     project.set("prepare.include_seed_tasks", True)
+    # Room for an instance in at least one of nine completions, on whatever processor.
+    project.set("instances.sampling.max_tokens", 120)
     counting.bodies.clear()
     done = project.run("dvc", "repro", **counting.environment)
     assert done.returncode == 0, done.stdout
