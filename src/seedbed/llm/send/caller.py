@@ -14,7 +14,7 @@ from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.wire import MalformedBody, Problem, body_for, problem_body, usage_in
 from seedbed.llm.send.client import PATHS
 from seedbed.llm.send.session import Asking, Session
-from seedbed.llm.send.setback import MALFORMED, Setback, malformed
+from seedbed.llm.send.setback import Setback, failure, malformed
 from seedbed.llm.send.work import Call, Read, keep, read
 from seedbed.llm.store.rows import Kept
 
@@ -151,7 +151,7 @@ class Caller:
         if tried:
             if setback.malformed and self._session.answered:
                 return await self._keep_problem(call, "malformed", setback)
-            return GivenUp(f"{setback.status_or_kind}: {setback.said}", _named(address, setback))
+            return GivenUp(f"{setback.status_or_kind}: {setback.said}", failure(address, setback))
         return self._session.pause(asking, setback)
 
     async def _keep_problem(self, call: Call, problem: Problem, setback: Setback) -> Answered:
@@ -161,11 +161,3 @@ class Caller:
         body = problem_body(setback.said, setback.body)
         row = keep(wanted.keyed, self._session.model, body, asked, problem)
         return Answered(await self._session.ledger.enter([row], (0, 0)), as_asked=False)
-
-
-def _named(address: str, setback: Setback) -> SeedbedError:
-    if setback.kind == "absent":
-        return errors.ServerNotThere(address, setback.said)
-    if setback.malformed:
-        return errors.BadAnswer(address, setback.said.removeprefix(MALFORMED), setback.body)
-    return errors.ServerFailed(address, f"{setback.status_or_kind}: {setback.said}")

@@ -81,6 +81,8 @@ def failure(address: str, setback: Setback) -> SeedbedError:
     """The error that ends a run for a setback; `address` as `Endpoint` has it."""
     if setback.kind == "absent":
         return errors.ServerNotThere(address, setback.said)
+    if setback.malformed:
+        return errors.BadAnswer(address, setback.said.removeprefix(MALFORMED), setback.body)
     if setback.parameter:
         return errors.ParameterRefused(address, setback.parameter, setback.said)
     if setback.kind in ("busy", "broke"):
