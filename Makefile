@@ -20,7 +20,7 @@ repro: .venv/.ready        ## grow the data: run every stage that is out of date
 test: .venv/.dev-ready     ## pass the tests
 	pytest -n 2 --dist loadgroup
 
-test-fast: .venv/.dev-ready     ## pass those that are not slow, in less than a minute
+test-fast: .venv/.dev-ready     ## pass those that are not slow
 	pytest -n 2 --dist loadgroup -m "not slow"
 
 check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
