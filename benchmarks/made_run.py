@@ -23,6 +23,7 @@ from seedbed.self_instruct.rows import (
     RawInstances,
     RejectedInstance,
     RejectedInstruction,
+    instance_id,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
 
@@ -40,64 +41,86 @@ def exchange(prompt: str, text: str) -> Exchange:
 def self_instruct(count: int, instruction: Callable[[], str], text: Callable[[], str]) -> None:
     """`count` instructions with an instance each, a refused one each, and as many refused."""
     draw = Random(0)
-    seeds = [task.instruction for task in read_seed_tasks()]
+    seeds = [(task.id, task.instruction) for task in read_seed_tasks()]
+    texts = [seed for _, seed in seeds]
     accepted: list[Instruction] = []
-    origin = exchange("", "")
+    origin, shown = exchange("", ""), [""]
     for number in range(count):
         if number % A_PROMPT == 0:
-            earlier = [one.instruction for one in accepted[: number // A_ROUND * A_ROUND]]
-            shown = draw.sample(earlier, min(2, len(earlier)))
-            shown += draw.sample(seeds, 8 - len(shown))
-            origin = exchange("Come up with tasks:\n" + numbered(shown), f"{number}")
+            machine = [(row.id, row.instruction) for row in accepted[: number // A_ROUND * A_ROUND]]
+            drawn = draw.sample(machine, min(2, len(machine)))
+            drawn += draw.sample(seeds, 8 - len(drawn))
+            shown = [id_ for id_, _ in drawn]
+            prompt = "Come up with tasks:\n" + numbered([seed for _, seed in drawn])
+            origin = exchange(prompt, f"{number}")
         accepted.append(
             Instruction(
                 instruction=instruction(),
-                most_similar=dict.fromkeys(draw.sample(seeds, 10), 0.25),
+                id=f"made-{number}",
+                most_similar=dict.fromkeys(draw.sample(texts, 10), 0.25),
                 avg_similarity_score=0.1,
                 metadata=origin,
                 request_idx=number // A_ROUND,
+                shown=shown,
             )
         )
     raw = [
         RawInstances(
-            instruction=one.instruction,
+            instruction=row.instruction,
+            instruction_id=row.id,
             raw_instances=text(),
             is_classification=False,
             instance_metadata=exchange(f"Task {number}", text()),
-            instruction_metadata=one.metadata,
-            most_similar=one.most_similar,
+            instruction_metadata=row.metadata,
+            most_similar=row.most_similar,
             avg_similarity_score=0.1,
         )
-        for number, one in enumerate(accepted)
+        for number, row in enumerate(accepted)
     ]
     rows = [
         GeneratedInstance(
-            instruction=one.instruction,
+            instruction=row.instruction,
             input=text(),
             output=text(),
-            key=one.instance_metadata.key,
+            id=instance_id(row.instruction_id, 1),
+            instruction_id=row.instruction_id,
+            key=row.instance_metadata.key,
         )
-        for one in raw
+        for row in raw
     ]
     refused = [
-        RejectedInstance(**{**one.model_dump(), "output": text()}, reason=reason)
-        for one, reason in zip(rows, ["duplicate", "no_output", "no_output"] * count, strict=False)
+        RejectedInstance(**{**row.model_dump(), "output": text()}, reason=reason)
+        for row, reason in zip(rows, ["duplicate", "no_output", "no_output"] * count, strict=False)
     ]
     too_similar = [
         RejectedInstruction(
             instruction=text(),
+            id=f"refused-{number}",
             reason="too_similar",
-            key=one.metadata.key,
-            request_idx=one.request_idx,
+            key=row.metadata.key,
+            request_idx=row.request_idx,
+            shown=row.shown,
         )
-        for one in accepted
+        for number, row in enumerate(accepted)
     ]
     classified = [
-        ClassifiedInstruction(instruction=one.instruction, is_classification=" No", key="clf")
-        for one in accepted
+        ClassifiedInstruction(
+            instruction=row.instruction,
+            instruction_id=row.id,
+            is_classification=" No",
+            key="clf",
+        )
+        for row in accepted
     ]
     finetuning = [
-        {"prompt": row.instruction, "completion": row.output, "key": row.key} for row in rows
+        {
+            "prompt": row.instruction,
+            "completion": row.output,
+            "id": row.id,
+            "instruction_id": row.instruction_id,
+            "key": row.key,
+        }
+        for row in rows
     ]
     files = {
         INSTRUCTIONS: accepted,

@@ -46,7 +46,7 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.rouge import RougeIndex, tokens
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer
-from seedbed.self_instruct.bootstrap import Grown, draw_requests, judge_round
+from seedbed.self_instruct.bootstrap import Asked, Grown, Known, draw_requests, judge_round
 from seedbed.self_instruct.instructions import refuser
 from seedbed.self_instruct.params import Bootstrap
 
@@ -149,24 +149,27 @@ def answer(texts: list[str], key: str) -> Answer:
     return Answer(key=key, text=text, finish_reason="stop", response=response)
 
 
-def answers(texts: list[str], requests: list[Request]) -> list[Answer]:
+def answers(texts: list[str], asked: list[Asked]) -> list[Answer]:
     """The texts, in as many answers as there are requests."""
-    each = len(texts) // len(requests)
+    each = len(texts) // len(asked)
     return [
         answer(texts[i * each : (i + 1) * each], Canon({}).of(request).key)
-        for i, request in enumerate(requests)
+        for i, (request, _) in enumerate(asked)
     ]
 
 
 def judge_as_seedbed(pool: list[str], new: list[str]) -> Timed:
     params = parameters(len(new))
-    requests = [Request("", params.sampling, number) for number in range(params.request_batch_size)]
-    given = answers(new, requests)
+    asked = [
+        Asked(Request("", params.sampling, number), [])
+        for number in range(params.request_batch_size)
+    ]
+    given = answers(new, asked)
     refuse, grown = refuse_with(params), Grown()
     pool, index = list(pool), CountingIndex(pool)
     tokens.cache_clear()  # what an earlier repeat left there
     begun = time.perf_counter()
-    judge_round(grown, requests, given, params, refuse, pool, index)
+    judge_round(grown, asked, given, params, refuse, pool, index)
     seconds = time.perf_counter() - begun
     accepted = {row.instruction for row in grown.accepted}
     return Timed(seconds, [text in accepted for text in new], index.pairs, [])
@@ -268,17 +271,18 @@ def whole_bootstrap() -> Whole:
     seeds = [writer.instruction() for _ in range(SEEDS)]
     params, prompt = parameters(WANTED), Prompt("bootstrap.txt", "tasks")
     refuse, grown = refuse_with(params), Grown()
+    known = [Known(f"seed_task_{number}", text) for number, text in enumerate(seeds)]
     pool, index = list(seeds), CountingIndex(seeds)
     source = candidates(writer, pool)
     judging = drawing = 0.0
     while len(grown.accepted) < WANTED:
         begun = time.perf_counter()
-        machine = pool[len(seeds) :]
-        requests = draw_requests(grown.completions, seeds, machine, params, prompt)
+        machine = [Known(row.id, row.instruction) for row in grown.accepted]
+        asked = draw_requests(grown.completions, known, machine, params, prompt)
         drawing += time.perf_counter() - begun
-        given = answers(list(islice(source, ROUND)), requests)
+        given = answers(list(islice(source, ROUND)), asked)
         begun = time.perf_counter()
-        judge_round(grown, requests, given, params, refuse, pool, index)
+        judge_round(grown, asked, given, params, refuse, pool, index)
         judging += time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = len(grown.accepted), grown.reasons()["too_similar"], grown.rounds

@@ -25,7 +25,7 @@ from seedbed.self_instruct.rows import (
     PREPARED,
     RAW_INSTANCES,
     GeneratedInstance,
-    Instruction,
+    Named,
 )
 from seedbed.views.report import provenance
 from seedbed.views.trace import account
@@ -89,10 +89,10 @@ def _their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_clf_and_instances_go_on_from_them() -> None:
-    texts = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
+    read = list(read_rows(INSTRUCTIONS, Named))
     fake = Fake(lambda _: " No")
     prompt = Prompt("clf.txt", "instruction")
-    classified = clf.classify(texts, section(Clf), prompt, fake)
+    classified = clf.classify(read, section(Clf), prompt, fake)
     assert [row.instruction for row in classified] == TEXTS
     assert all(row.key for row in classified)
 
@@ -142,7 +142,7 @@ def test_a_row_without_a_key_is_told_back_to_the_answer_that_came_with_the_file(
         f"its instruction was classified: {CLASSIFIED}:1",
         "the row has neither its request nor the raw answer",
         f"its instruction: {INSTRUCTIONS}:1",
-        f"1. {SEEDS[0]['id']} (data/seed_tasks.jsonl:1)",
+        "the instructions that its prompt showed: its row does not name them",
     ):
         assert part in told, part
     assert "parameters that clf ran with" not in told
@@ -152,7 +152,7 @@ def test_what_is_not_known_of_a_row_is_not_told() -> None:
     told = "\n".join(account(f"{INSTRUCTIONS}:3"))
     assert "what follows of it is what the row has" in told
     assert "raw answer" not in told
-    assert "the instructions that its prompt showed: not known without its request" in told
+    assert "the instructions that its prompt showed: its row does not name them" in told
 
 
 def test_a_seed_tasks_own_instance_is_still_told_as_one() -> None:
@@ -161,14 +161,14 @@ def test_a_seed_tasks_own_instance_is_still_told_as_one() -> None:
     assert f"a seed task's own instance: {SEEDS[3]['id']} (data/seed_tasks.jsonl:4)" in told
 
 
-def test_a_null_key_where_alpaca_has_one_is_of_another_run() -> None:
+def test_a_row_whose_instruction_is_in_no_file_is_of_another_run() -> None:
     line = line_of(TEXTS[0])
-    path = PREPARED / "alpaca.jsonl"
+    path = PREPARED / "finetuning.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    lines[line - 1] = lines[line - 1].replace('"key": null', '"key": "other"')
-    path.write_text("".join(lines))
-    with pytest.raises(OriginMissing, match="a null key"):
-        account(f"{PREPARED / 'finetuning.jsonl'}:{line}")
+    row = json.loads(lines[line - 1]) | {"instruction_id": "text-of-another-run"}
+    path.write_text("".join([*lines[: line - 1], json.dumps(row) + "\n", *lines[line:]]))
+    with pytest.raises(OriginMissing, match="text-of-another-run"):
+        account(f"{path}:{line}")
 
 
 def test_the_report_knows_where_each_row_comes_from() -> None:

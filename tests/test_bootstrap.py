@@ -26,9 +26,9 @@ from seedbed.core.prompts import Prompt
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.self_instruct import bootstrap, describe_tasks
-from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, grow
+from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, Known, grow
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
-from seedbed.self_instruct.instructions import split_numbered
+from seedbed.self_instruct.instructions import numbered, split_numbered
 from seedbed.self_instruct.params import Bootstrap
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
@@ -41,6 +41,7 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 VOCABULARY = [f"word{n}" for n in range(400)]
 SEEDS = [f"Seed {n} says {' '.join(VOCABULARY[8 * n : 8 * n + 6])}." for n in range(12)]
+KNOWN = [Known(f"seed_task_{n}", text) for n, text in enumerate(SEEDS)]
 Reply = Callable[[Request], str | tuple[str, str]]
 
 
@@ -97,7 +98,7 @@ def similarity(text: str, other: str) -> float:
 @pytest.mark.parametrize("wanted", [1, 7, 25])
 def test_exactly_as_many_as_asked_for_are_accepted(prompt: Prompt, wanted: int) -> None:
     params = settings_of(num_instructions_to_generate=wanted)
-    grown = grow(SEEDS, params, prompt, Fake(talkative))
+    grown = grow(KNOWN, params, prompt, Fake(talkative))
     assert len(grown.accepted) == wanted
     assert len({row.instruction for row in grown.accepted}) == wanted
 
@@ -106,14 +107,14 @@ def test_what_comes_after_the_last_one_wanted_keeps_its_own_reason(prompt: Promp
     text = (
         "Name a tall tower.\n10. Hi.\n11. Plot a graph of the cats.\n12. Count backwards from nine."
     )
-    grown = grow(SEEDS, settings_of(num_instructions_to_generate=1), prompt, Fake(once(text)))
+    grown = grow(KNOWN, settings_of(num_instructions_to_generate=1), prompt, Fake(once(text)))
     reasons = [row.reason for row in grown.rejected if row.instruction not in SEEDS]
     assert reasons == ["too_short", "refused_word", "surplus"]
 
 
 def test_pieces_in_are_accepted_or_rejected_with_a_counted_reason(prompt: Prompt) -> None:
     fake = Fake(talkative)
-    grown = grow(SEEDS, settings_of(), prompt, fake)
+    grown = grow(KNOWN, settings_of(), prompt, fake)
     pieces = [
         piece
         for answer in fake.answers
@@ -138,7 +139,7 @@ def test_a_completion_cut_at_length_yields_nothing_and_is_counted(prompt: Prompt
         return (f"cut {words}", "length") if len(fake.rounds) == 1 else f"whole {words}"
 
     fake = Fake(reply)
-    grown = grow(SEEDS, settings_of(num_instructions_to_generate=2), prompt, fake)
+    grown = grow(KNOWN, settings_of(num_instructions_to_generate=2), prompt, fake)
     assert grown.reasons()["cut_at_length"] == 4
     rows = [row.instruction for row in (*grown.accepted, *grown.rejected) if row.instruction]
     assert rows
@@ -149,7 +150,7 @@ def test_a_completion_cut_at_length_yields_nothing_and_is_counted(prompt: Prompt
 def test_rows_stand_in_the_order_of_the_requests_and_of_their_pieces(prompt: Prompt) -> None:
     texts = [f"\n9. a{n} b{n} c{n} d{n}\n10. e{n} f{n} g{n} h{n}" for n in range(4)]
     params = settings_of(num_instructions_to_generate=8)
-    grown = grow(SEEDS, params, prompt, Fake(once(*texts)))
+    grown = grow(KNOWN, params, prompt, Fake(once(*texts)))
     assert [row.instruction for row in grown.accepted] == [
         text for n in range(4) for text in (f"A{n} b{n} c{n} d{n}", f"E{n} f{n} g{n} h{n}")
     ]
@@ -160,14 +161,14 @@ def test_same_answers_give_the_same_bytes_whichever_came_first(prompt: Prompt) -
         def __call__(self, requests: Sequence[Request]) -> list[Answer]:
             return super().__call__(requests[::-1])[::-1]
 
-    forwards = grow(SEEDS, settings_of(), prompt, Fake(talkative))
-    backwards = grow(SEEDS, settings_of(), prompt, Backwards(talkative))
+    forwards = grow(KNOWN, settings_of(), prompt, Fake(talkative))
+    backwards = grow(KNOWN, settings_of(), prompt, Backwards(talkative))
     assert written(forwards) == written(backwards)
 
 
 def test_a_row_holds_its_neighbours_and_its_origin(prompt: Prompt) -> None:
     fake = Fake(talkative)
-    grown = grow(SEEDS, settings_of(), prompt, fake)
+    grown = grow(KNOWN, settings_of(), prompt, fake)
     requests = [request for batch in fake.rounds for request in batch]
     responses = dict(zip([a.key for a in fake.answers], fake.answers, strict=True))
     pool = list(SEEDS)
@@ -189,7 +190,7 @@ def test_a_piece_like_one_of_the_same_round_is_rejected(prompt: Prompt) -> None:
     new = "alpha beta gamma delta epsilon"
     texts = (f"{new}\n10. {new}!", new, "one two three four", "five six seven eight")
     params = settings_of(num_instructions_to_generate=3)
-    grown = grow(SEEDS, params, prompt, Fake(once(*texts)))
+    grown = grow(KNOWN, params, prompt, Fake(once(*texts)))
     assert [row.instruction for row in grown.accepted] == [
         new.capitalize(),
         "One two three four",
@@ -204,7 +205,7 @@ def test_a_piece_like_one_of_the_same_round_is_rejected(prompt: Prompt) -> None:
 def test_the_first_request_of_a_round_wins(prompt: Prompt) -> None:
     texts = ("alpha beta gamma delta zeta", "alpha beta gamma delta eta", "a b c d", "e f g h")
     params = settings_of(num_instructions_to_generate=3)
-    grown = grow(SEEDS, params, prompt, Fake(once(*texts)))
+    grown = grow(KNOWN, params, prompt, Fake(once(*texts)))
     assert grown.accepted[0].instruction == "Alpha beta gamma delta zeta"
     assert grown.rejected[0].instruction == "Alpha beta gamma delta eta"
 
@@ -221,7 +222,7 @@ def is_accepted(seed: str, new: str, threshold: float) -> bool:
     )
     grown = Grown()
     with suppress(NothingNew):
-        grow([seed], params, SimpleNamespace(fill=str), Fake(lambda _: new), into=grown)
+        grow([Known("s", seed)], params, SimpleNamespace(fill=str), Fake(lambda _: new), into=grown)
     assert len(grown.accepted) + (grown.reasons() == {"too_similar": 1}) == 1
     return bool(grown.accepted)
 
@@ -259,13 +260,13 @@ def test_a_score_that_only_rounding_puts_above_the_threshold_is_accepted(
 def test_a_text_that_rouge_l_cannot_see_is_never_new(prompt: Prompt) -> None:
     params = settings_of(refuse_non_ascii=False)
     with pytest.raises(NothingNew, match="12 no_scorable_token"):
-        grow(SEEDS, params, prompt, Fake(lambda _: "请 写 一 首 关于 秋天 的 诗"))
+        grow(KNOWN, params, prompt, Fake(lambda _: "请 写 一 首 关于 秋天 的 诗"))
 
 
 def test_without_anything_new_it_ends_and_says_why(prompt: Prompt) -> None:
     fake = Fake(lambda _: f"\n9. {SEEDS[3]}\n10. too short")
     with pytest.raises(NothingNew) as failure:
-        grow(SEEDS, settings_of(max_rounds_without_new=3), prompt, fake)
+        grow(KNOWN, settings_of(max_rounds_without_new=3), prompt, fake)
     assert len(fake.rounds) == 3
     for said in ("3 rounds", "0 of 25 accepted", "12 empty", "12 too_short", "12 too_similar"):
         assert said in str(failure.value)
@@ -273,7 +274,7 @@ def test_without_anything_new_it_ends_and_says_why(prompt: Prompt) -> None:
 
 def test_completions_that_were_all_cut_are_named_when_it_ends(prompt: Prompt) -> None:
     with pytest.raises(NothingNew, match="12 cut_at_length"):
-        grow(SEEDS, settings_of(), prompt, Fake(lambda _: ("a b c d e f", "length")))
+        grow(KNOWN, settings_of(), prompt, Fake(lambda _: ("a b c d e f", "length")))
 
 
 def test_something_new_starts_the_count_of_fruitless_rounds_again(prompt: Prompt) -> None:
@@ -282,7 +283,7 @@ def test_something_new_starts_the_count_of_fruitless_rounds_again(prompt: Prompt
 
     fake = Fake(reply)
     with pytest.raises(NothingNew, match="1 of 25 accepted"):
-        grow(SEEDS, settings_of(max_rounds_without_new=2), prompt, fake)
+        grow(KNOWN, settings_of(max_rounds_without_new=2), prompt, fake)
     assert len(fake.rounds) == 4
 
 
@@ -291,7 +292,7 @@ def test_something_new_starts_the_count_of_fruitless_rounds_again(prompt: Prompt
 
 def asked(prompt: Prompt, **changes: object) -> list[list[Request]]:
     fake = Fake(talkative)
-    grow(SEEDS, settings_of(**changes), prompt, fake)
+    grow(KNOWN, settings_of(**changes), prompt, fake)
     return fake.rounds
 
 
@@ -315,7 +316,7 @@ def test_a_round_has_the_asked_for_size_and_sampling(prompt: Prompt) -> None:
 
 def test_prompts_show_eight_of_the_pool_as_it_stood_before_the_round(prompt: Prompt) -> None:
     fake = Fake(talkative)
-    grown = grow(SEEDS, settings_of(num_instructions_to_generate=40), prompt, fake)
+    grown = grow(KNOWN, settings_of(num_instructions_to_generate=40), prompt, fake)
     assert len(fake.rounds) > 2
     for number, batch in enumerate(fake.rounds):
         before = {row.instruction for row in grown.accepted if row.request_idx < number}
@@ -326,6 +327,29 @@ def test_prompts_show_eight_of_the_pool_as_it_stood_before_the_round(prompt: Pro
             assert len(set(lines)) == 8
             assert set(machine) <= before
             assert len(machine) == min(2, len(before))
+
+
+def test_each_row_names_what_its_prompt_showed_in_order(prompt: Prompt) -> None:
+    grown = grow(KNOWN, settings_of(num_instructions_to_generate=40), prompt, Fake(talkative))
+    texts = dict(KNOWN) | {row.id: row.instruction for row in grown.accepted}
+    prompts = {row.metadata.key: row.metadata.prompt for row in grown.accepted}
+    assert any(id_ not in dict(KNOWN) for row in grown.accepted for id_ in row.shown or ())
+    for row in grown.accepted:
+        assert row.metadata.prompt == prompt.fill(numbered([texts[id_] for id_ in row.shown or ()]))
+    siblings = [row for row in grown.rejected if row.key in prompts]
+    assert siblings
+    for row in siblings:
+        assert prompts[row.key] == prompt.fill(numbered([texts[id_] for id_ in row.shown or ()]))
+
+
+def test_no_two_pieces_of_a_run_have_the_same_id(prompt: Prompt) -> None:
+    # Above a threshold of 1 even the same text is accepted twice.
+    params = settings_of(num_instructions_to_generate=40, rouge_threshold=1.0)
+    answer = "alpha beta gamma delta\n9. alpha beta gamma delta"
+    for reply in (talkative, lambda _: answer):
+        grown = grow(KNOWN, params, prompt, Fake(reply))
+        ids = [row.id for row in [*grown.accepted, *grown.rejected]]
+        assert len(ids) == len(set(ids)) >= 40
 
 
 def test_machine_written_instructions_are_shuffled_among_the_seeds(prompt: Prompt) -> None:
@@ -344,7 +368,7 @@ def test_with_fewer_machine_written_ones_than_allowed_seeds_take_their_place(
 ) -> None:
     texts = ("alpha beta gamma delta", *[SEEDS[0]] * 3, "one two three four")
     fake = Fake(once(*texts))
-    grow(SEEDS, settings_of(num_instructions_to_generate=2), prompt, fake)
+    grow(KNOWN, settings_of(num_instructions_to_generate=2), prompt, fake)
     assert [sum(line not in SEEDS for line in shown(request)) for request in fake.rounds[1]] == [
         1
     ] * 4
@@ -474,6 +498,6 @@ def test_half_a_surrogate_pair_in_an_answer_is_written_and_asked_about(prompt: P
         words = " ".join(random.Random(request.prompt).sample(VOCABULARY, 6))
         return f"tell \ud83d {words} \udc00\n10. \ud800"
 
-    grown = grow(SEEDS, settings_of(num_instructions_to_generate=10), prompt, Torn(reply))
+    grown = grow(KNOWN, settings_of(num_instructions_to_generate=10), prompt, Torn(reply))
     write_files({Path("rows.jsonl"): map(to_line, grown.accepted)})
     assert list(read_rows(Path("rows.jsonl"), Instruction)) == grown.accepted

@@ -17,7 +17,13 @@ from seedbed.llm.contract.request import Request
 from seedbed.self_instruct import clf, describe_tasks, instances
 from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Clf, Instances
-from seedbed.self_instruct.rows import CLASSIFIED, INSTRUCTIONS, ClassifiedInstruction, Instruction
+from seedbed.self_instruct.rows import (
+    CLASSIFIED,
+    INSTRUCTIONS,
+    ClassifiedInstruction,
+    Instruction,
+    Named,
+)
 
 TEXTS = [f"Instruction number {n}" for n in range(6)]
 KINDS = [True, False, False, True, False, True]
@@ -39,12 +45,14 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def classify(texts: list[str], reply: Callable[[Request], str]) -> tuple[list, Fake]:
     fake = Fake(reply)
     params = section(Clf)
-    return clf.classify(texts, params, Prompt("clf.txt", "instruction"), fake), fake
+    rows = [Named(instruction=text, id=f"id of {text}") for text in texts]
+    return clf.classify(rows, params, Prompt("clf.txt", "instruction"), fake), fake
 
 
 def test_answers_are_kept_raw_and_in_the_order_of_the_instructions() -> None:
     rows, fake = classify(TEXTS, lambda request: f" {task_of(request)}\t")
     assert [row.instruction for row in rows] == TEXTS
+    assert [row.instruction_id for row in rows] == [f"id of {text}" for text in TEXTS]
     assert [row.is_classification for row in rows] == [f" {text}\t" for text in TEXTS]
     assert [row.key for row in rows] == [Fake.key(request) for request in fake.requests]
 
@@ -110,18 +118,27 @@ def write_inputs(texts: list[str], classified: list[str], raw: str = "No") -> No
     )
 
 
-def test_files_that_list_the_same_are_joined_row_by_row() -> None:
-    write_inputs(TEXTS, TEXTS, raw=" Yes\n")
+def test_kinds_are_joined_by_id_whatever_the_order() -> None:
+    write_inputs(TEXTS, TEXTS)
+    kinds = [
+        ClassifiedInstruction(instruction="?", instruction_id=row.id, is_classification=raw)
+        for row, raw in zip(map(instruction, TEXTS), ["Yes", "No"] * 3, strict=True)
+    ]
+    write_files({CLASSIFIED: map(to_line, reversed(kinds))})
     tasks = instances.read_tasks()
     assert [task.row for task in tasks] == [instruction(text, n) for n, text in enumerate(TEXTS)]
-    assert all(task.is_classification for task in tasks)
+    assert [task.is_classification for task in tasks] == [True, False] * 3
+
+
+def test_the_same_text_twice_is_two_instructions() -> None:
+    write_inputs([TEXTS[0], TEXTS[0]], [TEXTS[0], TEXTS[0]])
+    assert len(instances.read_tasks()) == 2
 
 
 @pytest.mark.parametrize(
     ("classified", "said", "other"),
     [
         ([*TEXTS[:2], "Changed", *TEXTS[3:]], f"{CLASSIFIED}:3: 'Changed'", INSTRUCTIONS),
-        ([TEXTS[1], TEXTS[0], *TEXTS[2:]], f"{CLASSIFIED}:1: {TEXTS[1]!r}", INSTRUCTIONS),
         ([*TEXTS, "One more"], f"{CLASSIFIED}:7: 'One more'", INSTRUCTIONS),
         (TEXTS[:4], f"{INSTRUCTIONS}:5: {TEXTS[4]!r}", CLASSIFIED),
     ],

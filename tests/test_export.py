@@ -154,7 +154,8 @@ def test_more_rows_than_a_group_are_all_there_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "ROWS_A_GROUP", 2)
-    rows = [{"prompt": f"p {n}", "completion": "", "key": None} for n in range(5)]
+    ids = {"id": "i/1", "instruction_id": "i"}
+    rows = [{"prompt": f"p {n}", "completion": "", **ids, "key": None} for n in range(5)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     path = tmp_path / "rows.parquet"
     measured = write_parquet(tmp_path / "rows.jsonl", FinetuningRow, path, ("prompt", "completion"))

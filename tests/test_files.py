@@ -25,7 +25,13 @@ GOOD = b'{"input": "a", "output": "b"}\n'
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 instances = st.builds(
-    GeneratedInstance, instruction=texts, input=texts, output=texts, key=st.none() | texts
+    GeneratedInstance,
+    instruction=texts,
+    input=texts,
+    output=texts,
+    id=texts,
+    instruction_id=texts,
+    key=st.none() | texts,
 )
 
 

@@ -301,10 +301,15 @@ def test_the_same_row_of_each_form_is_of_the_same_instance() -> None:
 def test_seed_tasks_are_added_when_asked_for_and_only_then() -> None:
     hand_written = [
         GeneratedInstance(
-            instruction=task.instruction, input=one.input, output=one.output, key=None
+            instruction=task.instruction,
+            input=instance.input,
+            output=instance.output,
+            id=f"{task.id}/{number}",
+            instruction_id=task.id,
+            key=None,
         )
         for task in read_seed_tasks()
-        for one in task.instances
+        for number, instance in enumerate(task.instances, 1)
     ]
     without, with_seeds = run(), run(include_seed_tasks=True)
     for name in ("all_generated_instances", "sampled_generated_instances", "rejected"):
@@ -334,6 +339,22 @@ def test_every_row_has_the_key_of_the_answer_it_was_cut_from_and_a_seeds_own_has
     for name in ("finetuning", "messages"):
         assert [row["key"] for row in rows_of(written, name)] == keys
         assert all(list(row)[-1] == "key" for row in rows_of(written, name))
+
+
+def test_every_instance_has_an_id_of_its_own_and_that_of_its_instruction() -> None:
+    written = run(include_seed_tasks=True)
+    seeds = {task.id for task in read_seed_tasks()}
+    instances = rows_of(written, "all_generated_instances") + rows_of(written, "rejected")
+    ids = [row["id"] for row in instances]
+    assert len(set(ids)) == len(ids)
+    for row in instances:
+        assert row["id"].startswith(row["instruction_id"] + "/")
+    of_text = {row["instruction"]: row["instruction_id"] for row in instances}
+    assert len(set(of_text.values())) == len(of_text)
+    alpaca = [(row["id"], row["instruction_id"]) for row in rows_of(written, "alpaca")]
+    assert {instruction for _, instruction in alpaca} & seeds
+    for name in ("finetuning", "messages"):
+        assert [(row["id"], row["instruction_id"]) for row in rows_of(written, name)] == alpaca
 
 
 def test_of_rows_that_repeat_exactly_the_first_answers_key_stays() -> None:
@@ -375,12 +396,12 @@ def test_a_broken_line_is_named_before_anything_is_written() -> None:
 @pytest.mark.parametrize(
     ("name", "columns"),
     [
-        ("finetuning", {"prompt", "completion", "key"}),
-        ("messages", {"messages", "key"}),
-        ("alpaca", {"instruction", "input", "output", "key"}),
-        ("all_generated_instances", {"instruction", "input", "output", "key"}),
-        ("sampled_generated_instances", {"instruction", "input", "output", "key"}),
-        ("rejected", {"instruction", "input", "output", "reason", "key"}),
+        ("finetuning", {"prompt", "completion"}),
+        ("messages", {"messages"}),
+        ("alpaca", {"instruction", "input", "output"}),
+        ("all_generated_instances", {"instruction", "input", "output"}),
+        ("sampled_generated_instances", {"instruction", "input", "output"}),
+        ("rejected", {"instruction", "input", "output", "reason"}),
     ],
 )
 def test_each_output_loads_as_a_data_set(
@@ -398,5 +419,5 @@ def test_each_output_loads_as_a_data_set(
         cache_dir=os.fspath(tmp_path / "cache"),
         split="train",
     )
-    assert set(loaded.column_names) == columns
+    assert set(loaded.column_names) == columns | {"id", "instruction_id", "key"}
     assert loaded.to_list() == rows_of(written, name)

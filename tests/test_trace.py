@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from support.project import ROOT, Project
 from support.server import completion
 from support.snapshots import Snapshots
@@ -31,7 +29,7 @@ from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotAPlace, NotHere, Ori
 from seedbed.runs.git import revision
 from seedbed.runs.places import Place
 from seedbed.self_instruct.instructions import numbered
-from seedbed.self_instruct.origins import ROWS_OF, Pool, as_shown, shown_in
+from seedbed.self_instruct.origins import ROWS_OF, Pool
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
@@ -80,6 +78,12 @@ def instances_prompt(text: str) -> str:
     return (ROOT / "data/prompts/input_first.txt").read_text().format(instruction=text)
 
 
+def ids_shown(row: int) -> list[str]:
+    ids = {text: f"seed_task_{n}" for n, text in enumerate(SEEDS)}
+    ids |= {text: f"grown {n}" for n, text in enumerate(GROWN)}
+    return [ids.get(text, "gone") for text in SHOWN[row]]
+
+
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
     """What the response store has; a test may take something away."""
@@ -97,6 +101,16 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
     monkeypatch.setattr(telling, "read_only", lambda path, key: kept.get(key))
     monkeypatch.setenv("SEEDBED_STORE", "/nowhere/store.sqlite")
     return kept
+
+
+def instance(of: str, instruction: str, output: str, key: str | None) -> GeneratedInstance:
+    return GeneratedInstance(
+        instruction=instruction, input="", output=output, id=f"{of}/1", instruction_id=of, key=key
+    )
+
+
+def of(row: GeneratedInstance) -> dict[str, Any]:
+    return row.model_dump(include={"id", "instruction_id", "key"})
 
 
 @pytest.fixture(autouse=True)
@@ -127,24 +141,39 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         INSTRUCTIONS: [
             Instruction(
                 instruction=text,
+                id=f"grown {n}",
                 most_similar=similar,
                 avg_similarity_score=0.125,
                 metadata=origins[n],
                 request_idx=ROUNDS[n],
+                shown=ids_shown(n),
             )
             for n, text in enumerate(GROWN)
         ],
         REJECTED_INSTRUCTIONS: [
-            RejectedInstruction(instruction="Do", reason="too_short", key="boot 2", request_idx=2),
-            RejectedInstruction(instruction="Go", reason="too_short", key="boot 1b", request_idx=1),
+            RejectedInstruction(
+                instruction=text,
+                id=text,
+                reason="too_short",
+                key=key,
+                request_idx=round_,
+                shown=ids_shown(round_ + 1),
+            )
+            for text, key, round_ in (("Do", "boot 2", 2), ("Go", "boot 1b", 1))
         ],
         CLASSIFIED: [
-            ClassifiedInstruction(instruction=text, is_classification=" No", key=f"clf {n}")
+            ClassifiedInstruction(
+                instruction=text,
+                instruction_id=f"grown {n}",
+                is_classification=" No",
+                key=f"clf {n}",
+            )
             for n, text in enumerate(GROWN)
         ],
         RAW_INSTANCES: [
             RawInstances(
                 instruction=text,
+                instruction_id=f"grown {n}",
                 raw_instances=f"Output: raw answer {n}",
                 is_classification=False,
                 instance_metadata=Exchange(
@@ -157,16 +186,22 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             for n, text in enumerate(GROWN)
         ],
         PREPARED / "rejected.jsonl": [
-            RejectedInstance(instruction=GROWN[3], input="", output="", reason="r", key="inst 3")
+            RejectedInstance(
+                instruction=GROWN[3],
+                input="",
+                output="",
+                id="grown 3/2",
+                instruction_id="grown 3",
+                reason="r",
+                key="inst 3",
+            )
         ],
     }
     rows = [
-        GeneratedInstance(instruction=text, input="", output=f"raw answer {n}", key=f"inst {n}")
-        for n, text in enumerate(GROWN)
+        instance(f"grown {n}", text, f"raw answer {n}", f"inst {n}") for n, text in enumerate(GROWN)
     ]
     hand_written = [
-        GeneratedInstance(instruction=text, input="", output=f"by hand {n}", key=None)
-        for n, text in enumerate(SEEDS)
+        instance(f"seed_task_{n}", text, f"by hand {n}", None) for n, text in enumerate(SEEDS)
     ]
     mixed = [rows[3], hand_written[1], *rows[:3]]
     files |= {
@@ -174,8 +209,7 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         PREPARED / "sampled_generated_instances.jsonl": rows,
         PREPARED / "alpaca.jsonl": mixed,
         PREPARED / "finetuning.jsonl": [
-            {"prompt": row.instruction + "\n", "completion": row.output, "key": row.key}
-            for row in mixed
+            {"prompt": row.instruction + "\n", "completion": row.output, **of(row)} for row in mixed
         ],
         PREPARED / "messages.jsonl": [
             {
@@ -183,7 +217,7 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                     {"role": "user", "content": row.instruction},
                     {"role": "assistant", "content": row.output},
                 ],
-                "key": row.key,
+                **of(row),
             }
             for row in mixed
         ],
@@ -332,7 +366,7 @@ def test_a_refused_instruction_takes_its_prompt_from_an_accepted_one_of_the_same
     store.clear()
     snapshot("trace-tree", tree_of(told(f"{REJECTED_INSTRUCTIONS}:1")))
     text = told(f"{REJECTED_INSTRUCTIONS}:2")
-    assert text.endswith("its prompt showed: not known without its request\n")
+    assert text.endswith("seed_task_0, seed_task_1, seed_task_2\n")
     assert "a prompt file: data/prompts/bootstrap.txt\n" in text
     assert "a prompt file: data/prompts/bootstrap_clf.txt\n" in text
 
@@ -344,38 +378,31 @@ def test_a_seed_tasks_own_instance_is_told_to_be_one(name: str) -> None:
     assert "  key: null\n" in text
     assert f"a seed task's own instance: seed_task_1 ({SEED_TASKS}:2)\n" in text
     assert "answer" not in text
-    edit(SEED_TASKS, 2, lambda task: task.update(instruction="Name a lake:"))
-    assert f"a seed task's own instance: not found in {SEED_TASKS}\n" in told(
-        f"{PREPARED}/{name}.jsonl:2"
-    )
+    edit(SEED_TASKS, 2, lambda task: task.update(id="renamed"))
+    with pytest.raises(OriginMissing, match=f"seed_task_1, nor has {SEED_TASKS} such a task"):
+        told(f"{PREPARED}/{name}.jsonl:2")
 
 
 # --- the instructions that prompts showed
 
-lines = st.text(st.characters(codec="utf-8"), max_size=30)
-
-
-@given(st.lists(lines, min_size=1, max_size=12))
-def test_what_numbered_makes_of_instructions_is_read_back(texts: list[str]) -> None:
-    prompt = "1. of a heading\n" + numbered(texts)
-    assert shown_in(prompt) == [as_shown(text) for text in texts]
-
 
 def write_pool(rows: list[tuple[str, int, list[str]]]) -> Pool:
-    """A pool of machine-written instructions: text, round, what its prompt showed."""
+    """A pool of machine-written instructions: id, round, what its prompt showed."""
     write_files(
         {
             INSTRUCTIONS: [
                 to_line(
                     Instruction(
-                        instruction=text,
+                        instruction=f"Do {id_}.",
+                        id=id_,
                         most_similar={},
                         avg_similarity_score=0,
-                        metadata=Exchange(prompt=numbered(shown), response={}, key="k"),
+                        metadata=Exchange(key="k"),
                         request_idx=round_,
+                        shown=shown,
                     )
                 )
-                for text, round_, shown in rows
+                for id_, round_, shown in rows
             ]
         }
     )
@@ -383,33 +410,29 @@ def write_pool(rows: list[tuple[str, int, list[str]]]) -> Pool:
 
 
 def test_the_way_back_has_an_end_even_where_rows_show_each_other() -> None:
-    pool = write_pool([("One", 3, ["Other", "Self"]), ("Other", 3, ["One"]), ("Self", 1, ["Self"])])
-    found = list(pool.ancestors(numbered(["One"]), 4))
-    assert [(one.depth, one.text, one.machine is None) for one in found] == [
-        (0, "One", False),
-        (1, "Other", True),  # not there yet in round 3
-        (1, "Self", False),
-        (2, "Self", True),
+    pool = write_pool([("one", 3, ["other", "self"]), ("other", 3, ["one"]), ("self", 1, ["self"])])
+    ancestors = list(pool.ancestors(["one"]))
+    assert [(shown.depth, shown.id, bool(shown.told)) for shown in ancestors] == [
+        (0, "one", False),
+        (1, "other", False),
+        (2, "one", True),
+        (1, "self", False),
+        (2, "self", True),
     ]
 
 
 def test_a_long_way_back_is_told_and_nothing_twice() -> None:
-    def text(n: int) -> str:
-        return f"Step {n}"
-
-    rows = [(text(n), n, [text(n - 1), text(n - 2), SEEDS[0]]) for n in range(3000)]
-    found = list(write_pool(rows).ancestors(numbered([text(2999)]), 3000))
-    assert len(found) == 1 + 3 * 3000
-    assert max(one.depth for one in found) == 3000
+    rows = [(f"{n}", n, [f"{n - 1}", f"{n - 2}", "seed_task_0"]) for n in range(3000)]
+    ancestors = list(write_pool(rows).ancestors(["2999"]))
+    assert len(ancestors) == 1 + 3 * 3000
+    assert max(shown.depth for shown in ancestors) == 3000
 
 
 @pytest.mark.usefixtures("store")
 def test_a_long_instruction_is_cut_to_a_line_unless_all_is_asked_for() -> None:
     long = "Count " + "very " * 40 + "far."
     edit(SEED_TASKS, 2, lambda task: task.update(instruction=long))
-    edit(INSTRUCTIONS, 4, lambda row: row.update(request_idx=9))
-    edit(INSTRUCTIONS, 1, lambda row: row["metadata"].update(prompt=numbered([long])))
-    cut = f"      1. seed_task_1 ({SEED_TASKS}:2): {long[:100]}…\n"
+    cut = f"  4. seed_task_1 ({SEED_TASKS}:2): {long[:100]}…\n"
     assert cut in told(f"{INSTRUCTIONS}:4")
     assert cut.replace(long[:100] + "…", long) in told(f"{INSTRUCTIONS}:4", full=True)
 
@@ -580,18 +603,15 @@ def test_a_file_that_the_row_came_from_must_be_here(missing: Path) -> None:
 @pytest.mark.usefixtures("store")
 def test_files_of_different_runs_are_told_apart() -> None:
     place = f"{PREPARED}/finetuning.jsonl:1"
-    edit(INSTRUCTIONS, 4, lambda row: row["metadata"].update(key="another"))
+    edit(INSTRUCTIONS, 4, lambda row: row.update(id="another"))
     with pytest.raises(OriginMissing, match=f"{RAW_INSTANCES}:4: {INSTRUCTIONS} has no row with"):
         account(place)
-    edit(CLASSIFIED, 4, lambda row: row.update(instruction="another"))
+    edit(CLASSIFIED, 4, lambda row: row.update(instruction_id="another"))
     with pytest.raises(OriginMissing, match=f"{RAW_INSTANCES}:4: {CLASSIFIED} has no row with"):
         account(place)
-    edit(RAW_INSTANCES, 4, lambda row: row["instance_metadata"].update(key="another"))
+    edit(RAW_INSTANCES, 4, lambda row: row.update(instruction_id="another"))
     with pytest.raises(OriginMissing, match=f"{place}: {RAW_INSTANCES} has no row with.*\n.*repro"):
         account(place)
-    edit(PREPARED / "alpaca.jsonl", 2, lambda row: row.update(key="another"))
-    with pytest.raises(OriginMissing, match=r"alpaca\.jsonl has no row with a null key on line 2"):
-        account(f"{PREPARED}/finetuning.jsonl:2")
 
 
 def test_the_files_whose_rows_can_be_traced_are_all_that_stages_write() -> None:

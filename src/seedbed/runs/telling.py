@@ -19,7 +19,14 @@ FEW_SHOT = 200
 # A text that gets one line gets so many characters of it.
 LINE = 100
 # These fields of a row are told as answer and request, or in fewer words.
-TOLD_APART = {"metadata", "instance_metadata", "instruction_metadata", "most_similar", "key"}
+TOLD_APART = {
+    "metadata",
+    "instance_metadata",
+    "instruction_metadata",
+    "most_similar",
+    "key",
+    "shown",
+}
 
 
 class Telling:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from seedbed.self_instruct.rows import (
     SEED_TASKS,
     Instruction,
     RejectedInstruction,
+    instruction_id,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
 
@@ -52,6 +53,31 @@ class Params(Section):
 
 
 Advance = Callable[..., None]
+
+
+class Known(NamedTuple):
+    """An instruction that a prompt can show: a seed task's, or an accepted one."""
+
+    id: str
+    text: str
+
+
+class Asked(NamedTuple):
+    """A request, and the ids of the instructions that its prompt shows, in order."""
+
+    request: Request
+    shown: list[str]
+
+
+class Piece(NamedTuple):
+    """What may be an instruction. reason: why it is refused, if that is known already."""
+
+    text: str
+    id: str
+    key: str
+    origin: Exchange
+    shown: list[str]
+    reason: str | None
 
 
 @dataclass
@@ -71,7 +97,7 @@ class Grown:
 
 
 def grow(
-    seeds: list[str],
+    seeds: list[Known],
     params: Bootstrap,
     prompt: Prompt,
     ask: Ask,
@@ -87,7 +113,7 @@ def grow(
         NothingNew: so many rounds without a new one as `params.max_rounds_without_new`.
     """
     grown = Grown() if into is None else into
-    pool = list(seeds)
+    pool = [seed.text for seed in seeds]
     index = RougeIndex(pool)
     refuse = refuser(
         min_words=params.min_words,
@@ -98,9 +124,11 @@ def grow(
     )
     rounds_without_new = 0
     while len(grown.accepted) < params.num_instructions_to_generate:
-        requests = draw_requests(grown.completions, seeds, pool[len(seeds) :], params, prompt)
+        machine = [Known(row.id, row.instruction) for row in grown.accepted]
+        asked = draw_requests(grown.completions, seeds, machine, params, prompt)
         accepted, rejected = len(grown.accepted), len(grown.rejected)
-        judge_round(grown, requests, ask(requests), params, refuse, pool, index)
+        answers = ask([request for request, _ in asked])
+        judge_round(grown, asked, answers, params, refuse, pool, index)
         new = len(grown.accepted) - accepted
         advance(new, rejected=len(grown.rejected) - rejected)
         rounds_without_new = 0 if new else rounds_without_new + 1
@@ -115,28 +143,30 @@ def grow(
 
 
 def draw_requests(
-    first: int, seeds: list[str], machine: list[str], params: Bootstrap, prompt: Prompt
-) -> list[Request]:
+    first: int, seeds: list[Known], machine: list[Known], params: Bootstrap, prompt: Prompt
+) -> list[Asked]:
     """The requests of a round, numbered from `first` on in the run.
 
     Each shows hand-written instructions and a few machine-written ones, in an order of its own;
     its draws belong to its number.
     """
     from_machine = min(len(machine), params.num_machine_prompt_instructions)
-    requests = []
+    asked = []
     for number in range(first, first + params.request_batch_size):
         draw = draws.generator(params.seed, "prompt", number)
         shown = draw.sample(machine, from_machine)
         shown += draw.sample(seeds, params.num_prompt_instructions - from_machine)
         draw.shuffle(shown)
         sampling_seed = draws.generator(params.seed, "sampling", number).getrandbits(31)
-        requests.append(Request(prompt.fill(numbered(shown)), params.sampling, sampling_seed))
-    return requests
+        text = prompt.fill(numbered([known.text for known in shown]))
+        request = Request(text, params.sampling, sampling_seed)
+        asked.append(Asked(request, [known.id for known in shown]))
+    return asked
 
 
 def judge_round(
     grown: Grown,
-    requests: list[Request],
+    asked: list[Asked],
     answers: Iterable[Answer],
     params: Bootstrap,
     refuse: Callable[[str], str | None],
@@ -144,22 +174,25 @@ def judge_round(
     index: RougeIndex,
 ) -> None:
     """Sort the pieces of a round's answers into accepted and rejected, in the requests' order."""
-    pieces: list[tuple[str, str, Exchange, str | None]] = []
-    for request, answer in zip(requests, answers, strict=True):
+    pieces: list[Piece] = []
+    for number, ((request, shown), answer) in enumerate(
+        zip(asked, answers, strict=True), grown.completions
+    ):
         origin = Exchange(prompt=request.prompt, response=answer.response, key=answer.key)
-        if answer.problem or answer.cut:
-            # Who knows where the last instruction of one that was cut would have ended?
-            pieces.append(("", answer.key, origin, answer.problem or "cut_at_length"))
-        else:
-            texts = split_numbered(answer.text, params.capitalize)
-            pieces += [(text, answer.key, origin, refuse(text)) for text in texts]
+        # Who knows where the last instruction of one that was cut would have ended?
+        unusable = answer.problem or ("cut_at_length" if answer.cut else None)
+        texts = [""] if unusable else split_numbered(answer.text, params.capitalize)
+        for place, text in enumerate(texts, 1):
+            id_ = instruction_id(number, place, answer.key)
+            reason = unusable or refuse(text)
+            pieces.append(Piece(text, id_, answer.key, origin, shown, reason))
 
-    sound = [text for text, _, _, reason in pieces if reason is None]
+    sound = [piece.text for piece in pieces if piece.reason is None]
     with_pool, with_each_other = index.scores(sound), RougeIndex(sound).scores(sound)
     threshold = Fraction(str(params.rouge_threshold))  # as it is written: 7/10, not the float's
     taken: list[int] = []  # which of the sound ones were accepted
     row = -1
-    for text, key, origin, reason in pieces:
+    for text, id_, key, origin, shown, reason in pieces:
         if reason is None:
             # Against the pool as it stood before the round, then against this round's own.
             row += 1
@@ -171,24 +204,31 @@ def judge_round(
         if reason:
             grown.rejected.append(
                 RejectedInstruction(
-                    instruction=text, reason=reason, key=key, request_idx=grown.rounds
+                    instruction=text,
+                    id=id_,
+                    reason=reason,
+                    key=key,
+                    request_idx=grown.rounds,
+                    shown=shown,
                 )
             )
             continue
         grown.accepted.append(
             Instruction(
                 instruction=text,
+                id=id_,
                 most_similar={pool[i]: float(scores[i]) for i in closest(scores, 10)},
                 avg_similarity_score=float(scores.mean()),
                 metadata=origin,
                 request_idx=grown.rounds,
+                shown=shown,
             )
         )
         taken.append(row)
         pool.append(text)
         index.add(text)
     grown.rounds += 1
-    grown.completions += len(requests)
+    grown.completions += len(asked)
 
 
 def metrics(grown: Grown) -> dict[str, Any]:
@@ -206,7 +246,7 @@ def metrics(grown: Grown) -> dict[str, Any]:
     }
 
 
-def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
+def read_seeds(own: Bootstrap) -> tuple[list[Known], Prompt]:
     """The hand-written instructions to grow from, and the prompt to show them in.
 
     Raises:
@@ -220,7 +260,7 @@ def read_seeds(own: Bootstrap) -> tuple[list[str], Prompt]:
     if len(tasks) < own.num_prompt_instructions:
         raise TooFewSeedTasks(SEED_TASKS, len(tasks), own.num_prompt_instructions, kind)
     name = "bootstrap_clf.txt" if own.use_clf_seed_tasks_only else "bootstrap.txt"
-    return [task.instruction for task in tasks], Prompt(name, "tasks")
+    return [Known(task.id, task.instruction) for task in tasks], Prompt(name, "tasks")
 
 
 def run(params: Params) -> None:

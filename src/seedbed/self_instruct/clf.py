@@ -22,7 +22,7 @@ from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
     ClassifiedInstruction,
-    Instruction,
+    Named,
     answered,
 )
 
@@ -35,18 +35,19 @@ class Params(Section):
 
 
 def classify(
-    instructions: list[str], params: Clf, prompt: Prompt, ask: Ask
+    instructions: list[Named], params: Clf, prompt: Prompt, ask: Ask
 ) -> list[ClassifiedInstruction]:
     """One row an instruction, in order."""
-    answers = ask(requests(instructions, params, prompt))
+    answers = ask(requests((row.instruction for row in instructions), params, prompt))
     return [
         ClassifiedInstruction(
-            instruction=text,
+            instruction=row.instruction,
+            instruction_id=row.id,
             is_classification=answer.text,
             problem=answer.problem,
             key=answer.key,
         )
-        for text, answer in zip(instructions, answers, strict=True)
+        for row, answer in zip(instructions, answers, strict=True)
     ]
 
 
@@ -71,7 +72,7 @@ def run(params: Params) -> None:
     """Read the instructions, classify, write data/clf and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    instructions = [row.instruction for row in read_rows(INSTRUCTIONS, Instruction)]
+    instructions = list(read_rows(INSTRUCTIONS, Named))
     prompt = Prompt("clf.txt", "instruction")
     with (
         Progress("clf", len(instructions), "rows") as progress,

@@ -24,8 +24,8 @@ class TooFewInstructions(SeedbedError):
 class RowsDoNotMatch(SeedbedError):
     def __init__(self, path: Path, line: int, instruction: str, other: Path):
         super().__init__(
-            f"{path}:{line}: {instruction[:80]!r} is not what {other} has on that line\n"
-            "  The two must list the same instructions in the same order: run `dvc repro`."
+            f"{path}:{line}: {instruction[:80]!r} is not among the instructions of {other}\n"
+            "  The two must list the same instructions: run `dvc repro`."
         )
 
 

@@ -55,15 +55,17 @@ def read_tasks() -> list[Task]:
     Raises:
         RowsDoNotMatch: the two files do not list the same instructions.
     """
-    tasks = [Task(row, False) for row in read_rows(INSTRUCTIONS, Instruction)]
-    line = 0
+    rows = list(read_rows(INSTRUCTIONS, Instruction))
+    ids = {row.id for row in rows}
+    kinds: dict[str, bool] = {}
     for line, kind in enumerate(read_rows(CLASSIFIED, ClassifiedInstruction), 1):
-        if line > len(tasks) or tasks[line - 1].row.instruction != kind.instruction:
+        if kind.instruction_id not in ids:
             raise RowsDoNotMatch(CLASSIFIED, line, kind.instruction, INSTRUCTIONS)
-        tasks[line - 1].is_classification = is_yes(kind.is_classification)
-    if line < len(tasks):
-        raise RowsDoNotMatch(INSTRUCTIONS, line + 1, tasks[line].row.instruction, CLASSIFIED)
-    return tasks
+        kinds[kind.instruction_id] = is_yes(kind.is_classification)
+    for line, row in enumerate(rows, 1):
+        if row.id not in kinds:
+            raise RowsDoNotMatch(INSTRUCTIONS, line, row.instruction, CLASSIFIED)
+    return [Task(row, kinds[row.id]) for row in rows]
 
 
 def select(tasks: list[Task], params: Instances) -> list[Task]:
@@ -111,6 +113,7 @@ def generate(
     return [
         RawInstances(
             instruction=task.row.instruction,
+            instruction_id=task.row.id,
             raw_instances=answer.text,
             is_classification=task.is_classification,
             instance_metadata=Exchange(

@@ -1,14 +1,11 @@
 """From a row of Self-Instruct's to the rows that it came from, back to the seed tasks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from seedbed.core.records import Record
-from seedbed.runs.errors import OriginMissing
-from seedbed.runs.places import Place, row_at, rows_of
-from seedbed.self_instruct.instructions import numbered
+from seedbed.runs.places import Place, rows_of
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
@@ -44,53 +41,17 @@ ROWS_OF: dict[Path, type[Record]] = {
 }
 
 
-def spelt_out(place: Place, row: Record) -> GeneratedInstance | RejectedInstance:
-    """What a row of prepare's that has no key encodes.
+@dataclass(frozen=True)
+class Known:
+    """An instruction that prompts can show, and where it stands.
 
-    Raises:
-        OriginMissing: alpaca.jsonl, which says what was encoded, is of another run.
+    round, shown: of a machine-written one; a seed task's has no round, and its prompt none.
     """
-    if isinstance(row, GeneratedInstance | RejectedInstance):
-        return row
-    # What finetuning.jsonl and messages.jsonl encode is spelt out on this file's same line.
-    found = row_at(Place(ALPACA, place.line), GeneratedInstance)
-    if found.key is not None:
-        raise OriginMissing(str(place), ALPACA, f"a null key on line {place.line}")
-    return found
 
-
-def seed_of(row: GeneratedInstance | RejectedInstance) -> tuple[Place, str] | None:
-    """Where the seed task stands whose own instance this is, and its id.
-
-    None if no seed task has this instance, or none any more.
-    """
-    for line, task in enumerate(read_seed_tasks(), 1):
-        if task.instruction == row.instruction and any(
-            (one.input, one.output) == (row.input, row.output) for one in task.instances
-        ):
-            return Place(SEED_TASKS, line), task.id
-    return None
-
-
-def as_shown(instruction: str) -> str:
-    """An instruction as bootstrap's prompts show it."""
-    return shown_in(numbered([instruction]))[0]
-
-
-def shown_in(prompt: str) -> list[str]:
-    """The instructions that a prompt of bootstrap's shows: what `numbered` made of them.
-
-    >>> shown_in("1. of the heading\\n" + numbered(["Name a  river.", "Translate:"]))
-    ['Name a river.', 'Translate']
-    """
-    found: list[str] = []
-    for line in prompt.split("\n"):
-        # A 1 begins the list anew: what came before belonged to the prompt file.
-        for number in (len(found) + 1, 1):
-            if line.startswith(f"{number}. "):
-                found = [*found[: number - 1], line.removeprefix(f"{number}. ")]
-                break
-    return found
+    place: Place
+    text: str
+    round: int | None = None
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,72 +60,49 @@ class Shown:
 
     depth: 0 in the prompt asked about, 1 in one that led to an instruction of that, and so on.
     number: its place in the prompt's list.
-    seeds: the seed tasks that have it: where they stand, and their ids.
-    machine: the row of INSTRUCTIONS that has it, and its round.
+    known: None if neither file has the id.
     told: where what its own prompt showed was told already: at the first row of that prompt.
     """
 
     depth: int
     number: int
-    text: str
-    seeds: list[tuple[Place, str]]
-    machine: tuple[Place, int] | None
-    told: Place | None
-
-
-@dataclass(frozen=True)
-class Machine:
-    """An accepted instruction: its row of INSTRUCTIONS, and the prompt that it came from."""
-
-    place: Place
-    round: int
-    prompt: str
+    id: str
+    known: Known | None
+    told: Place | None = None
 
 
 class Pool:
-    """The instructions that prompts showed, hand-written and machine-written."""
+    """The instructions that prompts showed, hand-written and machine-written, by their ids."""
 
     def __init__(self) -> None:
         """Read both files. Raises NotHere, BadFile, BadRow."""
-        self._seeds: dict[str, list[tuple[Place, str]]] = {}
-        for line, task in enumerate(read_seed_tasks(), 1):
-            seed = Place(SEED_TASKS, line), task.id
-            self._seeds.setdefault(as_shown(task.instruction), []).append(seed)
-        self._machine: dict[str, list[Machine]] = {}
+        self.known: dict[str, Known] = {}
         for line, row in enumerate(rows_of(INSTRUCTIONS, Instruction), 1):
-            prompt = row.metadata.prompt or ""  # one that is not known shows nothing
-            one = Machine(Place(INSTRUCTIONS, line), row.request_idx, prompt)
-            self._machine.setdefault(as_shown(row.instruction), []).append(one)
+            place = Place(INSTRUCTIONS, line)
+            shown = tuple(row.shown or ())
+            self.known[row.id] = Known(place, row.instruction, row.request_idx, shown)
+        for line, task in enumerate(read_seed_tasks(), 1):
+            self.known[task.id] = Known(Place(SEED_TASKS, line), task.instruction)
 
-    def known(self, text: str, before: int) -> tuple[list[tuple[Place, str]], "Machine | None"]:
-        """The seed tasks that have an instruction that a prompt of round `before` showed.
+    def ancestors(self, shown: Sequence[str]) -> Iterator[Shown]:
+        """What a prompt showed, and what each machine-written one was grown from.
 
-        If there are none, the machine-written one: the first of an earlier round.
+        Each prompt's list is followed once, so the way back has an end.
         """
-        seeds = self._seeds.get(text, [])
-        earlier = (one for one in self._machine.get(text, []) if one.round < before)
-        return seeds, None if seeds else next(earlier, None)
-
-    def ancestors(self, prompt: str, round_: int) -> Iterator[Shown]:
-        """What the prompt of a round showed, and what each machine-written one was grown from.
-
-        A prompt shows what there was before its round, so the way back has an end.
-        """
-        told: dict[tuple[str, int], Place] = {}
-        todo = [(0, n, text, round_) for n, text in _backwards(shown_in(prompt))]
+        told: dict[tuple[int, tuple[str, ...]], Place] = {}
+        todo = [(0, number, id_) for number, id_ in _backwards(shown)]
         while todo:
-            depth, number, text, before = todo.pop()
-            seeds, one = self.known(text, before)
-            if one is None:
-                yield Shown(depth, number, text, seeds, None, None)
+            depth, number, id_ = todo.pop()
+            known = self.known.get(id_)
+            if known is None or known.round is None:
+                yield Shown(depth, number, id_, known)
                 continue
-            source = one.prompt, one.round
-            yield Shown(depth, number, text, [], (one.place, one.round), told.get(source))
-            if source not in told:
-                told[source] = one.place
-                own = _backwards(shown_in(one.prompt))
-                todo += [(depth + 1, n, shown, one.round) for n, shown in own]
+            prompt = known.round, known.shown
+            yield Shown(depth, number, id_, known, told.get(prompt))
+            if prompt not in told:
+                told[prompt] = known.place
+                todo += [(depth + 1, above, other) for above, other in _backwards(known.shown)]
 
 
-def _backwards(texts: list[str]) -> Iterator[tuple[int, str]]:
-    return reversed(list(zip(count(1), texts, strict=False)))
+def _backwards(ids: Sequence[str]) -> Iterator[tuple[int, str]]:
+    return reversed(list(enumerate(ids, 1)))

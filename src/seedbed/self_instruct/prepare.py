@@ -32,6 +32,7 @@ from seedbed.self_instruct.rows import (
     MessagesRow,
     RawAnswer,
     RejectedInstance,
+    instance_id,
     is_yes,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
@@ -66,15 +67,15 @@ def read_answers() -> Iterator[RawAnswer]:
         if row.is_classification is None:
             if kinds is None:
                 classified = read_rows(CLASSIFIED, ClassifiedInstruction)
-                kinds = {one.instruction: is_yes(one.is_classification) for one in classified}
-            if row.instruction not in kinds:
+                kinds = {kind.instruction_id: is_yes(kind.is_classification) for kind in classified}
+            if row.instruction_id not in kinds:
                 raise BadRow(
                     RAW_INSTANCES,
                     line,
                     f"no is_classification, nor has {CLASSIFIED} this instruction",
                     "Put the file there that was made with it, or add the field: true or false.",
                 )
-            row.is_classification = kinds[row.instruction]
+            row.is_classification = kinds[row.instruction_id]
         yield row
 
 
@@ -98,7 +99,12 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
                 assert output is not None  # else it would have had a reason
                 parsed.kept.append(
                     GeneratedInstance(
-                        instruction=row.instruction, input=given, output=output, key=key
+                        instruction=row.instruction,
+                        input=given,
+                        output=output,
+                        id=instance_id(row.instruction_id, i + 1),
+                        instruction_id=row.instruction_id,
+                        key=key,
                     )
                 )
             else:
@@ -107,6 +113,8 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
                         instruction=row.instruction,
                         input=given,
                         output=output or "",
+                        id=instance_id(row.instruction_id, i + 1),
+                        instruction_id=row.instruction_id,
                         reason=reason or "over_the_maximum",
                         key=key,
                     )
@@ -161,9 +169,14 @@ def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]
 def seed_instances() -> Iterator[GeneratedInstance]:
     """The hand-written instances."""
     for task in read_seed_tasks(SEED_TASKS):
-        for one in task.instances:
+        for number, instance in enumerate(task.instances, 1):
             yield GeneratedInstance(
-                instruction=task.instruction, input=one.input, output=one.output, key=None
+                instruction=task.instruction,
+                input=instance.input,
+                output=instance.output,
+                id=instance_id(task.id, number),
+                instruction_id=task.id,
+                key=None,
             )
 
 
@@ -214,21 +227,27 @@ def run(params: Params) -> None:
                 PREPARED / "finetuning.jsonl": (
                     to_line(
                         FinetuningRow(
-                            prompt=one.prompt, completion=one.completion, key=one.instance.key
+                            prompt=row.prompt,
+                            completion=row.completion,
+                            id=row.instance.id,
+                            instruction_id=row.instance.instruction_id,
+                            key=row.instance.key,
                         )
                     )
-                    for one in training
+                    for row in training
                 ),
                 PREPARED / "messages.jsonl": (
                     to_line(
                         MessagesRow.model_validate(
                             {
-                                "messages": chat(one.instruction, one.input, one.output),
-                                "key": one.key,
+                                "messages": chat(row.instruction, row.input, row.output),
+                                "id": row.id,
+                                "instruction_id": row.instruction_id,
+                                "key": row.key,
                             }
                         )
                     )
-                    for one in instances
+                    for row in instances
                 ),
                 PREPARED / "alpaca.jsonl": map(to_line, instances),
                 METRICS / "prepare.json": to_json(

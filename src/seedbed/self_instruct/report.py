@@ -3,7 +3,6 @@
 The same way as `seedbed trace` goes for one row, for all of them at once: each file is read once.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,14 +11,11 @@ from typing import Any, TypeVar
 
 from seedbed.core.files import read_rows
 from seedbed.core.records import Record
-from seedbed.llm.store.place import default_path
-from seedbed.llm.store.reading import requests_of
-from seedbed.self_instruct.origins import ALPACA, Pool, shown_in
+from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
     PREPARED,
-    RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
     SEED_TASKS,
     ClassifiedInstruction,
@@ -27,7 +23,6 @@ from seedbed.self_instruct.rows import (
     Instruction,
     RejectedInstance,
     RejectedInstruction,
-    SeedTask,
     is_yes,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
@@ -47,23 +42,9 @@ FILES = {
 Row = TypeVar("Row", bound=Record)
 
 
-class _Keyed(Record):
-    key: str | None = None
-
-
-class _RawInstances(Record):
-    """What is wanted of a RawInstances row: the prompts in it are most of the file."""
-
-    instruction: str
-    instance_metadata: _Keyed
-    instruction_metadata: _Keyed
-
-
 # Where an instruction comes from: its number among the instructions; a seed task's, as -1 less
-# its number, so that 0 is no exception; or, if it is of neither, its text.
+# its number, so that 0 is no exception; or, if it is of neither, its id.
 Reference = int | str
-# One that a prompt showed may be that of several seed tasks.
-Shown = Reference | list[int]
 
 
 @dataclass
@@ -80,7 +61,7 @@ class Rows:
     """
 
     seeds: list[list[str]] = field(default_factory=list)
-    prompts: list[list[Shown]] = field(default_factory=list)
+    prompts: list[list[Reference]] = field(default_factory=list)
     instructions: list[list[Any]] = field(default_factory=list)
     rows: list[list[Any]] = field(default_factory=list)
     without_origin: int = 0
@@ -115,7 +96,6 @@ def collect() -> Rows:
 
     Raises:
         BadFile, BadRow: a file is broken.
-        StoreFailed, NoRepository: the response store cannot be read, or found.
     """
     return _Collecting().found
 
@@ -125,80 +105,55 @@ class _Collecting:
         self.found = Rows()
         seeds = read_seed_tasks() if SEED_TASKS.exists() else []
         self.found.seeds = [[task.id, task.instruction] for task in seeds]
-        self._pool = Pool() if SEED_TASKS.exists() and _there(INSTRUCTIONS) else None
-        self._prompts: dict[tuple[str, int], int] = {}
-        self._prompt_of: dict[str | None, str] = {}  # by the key of its answer
-        self._by_text_and_key: dict[tuple[str, str | None], int] = {}
+        # What each id refers to.
+        self._by_id: dict[str, Reference] = {
+            task.id: -1 - number for number, task in enumerate(seeds)
+        }
+        self._prompts: dict[tuple[int, tuple[str, ...]], int] = {}
         self._add_instructions()
-        self._add_instances(seeds)
+        for line, kept in _rows(FILES["row"], GeneratedInstance):
+            self._add_instance("row", line, kept)
+        for line, refused in _rows(FILES["refused instance"], RejectedInstance):
+            self._add_instance("refused instance", line, refused, refused.reason)
         self._add_refused_instructions()
         # In the order in which the page names them; within a file, as they stand there.
         self.found.rows.sort(key=lambda row: row[0])
 
     def _add_instructions(self) -> None:
         classified = {
-            row.instruction: is_yes(row.is_classification)
+            row.instruction_id: is_yes(row.is_classification)
             for _, row in _rows(CLASSIFIED, ClassifiedInstruction)
         }
-        for line, row in _rows(INSTRUCTIONS, Instruction):
+        rows = list(_rows(INSTRUCTIONS, Instruction))
+        # First: one prompt shows what another led to.
+        self._by_id |= {row.id: number for number, (_, row) in enumerate(rows)}
+        for number, (line, row) in enumerate(rows):
             key = row.metadata.key
-            shown = row.metadata.prompt or ""
-            self._prompt_of[key] = shown
-            number = len(self.found.instructions)
-            self._by_text_and_key[row.instruction, key] = number
-            prompt = self._prompt(shown, row.request_idx)
-            known = classified.get(row.instruction)
+            prompt = self._prompt(row)
+            known = classified.get(row.id)
             self.found.instructions.append([row.instruction, row.request_idx, prompt, key, known])
             self._add("instruction", line, number, key=key)
 
-    def _add_instances(self, seeds: list[SeedTask]) -> None:
-        # An answer without a key is known by its instruction.
-        instruction_of = {
-            row.instance_metadata.key or row.instruction: (
-                row.instruction,
-                row.instruction_metadata.key,
-            )
-            for _, row in _rows(RAW_INSTANCES, _RawInstances)
-        }
-        seed_of: dict[tuple[str, str, str], int] = {}
-        for number, task in enumerate(seeds):
-            for own in task.instances:
-                seed_of.setdefault((task.instruction, own.input, own.output), -1 - number)
-
-        def add(kind: str, line: int, row: GeneratedInstance | RejectedInstance) -> None:
-            origin: Reference | None = None
-            if row.key is None:
-                origin = seed_of.get((row.instruction, row.input, row.output))
-            if origin is None:
-                asked = instruction_of.get(row.key or row.instruction)
-                origin = self._by_text_and_key.get(asked) if asked else None
-            if origin is None:
-                self.found.without_origin += 1
-                origin = row.instruction
-            reason = row.reason if isinstance(row, RejectedInstance) else None
-            self._add(kind, line, origin, row.input, row.output, reason, key=row.key)
-
-        for line, kept in _rows(FILES["row"], GeneratedInstance):
-            add("row", line, kept)
-        for line, refused in _rows(FILES["refused instance"], RejectedInstance):
-            add("refused instance", line, refused)
+    def _add_instance(
+        self,
+        kind: str,
+        line: int,
+        row: GeneratedInstance | RejectedInstance,
+        reason: str | None = None,
+    ) -> None:
+        origin = self._by_id.get(row.instruction_id, row.instruction)
+        self.found.without_origin += isinstance(origin, str)
+        self._add(kind, line, origin, row.input, row.output, reason, key=row.key)
 
     def _add_refused_instructions(self) -> None:
-        rows = list(_rows(REJECTED_INSTRUCTIONS, RejectedInstruction))
-        # Of an answer that yielded nothing else only the store has the prompt.
-        unknown = {row.key for _, row in rows} - self._prompt_of.keys()
-        for key, _, request in requests_of(default_path(), sorted(unknown)) if unknown else ():
-            self._prompt_of[key] = _prompt_in(request)
-        for line, row in rows:
-            text = self._prompt_of.get(row.key)
-            prompt = None if text is None else self._prompt(text, row.request_idx)
-            self.found.without_origin += prompt is None
+        for line, row in _rows(REJECTED_INSTRUCTIONS, RejectedInstruction):
+            self.found.without_origin += row.shown is None
             self._add(
                 "refused instruction",
                 line,
                 row.instruction,
                 reason=row.reason,
-                prompt=prompt,
+                prompt=self._prompt(row),
                 round_=row.request_idx,
                 key=row.key,
             )
@@ -216,22 +171,19 @@ class _Collecting:
         key: str | None = None,
     ) -> None:
         place = list(FILES).index(kind)
-        own = [place, line, instruction, input_, output, reason, prompt, round_, key]
-        self.found.rows.append(own)
+        self.found.rows.append(
+            [place, line, instruction, input_, output, reason, prompt, round_, key]
+        )
 
-    def _prompt(self, prompt: str, round_: int) -> int:
-        """The number of what a prompt showed; a prompt is looked at once."""
-        number = self._prompts.setdefault((prompt, round_), len(self._prompts))
+    def _prompt(self, row: Instruction | RejectedInstruction) -> int | None:
+        """The number of what a prompt showed, if known; the same list stands there once a round."""
+        if row.shown is None:
+            return None
+        shown = tuple(row.shown)
+        number = self._prompts.setdefault((row.request_idx, shown), len(self._prompts))
         if number == len(self.found.prompts):
-            self.found.prompts.append([self._reference(text, round_) for text in shown_in(prompt)])
+            self.found.prompts.append([self._by_id.get(id_, id_) for id_ in shown])
         return number
-
-    def _reference(self, text: str, round_: int) -> Shown:
-        seeds, machine = self._pool.known(text, round_) if self._pool else ([], None)
-        if seeds:
-            numbers = [-place.line for place, _ in seeds]
-            return numbers if len(numbers) > 1 else numbers[0]
-        return machine.place.line - 1 if machine else text
 
 
 def _there(path: Path) -> bool:
@@ -241,12 +193,3 @@ def _there(path: Path) -> bool:
 def _rows(path: Path, record: type[Row]) -> Iterator[tuple[int, Row]]:
     """The rows of a file with their lines; none of one that is missing or has none."""
     return enumerate(read_rows(path, record), 1) if _there(path) else iter(())
-
-
-def _prompt_in(request: str) -> str:
-    try:
-        asked = json.loads(request)
-    except ValueError:
-        return ""
-    prompt = asked.get("prompt") if isinstance(asked, dict) else None
-    return prompt if isinstance(prompt, str) else ""

@@ -1,10 +1,17 @@
 """Self-Instruct's files, and their rows. Field names are those of the authors' files.
 
-Their own files are read as they are: what these lack, or have as null, may be None here.
+Their own files are read as they are: what these lack, or have as null, may be None here, and an
+instruction without an id gets one that is made of its text.
+
+Ids: an instruction has that of bootstrap's request and answer (`instruction_id`), or, by hand, its
+seed task's; an instance has its instruction's and its place in the completion (`instance_id`).
+They are looked up and never taken apart.
 """
 
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -16,6 +23,28 @@ REJECTED_INSTRUCTIONS = Path("data/bootstrap/rejected.jsonl")
 CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
 RAW_INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
 PREPARED = Path("data/prepare")
+
+
+def instruction_id(request: int, piece: int, key: str) -> str:
+    """The id of a piece of a completion: of which request of the run, which piece, which answer.
+
+    >>> instruction_id(17, 2, "3fa92c01b7de55aa")
+    '17.2-3fa92c01b7de'
+    """
+    return f"{request}.{piece}-{key[:12]}"
+
+
+def instance_id(of: str, number: int) -> str:
+    """The id of an instruction's instance, or of a seed task's. number: its place, from 1 on."""
+    return f"{of}/{number}"
+
+
+def _by_its_text(row: dict[str, Any]) -> str:
+    return "text-" + sha256(row.get("instruction", "").encode()).hexdigest()[:16]
+
+
+# The id of an instruction, in its own row and in those that were made of it.
+InstructionId = Annotated[str, Field(default_factory=_by_its_text)]
 
 
 class Instance(Record):
@@ -35,35 +64,47 @@ class SeedTask(Record):
     is_classification: bool
 
 
-class Instruction(Record):
+class Named(Record):
+    """An instruction and its id: all that some read of its row."""
+
+    instruction: str
+    id: InstructionId
+
+
+class Instruction(Named):
     """An accepted machine-written instruction (bootstrap).
 
+    shown: the ids of the instructions that its prompt showed, in order; None where another
+        program asked.
     most_similar: the ten closest instructions of the pool as it stood, and their ROUGE-L F1,
         highest first; equal texts share an entry.
     avg_similarity_score: mean ROUGE-L F1 over that whole pool.
     request_idx: the round of requests that it came from.
     """
 
-    instruction: str
     most_similar: dict[str, float]
     avg_similarity_score: float
     metadata: Exchange
     request_idx: int
+    shown: list[str] | None = None
 
 
 class RejectedInstruction(Record):
-    """A piece of a completion that did not become an instruction, and why."""
+    """A piece of a completion that did not become an instruction, and why. shown: as above."""
 
     instruction: str
+    id: InstructionId
     reason: str
     key: str
     request_idx: int
+    shown: list[str] | None = None
 
 
 class ClassifiedInstruction(Record):
     """The model's raw answer to "is it classification?" (clf)."""
 
     instruction: str
+    instruction_id: InstructionId
     is_classification: str
     problem: str | None = None
     key: str | None = None
@@ -89,6 +130,7 @@ class RawInstances(Record):
     """
 
     instruction: str
+    instruction_id: InstructionId
     raw_instances: str
     is_classification: bool | None = None
     instance_metadata: Exchange
@@ -101,6 +143,7 @@ class RawAnswer(Record):
     """What prepare reads of a RawInstances row: at 52,000 rows the rest is most of the memory."""
 
     instruction: str
+    instruction_id: InstructionId
     raw_instances: str
     is_classification: bool | None = None
     instance_metadata: "RawAnswerMetadata"
@@ -128,13 +171,16 @@ class RawAnswerChoice(Record):
 class GeneratedInstance(Record):
     """One instance of an instruction (prepare); also a row for Alpaca's trainers.
 
-    `key` is that of the answer it was cut from; null for a seed task's own instance, and where
-    the answer has none.
+    instruction_id: its instruction's; a seed task's own instance has the task's.
+    key: that of the answer it was cut from; null for a seed task's own instance, and where the
+        answer has none.
     """
 
     instruction: str
     input: str
     output: str
+    id: str
+    instruction_id: str
     key: str | None
 
 
@@ -144,6 +190,8 @@ class RejectedInstance(Record):
     instruction: str
     input: str
     output: str
+    id: str
+    instruction_id: str
     reason: str
     key: str | None
 
@@ -153,6 +201,8 @@ class FinetuningRow(Record):
 
     prompt: str
     completion: str
+    id: str
+    instruction_id: str
     key: str | None
 
 
@@ -167,4 +217,6 @@ class MessagesRow(Record):
     """An instance as a conversation, for chat trainers (prepare)."""
 
     messages: list[Message]
+    id: str
+    instruction_id: str
     key: str | None

@@ -6,7 +6,8 @@ from pathlib import Path
 from seedbed.core.records import Exchange
 from seedbed.runs.places import Place, find, origin, row_at
 from seedbed.runs.telling import Telling
-from seedbed.self_instruct.origins import ROWS_OF, Pool, seed_of, spelt_out
+from seedbed.self_instruct.instructions import fold_space
+from seedbed.self_instruct.origins import ROWS_OF, Pool
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
@@ -20,6 +21,7 @@ from seedbed.self_instruct.rows import (
     RawInstances,
     RejectedInstance,
     RejectedInstruction,
+    SeedTask,
 )
 
 Prepared = FinetuningRow | MessagesRow | GeneratedInstance | RejectedInstance
@@ -50,8 +52,8 @@ def tell(telling: Telling, place: Place) -> None:
                 place,
                 INSTRUCTIONS,
                 Instruction,
-                lambda one: one.instruction == row.instruction,
-                f"the instruction {row.instruction[:80]!r}",
+                lambda instruction: instruction.id == row.instruction_id,
+                f"the id {row.instruction_id}",
             ),
             "its instruction: ",
         )
@@ -67,43 +69,31 @@ def tell(telling: Telling, place: Place) -> None:
 
 
 def _prepared(telling: Telling, place: Place, row: Prepared) -> None:
-    key = row.key
     with telling.out.under(str(place)):
         stage = telling.row(place, row)
-        telling.out.field("key", key)
+        telling.out.field("key", row.key)
         telling.parameters(stage)
-    if key is None:
-        _without_key(telling, stage, spelt_out(place, row))
+    if row.key is None and (seed := _seed(row.instruction_id)):
+        with telling.out.under(f"a seed task's own instance: {seed[1].id} ({seed[0]})"):
+            telling.revision(stage, SEED_TASKS)
         return
+    nor = "" if row.key else f", nor has {SEED_TASKS} such a task"
     _raw_instances(
         telling,
         *origin(
             place,
             RAW_INSTANCES,
             RawInstances,
-            lambda one: one.instance_metadata.key == key,
-            f"the key {key!r}",
+            lambda answer: answer.instruction_id == row.instruction_id,
+            f"the instruction's id {row.instruction_id}{nor}",
         ),
         "cut from ",
     )
 
 
-def _without_key(telling: Telling, stage: str, row: GeneratedInstance | RejectedInstance) -> None:
-    """A seed task's own instance, or one that was cut from an answer that has no key either."""
-    seed = seed_of(row)
-    if seed is None and RAW_INSTANCES.exists():
-        found = find(
-            RAW_INSTANCES,
-            RawInstances,
-            lambda one: one.instance_metadata.key is None and one.instruction == row.instruction,
-        )
-        if found:
-            _raw_instances(telling, *found, "cut from ")
-            return
-    own = "a seed task's own instance"
-    whose = f"{seed[1]} ({seed[0]})" if seed else f"not found in {SEED_TASKS}"
-    with telling.out.under(f"{own}: {whose}"):
-        telling.revision(stage, SEED_TASKS)
+def _seed(id_: str) -> tuple[Place, SeedTask] | None:
+    """The seed task of this id, and where it stands."""
+    return find(SEED_TASKS, SeedTask, lambda task: task.id == id_)
 
 
 def _raw_instances(telling: Telling, place: Place, row: RawInstances, how: str = "") -> None:
@@ -111,15 +101,15 @@ def _raw_instances(telling: Telling, place: Place, row: RawInstances, how: str =
         stage = telling.row(place, row)
         _most_similar(telling, row)
         _answer(telling, stage, row.instance_metadata.key, row.instance_metadata)
-    named = f"the instruction {row.instruction[:80]!r}"
+    of_same_id = f"the instruction's id {row.instruction_id}"
     _classified(
         telling,
         *origin(
             place,
             CLASSIFIED,
             ClassifiedInstruction,
-            lambda one: one.instruction == row.instruction,
-            named,
+            lambda kind: kind.instruction_id == row.instruction_id,
+            of_same_id,
         ),
         "its instruction was classified: ",
     )
@@ -129,11 +119,8 @@ def _raw_instances(telling: Telling, place: Place, row: RawInstances, how: str =
             place,
             INSTRUCTIONS,
             Instruction,
-            lambda one: (
-                one.instruction == row.instruction
-                and one.metadata.key == row.instruction_metadata.key
-            ),
-            f"{named} and the key {row.instruction_metadata.key!r}",
+            lambda instruction: instruction.id == row.instruction_id,
+            of_same_id,
         ),
         "its instruction: ",
     )
@@ -149,17 +136,17 @@ def _instruction(telling: Telling, place: Place, row: Instruction, how: str = ""
     with telling.out.under(f"{how}{place}"):
         stage = telling.row(place, row)
         _most_similar(telling, row)
-        prompt = _answer(telling, stage, row.metadata.key, row.metadata)
-    _shown(telling, prompt, row.request_idx)
+        _answer(telling, stage, row.metadata.key, row.metadata)
+    _shown(telling, row)
 
 
 def _rejected_instruction(telling: Telling, place: Place, row: RejectedInstruction) -> None:
     # If the store lacks the answer, an instruction that was accepted from it has its prompt.
-    sibling = find(INSTRUCTIONS, Instruction, lambda one: one.metadata.key == row.key)
+    sibling = find(INSTRUCTIONS, Instruction, lambda accepted: accepted.metadata.key == row.key)
     with telling.out.under(str(place)):
         stage = telling.row(place, row)
-        prompt = _answer(telling, stage, row.key, sibling[1].metadata if sibling else None)
-    _shown(telling, prompt, row.request_idx)
+        _answer(telling, stage, row.key, sibling[1].metadata if sibling else None)
+    _shown(telling, row)
 
 
 # --- what some of them tell
@@ -172,29 +159,32 @@ def _most_similar(telling: Telling, row: Instruction | RawInstances) -> None:
 
 def _answer(
     telling: Telling, stage: str, key: str | None, exchange: Exchange | None = None
-) -> str | None:
-    return telling.asked(stage, key, telling.pipeline.prompt_files(stage), exchange)
+) -> None:
+    telling.asked(stage, key, telling.pipeline.prompt_files(stage), exchange)
 
 
-def _shown(telling: Telling, prompt: str | None, round_: int) -> None:
-    """The instructions that a prompt of bootstrap's showed, back to the seed tasks."""
+def _shown(telling: Telling, row: Instruction | RejectedInstruction) -> None:
+    """The instructions that the prompt of a row of bootstrap's showed, back to the seed tasks."""
     out = telling.out
-    if prompt is None:
-        out.line("the instructions that its prompt showed: not known without its request")
+    if row.shown is None:
+        out.line("the instructions that its prompt showed: its row does not name them")
         return
     reached: dict[str, int] = {}
     with out.under("the instructions that its prompt showed, and what they came from:"):
-        for one in Pool().ancestors(prompt, round_):
-            reached |= {id_: place.line for place, id_ in one.seeds}
-            if one.seeds:
-                where = " or ".join(f"{id_} ({place})" for place, id_ in one.seeds)
-            elif one.machine:
-                place, made_in = one.machine
-                above = f"; its prompt stands above, at {one.told}" if one.told else ""
-                where = f"{place} (round {made_in}{above})"
-            else:
+        for shown in Pool().ancestors(row.shown):
+            known = shown.known
+            if known is None:
                 where = f"not found in {SEED_TASKS} or {INSTRUCTIONS}: has one changed since?"
-            out.line(f"{one.number}. {where}: {telling.shortened(one.text)}", one.depth)
+                out.line(f"{shown.number}. {shown.id}: {where}", shown.depth)
+                continue
+            if known.round is None:
+                reached[shown.id] = known.place.line
+                where = f"{shown.id} ({known.place})"
+            else:
+                above = f"; its prompt stands above, at {shown.told}" if shown.told else ""
+                where = f"{known.place} (round {known.round}{above})"
+            text = telling.shortened(fold_space(known.text))
+            out.line(f"{shown.number}. {where}: {text}", shown.depth)
     in_order = sorted(reached, key=reached.__getitem__)
     with out.under(f"seed tasks that it goes back to: {len(reached)} of {SEED_TASKS}"):
         telling.revision(telling.pipeline.stage_of(INSTRUCTIONS), SEED_TASKS)

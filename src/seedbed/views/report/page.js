@@ -177,14 +177,13 @@
       add('Its instruction: ',
         make('code', null, `${data.files[data.kinds.indexOf('instruction')]}:${own + 1}`),
         `, accepted in round ${round}${kind}.`);
-    } else if (prompt === null) {
-      add('What its instruction came from is not known: ',
-        'its file is of another run, or the response store lacks the answer.');
     }
     if (prompt !== null) {
       const reached = seedsBehind(prompt).size;
       add(`Its prompt (round ${round}) showed these; they go back to ${number(reached)} seed tasks.`);
       way.append(shownIn(prompt));
+    } else if (typeof own !== 'number' || own >= 0) {
+      add('What its instruction came from is not known: no row names what its prompt showed.');
     }
     add('Everything about it: ', make('code', null, `seedbed trace ${placeOf(row)}`));
     return way;
@@ -195,12 +194,15 @@
     for (const reference of data.prompts[prompt]) {
       if (typeof reference === 'string') {
         list.append(make('li', null, reference, ' (not found: has a file changed since?)'));
-      } else if (Array.isArray(reference) || reference < 0) {
-        const seeds = [reference].flat().map(seedOf);
-        list.append(make('li', null, seeds[0][1], ' ',
-          make('code', null, seeds.map((one) => one[0]).join(' or '))));
+      } else if (reference < 0) {
+        const [id, text] = seedOf(reference);
+        list.append(make('li', null, text, ' ', make('code', null, id)));
       } else {
         const [text, round, behind] = data.instructions[reference];
+        if (behind === null) {
+          list.append(make('li', null, text, ' ', make('code', null, `round ${round}`)));
+          continue;
+        }
         const details = make('details', null,
           make('summary', null, text, ' ', make('code', null, `round ${round}`)));
         details.addEventListener('toggle', () => {
@@ -216,11 +218,10 @@
     const seeds = new Set(), seen = new Set([prompt]), todo = [prompt];
     while (todo.length) {
       for (const reference of data.prompts[todo.pop()]) {
-        if (Array.isArray(reference)) reference.forEach((one) => seeds.add(one));
-        else if (reference < 0) seeds.add(reference);
+        if (reference < 0) seeds.add(reference);
         else if (typeof reference === 'number') {
           const behind = data.instructions[reference][2];
-          if (!seen.has(behind)) {
+          if (behind !== null && !seen.has(behind)) {
             seen.add(behind);
             todo.push(behind);
           }
