@@ -38,6 +38,7 @@ MOST_BYTES = 500e6
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = """
+from seedbed.core.paths import Into
 from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct import prepare
 
@@ -48,7 +49,7 @@ own = Prepare(
     include_seed_tasks=False,
     seed=42,
 )
-prepare.run(prepare.Params(prepare=own))
+prepare.run(prepare.Params(prepare=own), prepare.Inputs(), Into("prepare"))
 """
 
 # What may be wrong with a completion, and how many of a hundred have it; the rest are sound.

@@ -59,17 +59,15 @@ PARAMS = RelabelAndPick(
 
 # Params is built here, not read from params.yaml, which only DVC hands out.
 STAGE = f"""
-from seedbed.llm.params import Embedded
-from seedbed.llm.params import Llm
-from seedbed.auto_instruct.params import RelabelAndPick
-from seedbed.llm.params import Embedded
-from seedbed.llm.params import Llm
+from seedbed.core.paths import Into
+from seedbed.llm.params import Embedded, Llm
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct import relabel_and_pick
 
 own = RelabelAndPick.model_validate({PARAMS.model_dump()!r})
 llm = Llm(model="none", embedded=Embedded(context=4096, slots=1, threads=1))
-relabel_and_pick.run(relabel_and_pick.Params(llm=llm, relabel_and_pick=own))
+params = relabel_and_pick.Params(llm=llm, relabel_and_pick=own)
+relabel_and_pick.run(params, relabel_and_pick.Inputs(), Into("relabel_and_pick"))
 """
 
 

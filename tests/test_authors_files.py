@@ -10,6 +10,7 @@ import pytest
 from support.engines import Fake
 from support.params import section
 from support.project import ROOT
+from support.stages import run_stage
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
@@ -97,7 +98,7 @@ def test_clf_and_instances_go_on_from_them() -> None:
     assert all(row.key for row in classified)
 
     own = section(Instances, sampling=section(Clf).sampling)
-    tasks = instances.read_tasks()
+    tasks = instances.read_tasks(instances.Inputs())
     assert [task.is_classification for task in tasks] == [False, True, False]
     answered = instances.generate(tasks, own, instances.Prompts(), fake)
     assert [row.instruction_metadata.key for row in answered] == [None] * 3
@@ -107,7 +108,7 @@ def test_clf_and_instances_go_on_from_them() -> None:
 
 
 def prepared() -> list[GeneratedInstance]:
-    prepare.run(prepare.Params(prepare=section(Prepare, include_seed_tasks=True)))
+    run_stage(prepare, prepare.Params(prepare=section(Prepare, include_seed_tasks=True)))
     return list(read_rows(PREPARED / "alpaca.jsonl", GeneratedInstance))
 
 

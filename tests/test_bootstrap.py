@@ -20,6 +20,7 @@ from support.engines import FAKE, Fake
 from support.params import section
 from support.plain_rouge import exact_f1
 from support.project import ROOT
+from support.stages import run_stage
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
@@ -407,14 +408,14 @@ def stage(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fake
 
         monkeypatch.setattr("seedbed.llm.engine.open_engine", open_fake)
         own = settings_of(**changes)
-        bootstrap.run(bootstrap.Params(llm=FAKE, bootstrap=own))
+        run_stage(bootstrap, bootstrap.Params(llm=FAKE, bootstrap=own))
         answers = [
             ClassifiedInstruction(instruction=row.instruction, is_classification="No")
             for row in read_rows(bootstrap.INSTRUCTIONS, Instruction)
         ]
         write_files({CLASSIFIED: map(to_line, answers)})
         drawn = describe_tasks.Drawn(request_batch_size=own.request_batch_size)
-        describe_tasks.run(describe_tasks.Params(bootstrap=drawn))
+        run_stage(describe_tasks, describe_tasks.Params(bootstrap=drawn))
         return fake
 
     return run

@@ -319,7 +319,7 @@ def test_what_is_no_list_of_texts_is_an_error(content: bytes, said: str) -> None
     CANDIDATES.mkdir(parents=True)
     file_of("t").write_bytes(content)
     with pytest.raises((BadFile, BadRow), match=f"^{file_of('t')}(:[12])?: .*{said}"):
-        read_instructions("t")
+        read_instructions(file_of("t"))
 
 
 def test_a_missing_file_is_named() -> None:

@@ -8,6 +8,7 @@ import pytest
 from support.engines import FAKE, Fake
 from support.params import section
 from support.project import ROOT
+from support.stages import run_stage
 
 from seedbed.core.files import to_line, write_files
 from seedbed.core.prompts import Prompt
@@ -125,14 +126,14 @@ def test_kinds_are_joined_by_id_whatever_the_order() -> None:
         for row, raw in zip(map(instruction, TEXTS), ["Yes", "No"] * 3, strict=True)
     ]
     write_files({CLASSIFIED: map(to_line, reversed(kinds))})
-    tasks = instances.read_tasks()
+    tasks = instances.read_tasks(instances.Inputs())
     assert [task.row for task in tasks] == [instruction(text, n) for n, text in enumerate(TEXTS)]
     assert [task.is_classification for task in tasks] == [True, False] * 3
 
 
 def test_the_same_text_twice_is_two_instructions() -> None:
     write_inputs([TEXTS[0], TEXTS[0]], [TEXTS[0], TEXTS[0]])
-    assert len(instances.read_tasks()) == 2
+    assert len(instances.read_tasks(instances.Inputs())) == 2
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_files_that_do_not_match_are_told_with_file_and_line(
 ) -> None:
     write_inputs(TEXTS, classified)
     with pytest.raises(RowsDoNotMatch) as failure:
-        instances.read_tasks()
+        instances.read_tasks(instances.Inputs())
     assert str(failure.value).startswith(said)
     assert str(other) in str(failure.value)
 
@@ -159,7 +160,7 @@ def test_a_broken_line_of_either_file_is_named() -> None:
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join([*lines[:3], "{\n", *lines[4:]]))
         with pytest.raises(BadRow, match=f"{path}:4: "):
-            instances.read_tasks()
+            instances.read_tasks(instances.Inputs())
 
 
 # --- instances: which, and how they are asked for
@@ -250,4 +251,4 @@ def test_nothing_of_the_wanted_kind_is_an_error_before_anything_is_asked() -> No
     write_inputs(TEXTS, TEXTS, raw="No")
     params = instances.Params(llm=FAKE, instances=settings_of(tasks="classification"))
     with pytest.raises(BadFile, match="none of its 6 instructions is of the kind classification"):
-        instances.run(params)
+        run_stage(instances, params)

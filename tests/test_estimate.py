@@ -8,6 +8,7 @@ import pytest
 from support.growing import Growing, growing, small
 from support.project import Project
 from support.snapshots import Snapshots
+from support.stages import run_stage
 
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
@@ -41,7 +42,7 @@ def run(server: Growing, monkeypatch: pytest.MonkeyPatch, *stages: str) -> None:
     server.start_over()
     for name in stages:
         stage = module_of(name)
-        stage.run(params.load(name, stage.Params))
+        run_stage(stage, params.load(name, stage.Params))
 
 
 def estimate() -> dict[str, Foreseen]:

@@ -160,7 +160,9 @@ def use_candidates(task: str) -> None:
 def use_labels() -> None:
     path = LABELLED / "task1.jsonl"
     with Progress("fuzz", None, "rows") as progress:
-        file, numbers = relabel_and_pick.read_task(path, RELABELLING, progress)
+        file, numbers = relabel_and_pick.read_task(
+            path, relabel_and_pick.Inputs().candidates, RELABELLING, progress
+        )
     assert isinstance(file, LabelFile)
     task = relabel_and_pick.pick_task(file, numbers, RELABELLING, None)
     lines = list(relabel_and_pick.task_lines(task))

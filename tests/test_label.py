@@ -16,6 +16,7 @@ from rouge_score import rouge_scorer
 from support.engines import FAKE, Fake
 from support.params import section
 from support.project import ROOT
+from support.stages import run_stage
 
 from seedbed.auto_instruct import describe_candidates, label, scoring
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
@@ -457,7 +458,7 @@ def run_with(monkeypatch: pytest.MonkeyPatch, fake: Fake, **changes: object) -> 
             pass
 
     monkeypatch.setattr("seedbed.llm.engine.open_engine", lambda *_: Engine())
-    label.run(stage_params(**changes))
+    run_stage(label, stage_params(**changes))
 
 
 def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
@@ -481,7 +482,7 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
     rouge = [value for name, value in figures.items() if name.startswith("rouge_")]
     assert rouge == [1.0] * 5
     assert figures["right_share"] == 1.0
-    describe_candidates.run(describe_candidates.Params())
+    run_stage(describe_candidates, describe_candidates.Params())
     assert len(json.loads((PLOTS / "label_heatmap.json").read_text())) == 6
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.params import section
 from support.project import ROOT
+from support.stages import run_stage
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.errors import BadFile, BadRow
@@ -268,7 +269,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(**changes: object) -> dict[str, bytes]:
     """What the stage wrote: name → bytes."""
-    prepare.run(prepare.Params(prepare=settings_of(**changes)))
+    run_stage(prepare, prepare.Params(prepare=settings_of(**changes)))
     folders = (PREPARED, Path("metrics"), Path("plots"))
     return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support.engines import FAKE
 from support.params import section
 from support.project import Project
+from support.stages import run_stage
 
 from seedbed.auto_instruct import race, relabel_and_pick
 from seedbed.auto_instruct.errors import (
@@ -423,7 +424,7 @@ def rows_of(seed: int, count: int = 30, candidates: int = 6) -> list[dict[str, A
 def run(**changes: object) -> dict[str, Any]:
     """Run the stage; gives its metrics, of the tables what is found under a name."""
     own = settings_of(**changes)
-    relabel_and_pick.run(relabel_and_pick.Params(llm=FAKE, relabel_and_pick=own))
+    run_stage(relabel_and_pick, relabel_and_pick.Params(llm=FAKE, relabel_and_pick=own))
     figures = json.loads(Path("metrics/relabel_and_pick.json").read_text())
     return {
         name: {row.pop("name"): row.get("count", row) for row in value}

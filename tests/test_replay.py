@@ -13,6 +13,7 @@ from support.growing import growing, small
 from support.params import sampling
 from support.project import Project
 from support.server import completion
+from support.stages import run_stage
 from typer.testing import CliRunner
 
 from seedbed import params
@@ -120,7 +121,7 @@ def test_a_stage_that_runs_again_opens_no_connection(
 
     def run(name: str) -> bytes:
         stage = module_of(name)
-        stage.run(params.load(name, stage.Params))
+        run_stage(stage, params.load(name, stage.Params))
         return project.read("data/clf/is_clf_or_not.jsonl") if name == "clf" else b""
 
     with growing() as server:

@@ -12,6 +12,7 @@ import pytest
 from support.engines import LLM
 from support.params import section
 from support.server import Cut, Reply, serving
+from support.stages import run_stage
 
 from seedbed.auto_instruct import relabel_and_pick
 from seedbed.auto_instruct.params import RelabelAndPick
@@ -155,7 +156,7 @@ def relabel(tokenizer: str, most: int | None) -> dict:
         seen_dev_examples=0,
         seed=1,
     )
-    relabel_and_pick.run(relabel_and_pick.Params(llm=LLM, relabel_and_pick=own))
+    run_stage(relabel_and_pick, relabel_and_pick.Params(llm=LLM, relabel_and_pick=own))
     return json.loads(Path("metrics/relabel_and_pick.json").read_text())
 
 

@@ -1,15 +1,13 @@
 """The command line: the stages that dvc.yaml calls, and what looks at a run from outside."""
 
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +16,8 @@ from seedbed.errors import BadFile, SeedbedError
 from seedbed.llm.contract.wire import Problem
 from seedbed.methods import METHODS, module_of
 from seedbed.runs.outline import printable
+from seedbed.runs.rounds import read_instead, write_into
+from seedbed.runs.stop import Stop
 
 if TYPE_CHECKING:
     from seedbed.llm.store.store import Store
@@ -31,37 +31,6 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="The response store: every answer that was ever paid for.")
 app.add_typer(store_app, name="store", no_args_is_help=True)
-
-
-class Stop:
-    """Signals that ask a process to end, from a scheduler or a terminal that goes away: as Ctrl-C.
-
-    number: of the signal that came last, SIGINT if none did.
-    """
-
-    def __init__(self) -> None:
-        self.number = signal.SIGINT
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "Stop":
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # Whoever had it ignored (nohup) wants to go on.
-            if signal.getsignal(number) is signal.SIG_DFL:
-                self._before[number] = signal.signal(number, self._interrupt)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.number = signal.Signals(number)
-        # While asyncio runs, it has a handler of its own there, which does not break in anywhere.
-        interrupt = signal.getsignal(signal.SIGINT)
-        if callable(interrupt):
-            interrupt(signal.SIGINT, frame)
-        else:
-            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -82,13 +51,26 @@ def told(name: str) -> Iterator[None]:
             raise typer.Exit(128 + stopped.number) from None
 
 
-def stage_command(name: str) -> Callable[[], None]:
+def stage_command(name: str) -> Callable[..., None]:
     """What runs one stage on its declared parameters."""
 
-    def run() -> None:
+    def run(
+        inputs: Annotated[
+            list[str] | None,
+            typer.Option("--input", metavar="NAME=PATH", help="Read this file instead."),
+        ] = None,
+        round_: Annotated[
+            str | None,
+            typer.Option("--round", help="Write into a folder of this name, below the stage's."),
+        ] = None,
+    ) -> None:
         with told(name):
             stage = module_of(name)
-            stage.run(params.load(name, stage.Params))
+            stage.run(
+                params.load(name, stage.Params),
+                read_instead(stage.Inputs(), inputs or ()),
+                write_into(name, round_),
+            )
 
     return run
 

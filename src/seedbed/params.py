@@ -5,6 +5,7 @@ a parameter that a stage reads without declaring it fails at once, instead of go
 """
 
 import difflib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -65,7 +66,8 @@ def load(stage: str, sections: type[Declared]) -> Declared:
     from dvc.scm import SCMError
 
     try:
-        declared = dvc.api.params_show(stages=stage)
+        # DVC's name for it has a round behind it, or the file before it: prepare@r1.
+        declared = dvc.api.params_show(stages=os.environ.get("DVC_STAGE", stage))
     except (NotDvcRepoError, SCMError):
         raise NoRepository(Path.cwd()) from None
     except DvcException as error:

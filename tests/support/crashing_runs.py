@@ -27,6 +27,7 @@ from seedbed.cli import told
 from seedbed.llm.send import client  # noqa: F401 - likewise
 from seedbed.self_instruct import clf
 from support.params import sections
+from support.stages import run_stage
 
 PARAMS = sections(clf.Params)
 # What SQLite says of the same.
@@ -121,7 +122,7 @@ def run(at: int, how: str) -> int:
         install(Failing(at, how))
     try:
         with told("clf"):
-            clf.run(PARAMS)
+            run_stage(clf, PARAMS)
     except typer.Exit as end:
         return end.exit_code
     return 0

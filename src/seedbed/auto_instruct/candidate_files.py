@@ -19,18 +19,17 @@ from seedbed.errors import BadFile
 ORIGINS = CANDIDATES / "origins.jsonl"
 
 
-def file_of(task: str) -> Path:
-    return CANDIDATES / f"{task}.json"
+def file_of(task: str, folder: Path = CANDIDATES) -> Path:
+    return folder / f"{task}.json"
 
 
-def read_instructions(task: str) -> list[str]:
-    """The candidates of a task, the seed instruction first.
+def read_instructions(path: Path) -> list[str]:
+    """The candidates in a task's file, the seed instruction first.
 
     Raises:
         BadFile: missing, not UTF-8, not a list of texts, one of them blank.
         BadRow: not JSON.
     """
-    path = file_of(task)
     remedy = "It must be one JSON list of texts, the task's instructions."
     found = read_json(path, TypeAdapter(Any).validate_json, remedy)
     if not isinstance(found, list):
@@ -44,7 +43,7 @@ def read_instructions(task: str) -> list[str]:
     return found
 
 
-def read_candidates(tasks: Iterable[str]) -> dict[str, list[Candidate]]:
+def read_candidates(tasks: Iterable[str], folder: Path = CANDIDATES) -> dict[str, list[Candidate]]:
     """The candidates of each task with their origins, as far as these are known.
 
     Raises:
@@ -52,19 +51,21 @@ def read_candidates(tasks: Iterable[str]) -> dict[str, list[Candidate]]:
             origins.jsonl says, because they were changed, or are of another run.
     """
     origins: dict[str, dict[int, Candidate]] = {}
-    if ORIGINS.exists():
-        for row in read_rows(ORIGINS, Candidate):
+    path = folder / ORIGINS.name
+    if path.exists():
+        for row in read_rows(path, Candidate):
             origins.setdefault(row.task, {})[row.index] = row
     candidates = {}
     for task in tasks:
-        texts, known = read_instructions(task), origins.get(task)
+        file = file_of(task, folder)
+        texts, known = read_instructions(file), origins.get(task)
         if known is None:
             known = {i: _of_unknown_origin(task, i, text) for i, text in enumerate(texts)}
         if len(known) != len(texts):
-            raise _changed(task, f"{len(texts)} instructions, but {ORIGINS} has {len(known)}")
+            raise _changed(file, f"{len(texts)} instructions, but {path} has {len(known)}")
         for index, text in enumerate(texts):
             if index not in known or known[index].instruction != text:
-                raise _changed(task, f"instruction {index} is not the one that {ORIGINS} has")
+                raise _changed(file, f"instruction {index} is not the one that {path} has")
         candidates[task] = [known[index] for index in range(len(texts))]
     return candidates
 
@@ -75,9 +76,9 @@ def _of_unknown_origin(task: str, index: int, text: str) -> Candidate:
     )
 
 
-def _changed(task: str, problem: str) -> BadFile:
+def _changed(file: Path, problem: str) -> BadFile:
     return BadFile(
-        file_of(task),
+        file,
         problem,
         "Run `dvc repro candidates`; to keep instructions of your own, remove the task's rows "
         "there and say `dvc commit -f candidates`.",

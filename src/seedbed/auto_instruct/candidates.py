@@ -24,11 +24,11 @@ from seedbed.auto_instruct.few_shot import DEMOS, shown
 from seedbed.auto_instruct.niv2 import Task, read_task
 from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Candidates, Niv2
-from seedbed.auto_instruct.rows import CANDIDATES, Candidate
+from seedbed.auto_instruct.rows import Candidate
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean_words, with_tables
-from seedbed.core.paths import METRICS, PROMPTS
+from seedbed.core.paths import PROMPTS, Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.section import Section
@@ -49,6 +49,11 @@ class Params(Section):
     llm: Llm
     niv2: Niv2
     candidates: Candidates
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Nothing: the folder of tasks is a parameter, niv2.folder."""
 
 
 @dataclass(frozen=True)
@@ -260,8 +265,8 @@ def metrics(made: Made, tasks: int) -> dict[str, Any]:
     }
 
 
-def run(params: Params) -> None:
-    """Read the tasks, ask for instructions, write data/candidates and metrics."""
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read the tasks, ask for instructions, write candidates and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     own = params.candidates
@@ -281,10 +286,10 @@ def run(params: Params) -> None:
         lists.setdefault(row.task, []).append(row.instruction)
     write_files(
         {
-            **{file_of(task): to_json(texts) for task, texts in lists.items()},
-            ORIGINS: map(to_line, made.rows),
-            METRICS / "candidates.json": to_json(with_tables(metrics(made, len(tasks)))),
+            **{file_of(task, into.folder): to_json(texts) for task, texts in lists.items()},
+            into.folder / ORIGINS.name: map(to_line, made.rows),
+            into.metrics: to_json(with_tables(metrics(made, len(tasks)))),
         },
-        alone_in=CANDIDATES,
+        alone_in=into.folder,
     )
     progress.finish(len(made.rows))

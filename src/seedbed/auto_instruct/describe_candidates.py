@@ -3,6 +3,8 @@
 It asks nothing and shapes nothing, so that another way to draw runs no stage that asks.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +14,20 @@ from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.race import Floats
 from seedbed.auto_instruct.rows import LABELLED
 from seedbed.core.files import to_json, write_files
-from seedbed.core.paths import PLOTS
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 
 
 class Params(Section):
     """It has no parameters."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    labelled: Path = LABELLED
 
 
 def heat_map(scores: dict[str, Floats]) -> list[dict[str, Any]]:
@@ -37,12 +46,12 @@ def heat_map(scores: dict[str, Floats]) -> list[dict[str, Any]]:
     return points
 
 
-def run(params: Params) -> None:
+def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read what label wrote; write the plot."""
     with Progress("describe-candidates", None, "examples") as progress:
         scores = {
             path.stem: read_labels(path, progress.advance)[1].scores
-            for path in sorted(LABELLED.glob("*.jsonl"))
+            for path in sorted(inputs.labelled.glob("*.jsonl"))
         }
-    write_files({PLOTS / "label_heatmap.json": to_json(heat_map(scores))})
+    write_files({into.plot("label_heatmap"): to_json(heat_map(scores))})
     progress.finish(sum(map(len, scores.values())))

@@ -26,12 +26,12 @@ from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.niv2 import Example, Task, read_task
 from seedbed.auto_instruct.niv2_places import find_tasks, task_name
 from seedbed.auto_instruct.params import Label, Niv2
-from seedbed.auto_instruct.rows import LABELLED, RANKER_PROMPT, Candidate, LabelledExample
+from seedbed.auto_instruct.rows import CANDIDATES, RANKER_PROMPT, Candidate, LabelledExample
 from seedbed.auto_instruct.scoring import best_rouge_l
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
-from seedbed.core.paths import METRICS
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.section import Section
@@ -46,6 +46,13 @@ class Params(Section):
     llm: Llm
     niv2: Niv2
     label: Label
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    candidates: Path = CANDIDATES
 
 
 class Said(NamedTuple):
@@ -294,25 +301,25 @@ def read_template() -> str:
     return read_prompt(RANKER_PROMPT, ["{{input}}", "{{instruction}}"])
 
 
-def read_trials(niv2: Niv2, own: Label) -> list[Trial]:
+def read_trials(inputs: Inputs, niv2: Niv2, own: Label) -> list[Trial]:
     """The tasks and their candidates, all checked.
 
     Raises:
         BadFile, BadRow, TooFewToDrawFrom
     """
     paths = find_tasks(Path(niv2.folder), niv2.tasks)
-    candidates = read_candidates(map(task_name, paths))
+    candidates = read_candidates(map(task_name, paths), inputs.candidates)
     # One by one: of a task of thousands of examples only those that are tried are held.
     return [plan(read_task(path), candidates[task_name(path)], own) for path in paths]
 
 
-def run(params: Params) -> None:
-    """Read tasks and candidates, try them, write data/label and metrics."""
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read tasks and candidates, try them, write labels and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     own = params.label
     template = read_template()
-    trials = read_trials(params.niv2, own)
+    trials = read_trials(inputs, params.niv2, own)
     files: dict[Path, list[str]] = {}
     figures: dict[str, Figures] = {}
     with (
@@ -321,13 +328,13 @@ def run(params: Params) -> None:
     ):
         for trial, rows, cut in label(trials, own, engine.ask):
             name = trial.task.name
-            files[LABELLED / f"{name}.jsonl"] = list(lines_of(trial, rows, template))
+            files[into.folder / f"{name}.jsonl"] = list(lines_of(trial, rows, template))
             figures[name] = figures_of(trial, rows, cut)
     write_files(
         {
             **files,
-            METRICS / "label.json": to_json(with_tables(metrics(figures))),
+            into.metrics: to_json(with_tables(metrics(figures))),
         },
-        alone_in=LABELLED,
+        alone_in=into.folder,
     )
     progress.finish(sum(one.rows for one in figures.values()))

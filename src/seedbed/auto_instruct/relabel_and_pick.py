@@ -27,12 +27,12 @@ from seedbed.auto_instruct.errors import (
 from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_labels
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
-from seedbed.auto_instruct.rows import LABELLED, MERGED, RELABELLED
+from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, MERGED
 from seedbed.auto_instruct.words import by_words
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, share, with_tables
-from seedbed.core.paths import METRICS, PLOTS
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
@@ -49,6 +49,14 @@ class Params(Section):
 
     llm: Llm
     relabel_and_pick: RelabelAndPick
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    candidates: Path = CANDIDATES
+    labelled: Path = LABELLED
 
 
 @dataclass
@@ -82,13 +90,15 @@ class Task:
         return None if self.kept else "nothing_qualifies"
 
 
-def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[LabelFile, Scores]:
+def read_task(
+    path: Path, candidates: Path, params: RelabelAndPick, progress: Progress
+) -> tuple[LabelFile, Scores]:
     """One task's labels, checked.
 
     Raises:
         BadFile, BadRow: as `read_labels`; or the task has the name of a merged file.
         TooFewCandidates: fewer than are to be drawn.
-        OtherCandidates: data/candidates has other ones than the labels were made with.
+        OtherCandidates: `candidates` has other ones than the labels were made with.
     """
     if path.stem.casefold() in MERGED:  # some disks keep a name in any case as one
         raise BadFile(
@@ -98,10 +108,11 @@ def read_task(path: Path, params: RelabelAndPick, progress: Progress) -> tuple[L
     if len(file.instructions) < params.sample_instructions:
         raise TooFewCandidates(path, len(file.instructions), params.sample_instructions)
     # Labels of one's own may come without it.
-    if file_of(file.task).exists():
-        given = read_instructions(file.task)
+    own = file_of(file.task, candidates)
+    if own.exists():
+        given = read_instructions(own)
         if given != file.instructions:
-            raise OtherCandidates(path, file_of(file.task), file.instructions, given)
+            raise OtherCandidates(path, own, file.instructions, given)
     return file, numbers
 
 
@@ -282,15 +293,15 @@ def metrics(tasks: list[Task]) -> dict[str, Any]:
     }
 
 
-def run(params: Params) -> None:
-    """Read labels, pick, merge; write data/relabel_and_pick, metrics and plots."""
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read labels, pick, merge; write the ranker's data, metrics and plots."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     own = params.relabel_and_pick
     # By name, since a directory is listed in any order.
-    paths = sorted(LABELLED.glob("*.jsonl"))
+    paths = sorted(inputs.labelled.glob("*.jsonl"))
     if not paths:
-        raise BadFile(LABELLED, "no task's file in it", "Run `dvc repro label`.")
+        raise BadFile(inputs.labelled, "no task's file in it", "Run `dvc repro label`.")
     known = [path.stem for path in paths]
     for name in own.unseen_dev_tasks:
         if name not in known:
@@ -303,7 +314,7 @@ def run(params: Params) -> None:
             count = engine.count_tokens
         tasks = []
         for path in paths:
-            file, numbers = read_task(path, own, progress)
+            file, numbers = read_task(path, inputs.candidates, own, progress)
             tasks.append(pick_task(file, numbers, own, count))
             del numbers
         figures = metrics(tasks)
@@ -312,16 +323,16 @@ def run(params: Params) -> None:
             held_out = {"held out": figures["unseen_dev"]}
             raise NothingToTrainOn(figures["examples"], reasons | held_out)
         outputs = {
-            RELABELLED / task.file.path.name: task_lines(task)
+            into.folder / task.file.path.name: task_lines(task)
             for task in tasks
             if task.skipped is None
-        } | {RELABELLED / f"{name}.jsonl": merged_lines(tasks, name) for name in MERGED}
+        } | {into.folder / f"{name}.jsonl": merged_lines(tasks, name) for name in MERGED}
         write_files(
             {
                 **outputs,
-                METRICS / "relabel_and_pick.json": to_json(with_tables(figures)),
-                PLOTS / "candidate_popularity.json": to_json(popularity_points(tasks)),
+                into.metrics: to_json(with_tables(figures)),
+                into.plot("candidate_popularity"): to_json(popularity_points(tasks)),
             },
-            alone_in=RELABELLED,
+            alone_in=into.folder,
         )
     progress.finish(figures["examples_kept"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seedbed.auto_instruct.candidate_files import ORIGINS, read_instructions
+from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_instructions
 from seedbed.auto_instruct.label_file import read_labels
 from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED, Candidate
@@ -64,7 +64,7 @@ def _contest(task: str, origins: dict[tuple[str, int], Candidate]) -> Contest:
     if path.exists():
         texts, scores = _scores(path)
     else:
-        texts = read_instructions(task)
+        texts = read_instructions(file_of(task))
         scores = np.full((0, len(texts)), ABSENT)
     kept_path = RELABELLED / path.name
     kept = _scores(kept_path)[1] if kept_path.exists() else None

@@ -15,6 +15,22 @@ class NotOneRun(SeedbedError):
         )
 
 
+class NoSuchInput(SeedbedError):
+    def __init__(self, text: str, known: list[str]):
+        there = ", ".join(known) if known else "none"
+        super().__init__(
+            f"--input {text!r} is no input of this stage\n  Say NAME=PATH; its inputs are: {there}."
+        )
+
+
+class NotARound(SeedbedError):
+    def __init__(self, text: str):
+        super().__init__(
+            f"--round {text!r} cannot be the name of a folder\n"
+            "  Take letters, digits, - and _, such as r1."
+        )
+
+
 class NotAPlace(SeedbedError):
     def __init__(self, text: str):
         super().__init__(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, mean_words, with_tables
-from seedbed.core.paths import METRICS
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
@@ -50,6 +51,13 @@ class Params(Section):
 
     llm: Llm
     bootstrap: Bootstrap
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    seed_tasks: Path = SEED_TASKS
 
 
 Advance = Callable[..., None]
@@ -246,29 +254,29 @@ def metrics(grown: Grown) -> dict[str, Any]:
     }
 
 
-def read_seeds(own: Bootstrap) -> tuple[list[Known], Prompt]:
+def read_seeds(path: Path, own: Bootstrap) -> tuple[list[Known], Prompt]:
     """The hand-written instructions to grow from, and the prompt to show them in.
 
     Raises:
         BadFile, BadRow, TooFewSeedTasks
     """
-    tasks = read_seed_tasks(SEED_TASKS)
+    tasks = read_seed_tasks(path)
     kind = "seed tasks"
     if own.use_clf_seed_tasks_only:
         tasks = [task for task in tasks if task.is_classification]
         kind = "classification seed tasks"
     if len(tasks) < own.num_prompt_instructions:
-        raise TooFewSeedTasks(SEED_TASKS, len(tasks), own.num_prompt_instructions, kind)
+        raise TooFewSeedTasks(path, len(tasks), own.num_prompt_instructions, kind)
     name = "bootstrap_clf.txt" if own.use_clf_seed_tasks_only else "bootstrap.txt"
     return [Known(task.id, task.instruction) for task in tasks], Prompt(name, "tasks")
 
 
-def run(params: Params) -> None:
-    """Read the seed tasks, grow, write data/bootstrap and metrics."""
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read the seed tasks, grow, write instructions and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     own = params.bootstrap
-    seeds, prompt = read_seeds(own)
+    seeds, prompt = read_seeds(inputs.seed_tasks, own)
     wanted = own.num_instructions_to_generate
     with (
         Progress("bootstrap", wanted, "instructions") as progress,
@@ -277,9 +285,9 @@ def run(params: Params) -> None:
         grown = grow(seeds, own, prompt, engine.ask, progress.advance)
     write_files(
         {
-            INSTRUCTIONS: map(to_line, grown.accepted),
-            REJECTED_INSTRUCTIONS: map(to_line, grown.rejected),
-            METRICS / "bootstrap.json": to_json(with_tables(metrics(grown))),
+            into.folder / INSTRUCTIONS.name: map(to_line, grown.accepted),
+            into.folder / REJECTED_INSTRUCTIONS.name: map(to_line, grown.rejected),
+            into.metrics: to_json(with_tables(metrics(grown))),
         }
     )
     progress.finish(len(grown.accepted))

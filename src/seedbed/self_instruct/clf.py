@@ -6,11 +6,13 @@ their instances written the other way round. Its raw answer is kept; `is_yes` re
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, share, with_tables
-from seedbed.core.paths import METRICS
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.section import Section
@@ -32,6 +34,13 @@ class Params(Section):
 
     llm: Llm
     clf: Clf
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    instructions: Path = INSTRUCTIONS
 
 
 def classify(
@@ -68,11 +77,11 @@ def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
     }
 
 
-def run(params: Params) -> None:
-    """Read the instructions, classify, write data/clf and metrics."""
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read the instructions, classify, write answers and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    instructions = list(read_rows(INSTRUCTIONS, Named))
+    instructions = list(read_rows(inputs.instructions, Named))
     prompt = Prompt("clf.txt", "instruction")
     with (
         Progress("clf", len(instructions), "rows") as progress,
@@ -81,8 +90,8 @@ def run(params: Params) -> None:
         rows = classify(instructions, params.clf, prompt, engine.ask)
     write_files(
         {
-            CLASSIFIED: map(to_line, rows),
-            METRICS / "clf.json": to_json(with_tables(metrics(rows))),
+            into.folder / CLASSIFIED.name: map(to_line, rows),
+            into.metrics: to_json(with_tables(metrics(rows))),
         }
     )
     progress.finish(len(rows))

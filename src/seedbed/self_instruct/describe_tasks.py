@@ -6,11 +6,13 @@ It asks nothing and shapes nothing, so that another way to draw runs no stage th
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from seedbed.core.files import read_rows, read_text, to_json, write_files
 from seedbed.core.metrics import histogram, share, with_tables
-from seedbed.core.paths import METRICS, PLOTS
+from seedbed.core.paths import METRICS, Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.self_instruct.roots import Root, root
@@ -36,6 +38,16 @@ class Params(Section):
     """The sections that dvc.yaml declares for this stage, as far as it declares them."""
 
     bootstrap: Drawn
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    instructions: Path = INSTRUCTIONS
+    rejected: Path = REJECTED_INSTRUCTIONS
+    classified: Path = CLASSIFIED
+    metrics: Path = METRICS / "bootstrap.json"
 
 
 def highest(rows: list[Instruction]) -> list[float]:
@@ -86,30 +98,30 @@ def metrics(roots: list[Root]) -> dict[str, Any]:
     }
 
 
-def run(params: Params) -> None:
+def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read what bootstrap and clf wrote; write metrics and plots."""
-    accepted = list(read_rows(INSTRUCTIONS, Instruction))
+    accepted = list(read_rows(inputs.instructions, Instruction))
     rejected: list[RejectedInstruction] = []
-    if REJECTED_INSTRUCTIONS.stat().st_size:
-        rejected += read_rows(REJECTED_INSTRUCTIONS, RejectedInstruction)
-    classified = list(read_rows(CLASSIFIED, ClassifiedInstruction))
+    if inputs.rejected.stat().st_size:
+        rejected += read_rows(inputs.rejected, RejectedInstruction)
+    classified = list(read_rows(inputs.classified, ClassifiedInstruction))
     lengths = [len(row.instruction.split()) for row in accepted]
     with Progress("describe-tasks", len(accepted), "rows") as progress:
         roots = [root(row.instruction) for row in progress.over(accepted)]
     pairs = [(found.verb, found.noun) for found in roots if found.verb and found.noun]
     per_round = params.bootstrap.request_batch_size
-    rounds = json.loads(read_text(METRICS / "bootstrap.json"))["completions"] // per_round
+    rounds = json.loads(read_text(inputs.metrics))["completions"] // per_round
     grown = list(growth(accepted, rejected, rounds, per_round))
     write_files(
         {
-            METRICS / "describe_tasks.json": to_json(with_tables(metrics(roots))),
-            PLOTS / "highest_similarity.json": to_json(
+            into.metrics: to_json(with_tables(metrics(roots))),
+            into.plot("highest_similarity"): to_json(
                 histogram(highest(accepted), 0.05, "similarity")
             ),
-            PLOTS / "instruction_words.json": to_json(histogram(lengths, 2, "words")),
-            PLOTS / "pool_growth.json": to_json(grown),
-            PLOTS / "verbs_and_nouns.json": to_json(sunburst(pairs, len(roots))),
-            PLOTS / "classification.json": to_json(shares(classified)),
+            into.plot("instruction_words"): to_json(histogram(lengths, 2, "words")),
+            into.plot("pool_growth"): to_json(grown),
+            into.plot("verbs_and_nouns"): to_json(sunburst(pairs, len(roots))),
+            into.plot("classification"): to_json(shares(classified)),
         }
     )
     progress.finish(len(accepted))

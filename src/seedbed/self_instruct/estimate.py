@@ -39,7 +39,7 @@ def _bootstrap(params: Sections, foresight: Foresight) -> tuple[Foreseen, list[s
         last = list(requests)
         return foresight.answers(seen, last)
 
-    seeds, prompt = bootstrap.read_seeds(own)
+    seeds, prompt = bootstrap.read_seeds(bootstrap.Inputs().seed_tasks, own)
     try:
         bootstrap.grow(seeds, own, prompt, ask, into=grown)
     except Unknown:

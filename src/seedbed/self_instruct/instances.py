@@ -8,11 +8,12 @@ to one label (Self-Instruct, section 2.2).
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean_words, with_tables
-from seedbed.core.paths import METRICS
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
@@ -41,6 +42,14 @@ class Params(Section):
     instances: Instances
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    instructions: Path = INSTRUCTIONS
+    classified: Path = CLASSIFIED
+
+
 @dataclass
 class Task:
     """An instruction and its kind."""
@@ -49,22 +58,23 @@ class Task:
     is_classification: bool
 
 
-def read_tasks() -> list[Task]:
+def read_tasks(inputs: Inputs) -> list[Task]:
     """The instructions with their kind.
 
     Raises:
         RowsDoNotMatch: the two files do not list the same instructions.
     """
-    rows = list(read_rows(INSTRUCTIONS, Instruction))
+    instructions, classified = inputs.instructions, inputs.classified
+    rows = list(read_rows(instructions, Instruction))
     ids = {row.id for row in rows}
     kinds: dict[str, bool] = {}
-    for line, kind in enumerate(read_rows(CLASSIFIED, ClassifiedInstruction), 1):
+    for line, kind in enumerate(read_rows(classified, ClassifiedInstruction), 1):
         if kind.instruction_id not in ids:
-            raise RowsDoNotMatch(CLASSIFIED, line, kind.instruction, INSTRUCTIONS)
+            raise RowsDoNotMatch(classified, line, kind.instruction, instructions)
         kinds[kind.instruction_id] = is_yes(kind.is_classification)
     for line, row in enumerate(rows, 1):
         if row.id not in kinds:
-            raise RowsDoNotMatch(INSTRUCTIONS, line, row.instruction, CLASSIFIED)
+            raise RowsDoNotMatch(instructions, line, row.instruction, classified)
     return [Task(row, kinds[row.id]) for row in rows]
 
 
@@ -142,15 +152,15 @@ def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
     }
 
 
-def run(params: Params) -> None:
-    """Read instructions and their kinds, ask for instances, write data/instances and metrics."""
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read instructions and their kinds, ask for instances, write completions and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    tasks = read_tasks()
+    tasks = read_tasks(inputs)
     selected = select(tasks, params.instances)
     if not selected:
         raise BadFile(
-            CLASSIFIED,
+            inputs.classified,
             f"none of its {len(tasks)} instructions is of the kind {params.instances.tasks}",
             "Set instances.tasks to all, or generate more instructions.",
         )
@@ -162,8 +172,8 @@ def run(params: Params) -> None:
         rows = generate(selected, params.instances, prompts, engine.ask)
     write_files(
         {
-            RAW_INSTANCES: map(to_line, rows),
-            METRICS / "instances.json": to_json(with_tables(metrics(rows, len(tasks) - len(rows)))),
+            into.folder / RAW_INSTANCES.name: map(to_line, rows),
+            into.metrics: to_json(with_tables(metrics(rows, len(tasks) - len(rows)))),
         }
     )
     progress.finish(len(rows))

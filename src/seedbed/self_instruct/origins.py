@@ -81,7 +81,7 @@ class Pool:
             place = Place(INSTRUCTIONS, line)
             shown = tuple(row.shown or ())
             self.known[row.id] = Known(place, row.instruction, row.request_idx, shown)
-        for line, task in enumerate(read_seed_tasks(), 1):
+        for line, task in enumerate(read_seed_tasks(SEED_TASKS), 1):
             self.known[task.id] = Known(Place(SEED_TASKS, line), task.instruction)
 
     def ancestors(self, shown: Sequence[str]) -> Iterator[Shown]:

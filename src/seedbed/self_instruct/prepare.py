@@ -8,12 +8,13 @@ belongs to the instruction or the instance that it is for, so one more row chang
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from seedbed.core import draws
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, histogram, mean, mean_words, share, with_tables
-from seedbed.core.paths import METRICS, PLOTS
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
@@ -23,7 +24,6 @@ from seedbed.self_instruct.finetuning import chat, encode
 from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
-    PREPARED,
     RAW_INSTANCES,
     SEED_TASKS,
     ClassifiedInstruction,
@@ -44,6 +44,15 @@ class Params(Section):
     prepare: Prepare
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What it reads, where dvc.yaml says nothing else."""
+
+    raw_instances: Path = RAW_INSTANCES
+    classified: Path = CLASSIFIED
+    seed_tasks: Path = SEED_TASKS
+
+
 @dataclass
 class Parsed:
     """The instances of all tasks. Pairs in = kept + rejected, each with a reason."""
@@ -56,23 +65,23 @@ class Parsed:
     per_task: list[int] = field(default_factory=list)
 
 
-def read_answers() -> Iterator[RawAnswer]:
+def read_answers(inputs: Inputs) -> Iterator[RawAnswer]:
     """The completions, each with its kind: where a row has none, that of clf's file.
 
     Raises:
         BadFile, BadRow: as `read_rows`; BadRow too for an instruction that clf's file lacks.
     """
     kinds: dict[str, bool] | None = None
-    for line, row in enumerate(read_rows(RAW_INSTANCES, RawAnswer), 1):
+    for line, row in enumerate(read_rows(inputs.raw_instances, RawAnswer), 1):
         if row.is_classification is None:
             if kinds is None:
-                classified = read_rows(CLASSIFIED, ClassifiedInstruction)
+                classified = read_rows(inputs.classified, ClassifiedInstruction)
                 kinds = {kind.instruction_id: is_yes(kind.is_classification) for kind in classified}
             if row.instruction_id not in kinds:
                 raise BadRow(
-                    RAW_INSTANCES,
+                    inputs.raw_instances,
                     line,
-                    f"no is_classification, nor has {CLASSIFIED} this instruction",
+                    f"no is_classification, nor has {inputs.classified} this instruction",
                     "Put the file there that was made with it, or add the field: true or false.",
                 )
             row.is_classification = kinds[row.instruction_id]
@@ -166,9 +175,9 @@ def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]
     )
 
 
-def seed_instances() -> Iterator[GeneratedInstance]:
+def seed_instances(path: Path) -> Iterator[GeneratedInstance]:
     """The hand-written instances."""
-    for task in read_seed_tasks(SEED_TASKS):
+    for task in read_seed_tasks(path):
         for number, instance in enumerate(task.instances, 1):
             yield GeneratedInstance(
                 instruction=task.instruction,
@@ -201,30 +210,32 @@ def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str,
     }
 
 
-def run(params: Params) -> None:
-    """Read raw instances, parse, encode; write data/prepare, metrics and plots."""
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read raw instances, parse, encode; write the forms, metrics and plots."""
     own = params.prepare
     with Progress("prepare", None, "tasks") as progress:
-        parsed = parse(progress.over(read_answers()), own)
+        parsed = parse(progress.over(read_answers(inputs)), own)
         if not parsed.kept:
             raise BadFile(
-                RAW_INSTANCES,
+                inputs.raw_instances,
                 f"none of its {parsed.tasks} completions holds a usable instance",
                 "Look at its raw_instances: a model that keeps to the form of "
                 "data/prompts/input_first.txt is needed.",
             )
         sampled = sample(parsed.kept, own)
-        rows = sampled + list(seed_instances()) if own.include_seed_tasks else sampled
+        rows = list(sampled)
+        if own.include_seed_tasks:
+            rows += seed_instances(inputs.seed_tasks)
         training = finetuning(rows, own)
         instances = [one.instance for one in training]
         input_words = [len(one.input.split()) for one in instances if one.input]
         output_words = [len(one.output.split()) for one in instances]
         write_files(
             {
-                PREPARED / "all_generated_instances.jsonl": map(to_line, parsed.kept),
-                PREPARED / "sampled_generated_instances.jsonl": map(to_line, sampled),
-                PREPARED / "rejected.jsonl": map(to_line, parsed.rejected),
-                PREPARED / "finetuning.jsonl": (
+                into.folder / "all_generated_instances.jsonl": map(to_line, parsed.kept),
+                into.folder / "sampled_generated_instances.jsonl": map(to_line, sampled),
+                into.folder / "rejected.jsonl": map(to_line, parsed.rejected),
+                into.folder / "finetuning.jsonl": (
                     to_line(
                         FinetuningRow(
                             prompt=row.prompt,
@@ -236,7 +247,7 @@ def run(params: Params) -> None:
                     )
                     for row in training
                 ),
-                PREPARED / "messages.jsonl": (
+                into.folder / "messages.jsonl": (
                     to_line(
                         MessagesRow.model_validate(
                             {
@@ -249,12 +260,10 @@ def run(params: Params) -> None:
                     )
                     for row in instances
                 ),
-                PREPARED / "alpaca.jsonl": map(to_line, instances),
-                METRICS / "prepare.json": to_json(
-                    with_tables(metrics(parsed, len(rows), training))
-                ),
-                PLOTS / "input_words.json": to_json(histogram(input_words, 5, "words")),
-                PLOTS / "output_words.json": to_json(histogram(output_words, 5, "words")),
+                into.folder / "alpaca.jsonl": map(to_line, instances),
+                into.metrics: to_json(with_tables(metrics(parsed, len(rows), training))),
+                into.plot("input_words"): to_json(histogram(input_words, 5, "words")),
+                into.plot("output_words"): to_json(histogram(output_words, 5, "words")),
             }
         )
     progress.finish(len(training))

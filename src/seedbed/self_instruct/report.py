@@ -103,7 +103,7 @@ def collect() -> Rows:
 class _Collecting:
     def __init__(self) -> None:
         self.found = Rows()
-        seeds = read_seed_tasks() if SEED_TASKS.exists() else []
+        seeds = read_seed_tasks(SEED_TASKS) if SEED_TASKS.exists() else []
         self.found.seeds = [[task.id, task.instruction] for task in seeds]
         # What each id refers to.
         self._by_id: dict[str, Reference] = {
