@@ -28,7 +28,7 @@ from seedbed.self_instruct.rows import (
     GeneratedInstance,
     Named,
 )
-from seedbed.views.report import provenance
+from seedbed.views.report import made_with
 from seedbed.views.trace import account
 
 TEXTS = ["Name a river.", "Is the text kind?", "Say hello."]
@@ -178,4 +178,4 @@ def test_the_report_knows_where_each_row_comes_from() -> None:
     assert found.without_origin == 0
     origins = {row[4]: row[2] for row in found.rows if row[0] == list(rows.FILES).index("row")}
     assert (origins["the Nile"], origins["kind"]) == (0, 1)
-    assert provenance.models() == ([], 0)
+    assert made_with.models(rows.part().keys) == ([], 0)

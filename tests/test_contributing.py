@@ -33,7 +33,7 @@ def follow(page: str, folder: Path) -> list[str]:
     return touched
 
 
-def test_a_method_that_is_added_as_the_page_says_asks_is_foreseen_and_traced(
+def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_shown_and_handed_on(
     grown: Project,
 ) -> None:
     touched = follow(PAGE, grown.folder)
@@ -64,7 +64,16 @@ def test_a_method_that_is_added_as_the_page_says_asks_is_foreseen_and_traced(
         assert "prompt file: data/prompts/rate.txt" in told
         assert "its finetuning row: data/prepare/alpaca.jsonl:2" in told
         assert grown.stage("report").returncode == 0
-        assert "good_share" in grown.read(".seedbed/report.html").decode()
+        page = grown.read(".seedbed/report.html").decode()
+        assert "good_share" in page
+        good = sum(row["verdict"] == "good" for row in rated)
+        assert f"<strong>{good}</strong> rows rated good" in page
+        assert f"rated rows <b>{len(rated)}</b>" in page
+        assert page.count(f'"{rated[0]["key"]}"') == 1
+        assert '"file":"data/rate/rated.jsonl"' in page
+        handed_on = grown.stage("export", "handed_on").stdout
+        assert f"rated · train · {len(rated)} rows" in handed_on
+        assert "`rated` has the `verdict`" in grown.read("handed_on/README.md").decode()
 
         grown.replace("params.yaml", "    max_tokens: 8", "    max_tokens: 9")
         done = grown.run("dvc", "repro", "rate", OPENAI_BASE_URL=server.url)

@@ -17,17 +17,18 @@ from hypothesis import strategies as st
 from support.project import Project
 from typer.testing import CliRunner
 
+from seedbed.auto_instruct.export import RankerRow
 from seedbed.cli import app
 from seedbed.errors import BadFile, WriteFailed
 from seedbed.llm.serve.embedded import PACKAGED
 from seedbed.runs.errors import NotOneRun
+from seedbed.self_instruct.export import EXPORT
 from seedbed.self_instruct.rows import FinetuningRow
 from seedbed.views.errors import FolderTaken, NothingToExport
 from seedbed.views.export import folder as exporting
 from seedbed.views.export import tables
 from seedbed.views.export.card import Made, Table, card, fenced, front_matter
-from seedbed.views.export.folder import export
-from seedbed.views.export.forms import FORMS, RankerRow
+from seedbed.views.export.folder import all_forms, export
 from seedbed.views.export.tables import Measured, Words, write_parquet
 
 
@@ -72,8 +73,7 @@ def outside_fences(markdown: str) -> list[str]:
 
 def test_both_forms_of_a_split_have_every_row_with_its_key(grown: Project, tmp_path: Path) -> None:
     export(tmp_path / "out", None, "en")
-    keys = {"ranker": "instruction_keys"}
-    for form in FORMS:
+    for _, form in all_forms():
         for split, source in form.splits.items():
             lines = tmp_path / f"out/{form.name}/{split}.jsonl"
             if split == "unseen_dev":  # which has no rows here
@@ -85,7 +85,7 @@ def test_both_forms_of_a_split_have_every_row_with_its_key(grown: Project, tmp_p
             table = pq.read_table(lines.with_suffix(".parquet")).to_pylist()
             # What a row may leave out is null in a table.
             assert [{k: v for k, v in row.items() if v is not None} for row in table] == rows
-            assert all(row[keys.get(form.name, "key")] for row in table)
+            assert all(row[form.key] for row in table)
 
 
 def test_the_same_run_gives_the_same_bytes_and_its_checksums_hold(
@@ -120,7 +120,7 @@ def test_datasets_loads_every_configuration_of_the_folder_by_its_card(
 
     export(tmp_path / "out", None, "en")
     place, cache = os.fspath(tmp_path / "out"), os.fspath(tmp_path / "cache")
-    assert datasets.get_dataset_config_names(place) == [form.name for form in FORMS]
+    assert datasets.get_dataset_config_names(place) == [form.name for _, form in all_forms()]
     unnamed = datasets.load_dataset(place, cache_dir=cache)
     assert unnamed["train"].to_list() == grown.rows("data/prepare/finetuning.jsonl")
     ranker = datasets.load_dataset(place, "ranker", cache_dir=cache)
@@ -165,17 +165,42 @@ def test_more_rows_than_a_group_are_all_there_in_order(
     assert measured.words == {"prompt": Words(5, 10, 2, 2), "completion": Words()}
 
 
-def test_what_one_method_made_can_be_handed_on_alone(grown: Project, tmp_path: Path) -> None:
-    shutil.rmtree("data/relabel_and_pick")
+@pytest.mark.parametrize(
+    ("gone", "left", "category", "method"),
+    [
+        (
+            "relabel-and-pick",
+            ["finetuning", "messages", "alpaca"],
+            "text-generation",
+            "Self-Instruct",
+        ),
+        ("prepare", ["ranker"], "text-ranking", "Auto-Instruct"),
+    ],
+)
+def test_what_one_method_made_can_be_handed_on_alone(
+    grown: Project, tmp_path: Path, gone: str, left: list[str], category: str, method: str
+) -> None:
+    folder = f"data/{gone.replace('-', '_')}"
+    shutil.rmtree(folder)
     told = export(tmp_path / "out", None, "en")
     (left_out,) = (line for line in told if line.startswith("left out"))
-    assert "data/relabel_and_pick is not there" in left_out
-    assert "dvc repro relabel-and-pick" in left_out
+    assert f"{folder} is not there" in left_out
+    assert f"dvc repro {gone}" in left_out
     top, text = top_of((tmp_path / "out/README.md").read_text())
-    assert [one["config_name"] for one in top["configs"]] == ["finetuning", "messages", "alpaca"]
-    assert top["task_categories"] == ["text-generation"]
-    assert "ranker/" not in "".join(files(tmp_path / "out"))
-    assert "\nlabel." not in text
+    assert [config["config_name"] for config in top["configs"]] == left
+    assert top["task_categories"] == [category]
+    assert top["tags"] == ["synthetic", "instruction-tuning", method.lower()]
+    assert re.findall(r"made by \[(.*?)\]\(\S+\) pipelines", text) == [method]
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == set(left)
+    assert ("\nlabel." in text) == (method == "Auto-Instruct")
+    assert ("`instruction_keys`" in text) == (method == "Auto-Instruct")
+
+
+def test_where_none_of_it_is_there_what_is_missing_is_named(grown: Project, parent: Path) -> None:
+    shutil.rmtree("data/prepare")
+    shutil.rmtree("data/relabel_and_pick")
+    with pytest.raises(BadFile, match=r"data/prepare/finetuning\.jsonl: no such file"):
+        export(parent / "out", None, "en")
 
 
 # --- the card
@@ -216,7 +241,7 @@ def test_the_card_has_the_parameters_of_the_run_and_not_those_of_today(
 
 def tables_of(row: dict) -> list[Table]:
     measured = Measured(rows=1, words={"output": Words()}, first=row)
-    return [Table(FORMS[2], "train", "alpaca/train.parquet", measured)]
+    return [Table(EXPORT, EXPORT.forms[2], "train", "alpaca/train.parquet", measured)]
 
 
 def made_with(**parameters: object) -> list[Made]:

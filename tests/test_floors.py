@@ -23,7 +23,7 @@ ALLOWED = {
     "params": {"errors", "core", "llm", "runs", "methods"},
 }
 # The modules of a method that look at a run, and shape no result.
-LOOKING = {"origins", "examples", "trace", "estimate", "report", "survey", "errors"}
+LOOKING = {"origins", "examples", "trace", "estimate", "report", "export", "tasks", "errors"}
 
 
 def imports(path: Path) -> set[str]:

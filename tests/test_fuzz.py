@@ -33,7 +33,7 @@ from seedbed.auto_instruct.label_file import LabelFile
 from seedbed.auto_instruct.niv2 import Demo, Example, Task, read_task
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.rows import LABELLED, Candidate
-from seedbed.auto_instruct.survey import survey
+from seedbed.auto_instruct.tasks import survey
 from seedbed.core.files import to_line
 from seedbed.core.paths import PARAMS, PRESETS, PROMPTS
 from seedbed.core.progress import Progress

@@ -9,24 +9,29 @@ from collections.abc import Iterator
 from html import escape
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from benchmarks import made_run
 from benchmarks.browser import CHROMIUM, driven, opened
+from jinja2 import UndefinedError
 from support.project import ROOT, Project
 from support.server import Handler, listening
 
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED
 from seedbed.core.files import read_rows
+from seedbed.methods import parts
+from seedbed.runs.page import Kind, Part, Row
 from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import INSTRUCTIONS, PREPARED, GeneratedInstance, Instruction
 from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.views.errors import NothingToReport
-from seedbed.views.report import metrics as figures
-from seedbed.views.report import pictures
+from seedbed.views.report import build as building
+from seedbed.views.report import comparison, made_with, pictures
 from seedbed.views.report.build import build, in_script
-from seedbed.views.report.metrics import Figure
+from seedbed.views.report.comparison import Metric
+from seedbed.views.report.templates import render
 
 # Where everything is to be tested, a browser that is missing is a failure.
 needs_browser = pytest.mark.skipif(
@@ -135,18 +140,19 @@ def test_every_row_is_there_with_the_instruction_and_the_prompt_that_it_came_fro
     page: str,
 ) -> None:
     data = data_of(page)
+    origins = data["origins"]["self_instruct"]
     seeds = [[task.id, task.instruction] for task in read_seed_tasks()]
-    assert data["seeds"] == seeds
+    assert origins["seeds"] == seeds
     kept = list(read_rows(ALPACA, GeneratedInstance))
     made = list(read_rows(INSTRUCTIONS, Instruction))
-    place = data["kinds"].index("row")
+    place = [kind["name"] for kind in data["kinds"]].index("finetuning row")
     found = [row for row in data["rows"] if row[0] == place]
     assert [row[1] for row in found] == list(range(1, COUNT + 1))
     for row, own, origin in zip(found, kept, made, strict=True):
-        text, round_, prompt, key, _ = data["instructions"][row[2]]
+        text, round_, prompt, key, _ = origins["instructions"][row[2]]
         assert (text, row[3], row[4]) == (own.instruction, own.input, own.output)
         assert (round_, key) == (origin.request_idx, origin.metadata.key)
-        references = data["prompts"][prompt]
+        references = origins["prompts"][prompt]
         assert [
             made[number].id if number >= 0 else seeds[-1 - number][0] for number in references
         ] == origin.shown
@@ -170,12 +176,73 @@ def test_a_row_of_another_run_has_no_origin_and_the_page_says_so(copy: Path) -> 
     assert all(isinstance(row[2], str) for row in data_of(page)["rows"])
 
 
+def test_a_value_that_a_template_lacks_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="'plots' is undefined"):
+        render("page/plots.html")
+
+
+def test_a_method_adds_its_part(copy: Path, with_ratings: Path) -> None:
+    page = build()
+    assert "<strong>3</strong> rows rated good" in page
+    assert "rated rows <b>1</b>" in page
+    assert f"<li><code>{with_ratings}</code> is not there: rate has not run" in page
+    assert "<li>Rated by <code>&lt;nobody&gt;</code>.</li>" in page
+    data = data_of(page)
+    place = [kind["name"] for kind in data["kinds"]].index("rated row")
+    assert data["rows"][-1] == [place, 7, HOSTILE[0], "", "good", None, "k" * 64, None]
+
+
+@pytest.fixture
+def with_ratings(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One more method, which has no script; gives its file, which is missing."""
+    path = Path("data/rate/rated.jsonl")
+    ratings = Part(
+        made_of=[path],
+        counts=[(3, "rows rated good")],
+        notices=["Rated by `<nobody>`."],
+        kinds=[
+            Kind("rated row", "rated rows", path, [Row(7, HOSTILE[0], "", "good", key="k" * 64)])
+        ],
+    )
+    method = SimpleNamespace(__package__="seedbed.core", part=lambda: ratings)
+    monkeypatch.setattr(building, "parts", lambda name: [*parts(name), method])
+    return path
+
+
 def test_a_seed_task_s_own_instance_comes_from_that_task(copy: Path) -> None:
     task = read_seed_tasks()[6]
     own = task.instances[0].model_dump() | {"instruction": task.instruction, "key": None}
     own |= {"id": f"{task.id}/1", "instruction_id": task.id}
     (copy / ALPACA).write_text(json.dumps(own) + "\n")
     assert rows.collect().rows[0][2] == -7
+
+
+def test_a_model_is_told_by_whatever_it_is_known_by() -> None:
+    served = {"server": "https://a.example", "name": "<b>", "api": "chat"}
+    embedded = {"engine": "an engine", "sha256": "0" * 64, "threads": 2}
+    models = [made_with.Model(identity, ["clf"]) for identity in (served, embedded)]
+
+    class Recorded:
+        def parameter(self, stage: str, name: str) -> str:
+            return f"{name} of {stage}"
+
+    told = render(
+        "page/made_with.html",
+        pipeline=Recorded(),
+        commit=None,
+        models=models,
+        unknown_answers=0,
+        packages={},
+        parameters={},
+    )
+    for part in (
+        "<strong>&lt;b&gt;</strong>, answered by https://a.example, asked by clf</p>",
+        '<p class="settings">api &#34;chat&#34;</p>',
+        "<strong>llm.model of clf</strong>, answered by an engine, asked by clf</p>",
+        f"<p>SHA-256 <code>{'0' * 64}</code></p>",
+    ):
+        assert part in told, part
+    assert told.count("SHA-256") == 1
 
 
 def test_candidates_stand_best_first(page: str) -> None:
@@ -200,9 +267,9 @@ def test_metrics_are_compared_with_the_commit_before_they_changed(copy: Path) ->
     path = copy / "metrics/bootstrap.json"
     metrics = json.loads(path.read_text())
     path.write_text(json.dumps({**metrics, "accepted": 50, "completions": 13}))
-    found = figures.compared()
+    found = comparison.compared()
     changed = [one for one in found.files["metrics/bootstrap.json"] if one.differs]
-    assert changed == [Figure("accepted", 40, 50), Figure("completions", 15, 13)]
+    assert changed == [Metric("accepted", 40, 50), Metric("completions", 15, 13)]
     page = build()
     assert '<td class="up">▲ +10</td>' in page
     assert '<td class="down">▼ −2</td>' in page
@@ -212,10 +279,10 @@ def test_without_an_earlier_commit_no_metric_differs(copy: Path) -> None:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.invalid"]
     subprocess.run([*git, "checkout", "-q", "--orphan", "alone"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "Begin anew"], check=True)
-    found = figures.compared()
+    found = comparison.compared()
     assert found.before is None
     assert found.differing == 0
-    assert Figure("accepted", 40, 40) in found.files["metrics/bootstrap.json"]
+    assert Metric("accepted", 40, 40) in found.files["metrics/bootstrap.json"]
 
 
 def test_a_part_that_is_missing_is_named_and_the_rest_is_shown(copy: Path) -> None:
@@ -268,6 +335,29 @@ def test_in_a_browser_nothing_that_a_model_wrote_runs(
     for text in HOSTILE:
         beginning = text.partition("{")[0].partition("\x00")[0].partition("$")[0]
         assert outside.count(escape(beginning, quote=False)) > COUNT / 2
+
+
+@pytest.mark.slow
+@needs_browser
+def test_in_a_browser_a_row_of_a_method_without_a_script_is_told(
+    copy: Path, with_ratings: Path, tmp_path: Path
+) -> None:
+    script = """
+        const field = document.getElementById('q');
+        field.value = 'data/rate/rated.jsonl:7';
+        field.dispatchEvent(new Event('input'));
+        document.querySelector('.became button').click();
+    """
+    file = tmp_path / "report.html"
+    file.write_bytes(driven(build(), script).encode(errors="replace"))
+    shown = opened(file)
+    assert shown.said == []
+    way = re.search('<div class="way">(.*?)</div>', shown.dom)
+    assert way
+    assert way[1] == (
+        f"<p><code>{with_ratings}:7</code> · answer <code>{'k' * 64}</code></p>"
+        f"<p>Everything about it: <code>seedbed trace {with_ratings}:7</code></p>"
+    )
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
 from seedbed.auto_instruct.niv2 import Example, Task, read_task
 from seedbed.auto_instruct.niv2_places import find_tasks, list_tasks
 from seedbed.auto_instruct.params import Niv2
-from seedbed.auto_instruct.survey import survey
+from seedbed.auto_instruct.tasks import survey
 from seedbed.errors import BadFile, SeedbedError
 
 REAL = SHARED / "data" / "niv2"

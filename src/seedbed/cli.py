@@ -14,7 +14,7 @@ import typer
 from seedbed import params
 from seedbed.errors import BadFile, SeedbedError
 from seedbed.llm.contract.wire import Problem
-from seedbed.methods import METHODS, module_of
+from seedbed.methods import METHODS, module_of, parts
 from seedbed.runs.outline import printable
 from seedbed.runs.rounds import read_instead, write_into
 from seedbed.runs.stop import Stop
@@ -165,19 +165,13 @@ def tasks(
 ) -> None:
     """Natural Instructions tasks: which are there, how large, and what is wrong with them."""
     with told("tasks"):
-        from seedbed.auto_instruct.params import Sections
-        from seedbed.auto_instruct.survey import survey
-
-        names = None
-        if folder is None:
-            sections = params.everything()
-            assert isinstance(sections, Sections)
-            folder, names = Path(sections.niv2.folder), sections.niv2.tasks
+        sections = None if folder else params.everything()
         broken = False
-        for line, sound in survey(folder, names):
-            broken |= not sound
-            show([printable(line)])
-            sys.stdout.flush()  # a large folder takes its time
+        for method in parts("tasks"):
+            for line, sound in method.survey(folder) if folder else method.survey_of(sections):
+                broken |= not sound
+                show([printable(line)])
+                sys.stdout.flush()  # a large folder takes its time
         if broken:
             raise typer.Exit(1)
 

@@ -1,6 +1,7 @@
 """The methods: each is a folder, and a line here."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 METHODS = tuple(
@@ -15,8 +16,16 @@ STAGES = {stage: method for method in METHODS for stage in method.STAGES}
 
 
 def parts(name: str) -> list[ModuleType]:
-    """The module of this name of each method: params, estimate or trace."""
-    return [import_module(f"{method.__name__}.{name}") for method in METHODS]
+    """The module of this name of each method that has one.
+
+    Args:
+        name: params, estimate, trace, report, export or tasks.
+
+    Raises:
+        ImportError: there is one, and something that it imports is missing.
+    """
+    paths = [f"{method.__name__}.{name}" for method in METHODS]
+    return [import_module(path) for path in paths if find_spec(path)]
 
 
 def module_of(stage: str) -> ModuleType:

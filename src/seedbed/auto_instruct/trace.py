@@ -128,16 +128,16 @@ def _tried(telling: Telling, origin: Origin, one: dict[str, Any]) -> None:
     out, candidate = telling.out, origin.candidate
     output, key = one["instruction_outputs"], one.get("instruction_keys")
     key = None if key is None else str(key)
-    figures = f"label {one['instruction_labels']:g}, ROUGE-L {one['instruction_rouge']:.3f}"
+    metrics = f"label {one['instruction_labels']:g}, ROUGE-L {one['instruction_rouge']:.3f}"
     if problem := one.get("instruction_problems"):
-        figures += f", problem: {problem}"
+        metrics += f", problem: {problem}"
     if not telling.full:
         quoted = json.dumps(telling.shortened(output), ensure_ascii=False)
         answer = f"answer {key[:KEY]}…" if key else "answer without a key"
-        out.line(f"{candidate.index}. {quoted}: {figures}, {answer}")
+        out.line(f"{candidate.index}. {quoted}: {metrics}, {answer}")
         out.line(f"{_came_from(origin)}: {telling.shortened(candidate.instruction)}", deeper=2)
         return
-    with out.under(f"{candidate.index}. {figures}"):
+    with out.under(f"{candidate.index}. {metrics}"):
         telling.field("output", output)
         telling.answer(key)
         with out.under(f"its instruction: {_came_from(origin)}"):

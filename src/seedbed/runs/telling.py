@@ -1,7 +1,7 @@
 """What the account of any row is made of: the row, answers, prompt files, parameters, revisions."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,6 @@ from seedbed.runs.places import Place
 FEW_SHOT = 200
 # A text that gets one line gets so many characters of it.
 LINE = 100
-# These fields of a row are told as answer and request, or in fewer words.
-TOLD_APART = {
-    "metadata",
-    "instance_metadata",
-    "instruction_metadata",
-    "most_similar",
-    "key",
-    "shown",
-}
 
 
 class Telling:
@@ -47,17 +38,26 @@ class Telling:
         self.out.line(self.pipeline.compared(stage, path))
         return stage
 
-    def row(self, place: Place, row: Record) -> str:
-        """The row itself; gives the stage that wrote it."""
+    def row(
+        self,
+        place: Place,
+        row: Record,
+        apart: Collection[str] = (),
+        names: Mapping[str, str] | None = None,
+    ) -> str:
+        """The row itself; gives the stage that wrote it.
+
+        Args:
+            apart: fields that are told in another way, as `key` always is: with its answer.
+            names: what a field is called, where that is not its name.
+        """
         stage = self.written(place.path)
-        for name, value in row.model_dump(exclude=TOLD_APART).items():
+        for name, value in row.model_dump(exclude={"key", *apart}).items():
             if name == "messages":
                 for message in value:
                     self.out.text(message["role"], message["content"])
-            elif name == "request_idx":
-                self.out.field("round", value)
             else:
-                self.field(name, value)
+                self.field((names or {}).get(name, name), value)
         return stage
 
     def field(self, name: str, value: Any) -> None:

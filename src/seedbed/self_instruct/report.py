@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 from seedbed.core.files import read_rows
 from seedbed.core.records import Record
+from seedbed.runs.page import Kind, Part
+from seedbed.runs.page import Row as PageRow
+from seedbed.self_instruct.answers import keys
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
@@ -29,14 +32,22 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 
 REJECTED_INSTANCES = PREPARED / "rejected.jsonl"
 
-# What the page calls the rows of a file. alpaca.jsonl has instruction, input and output apart,
-# which finetuning.jsonl encodes on the same line: it is the one that is named.
+# alpaca.jsonl has instruction, input and output apart, which finetuning.jsonl encodes on the same
+# line: it is the one that is named.
 FINETUNING = PREPARED / "finetuning.jsonl"
 FILES = {
     "row": ALPACA,
     "instruction": INSTRUCTIONS,
     "refused instance": REJECTED_INSTANCES,
     "refused instruction": REJECTED_INSTRUCTIONS,
+}
+
+# What the page calls a row of each, and many.
+NAMES = {
+    "row": ("finetuning row", "finetuning rows"),
+    "instruction": ("accepted instruction", "accepted instructions"),
+    "refused instance": ("refused instance", "refused instances"),
+    "refused instruction": ("refused instruction", "refused instructions"),
 }
 
 Row = TypeVar("Row", bound=Record)
@@ -75,20 +86,56 @@ class Rows:
         place = list(FILES).index(kind)
         return sum(row[0] == place for row in self.rows)
 
-    def data(self) -> dict[str, Any]:
-        """What the page's script reads."""
-        return {
-            "kinds": list(FILES),
-            "files": [
-                FINETUNING.as_posix(),
-                *(path.as_posix() for path in list(FILES.values())[1:]),
-            ],
+    def of_kind(self, kind: str) -> list[PageRow]:
+        """The rows of a kind as the page wants them."""
+        place = list(FILES).index(kind)
+        return [
+            PageRow(
+                line, text, input_, output, reason, key, None if shown is None else (shown, round_)
+            )
+            for own, line, text, input_, output, reason, shown, round_, key in self.rows
+            if own == place
+        ]
+
+
+def part() -> Part:
+    """What the report's page has of Self-Instruct.
+
+    Its `origins` are the lists of `Rows`; seedFile and instructionFile are where they are from.
+
+    Raises:
+        As `collect`.
+    """
+    found = collect()
+    refused = found.count("refused instance") + found.count("refused instruction")
+    notices = []
+    if found.without_origin:
+        notices.append(
+            f"{found.without_origin:,} rows have an origin that is not known: they are of "
+            "another run, or of another program. Run `dvc repro`."
+        )
+    return Part(
+        made_of=[INSTRUCTIONS, REJECTED_INSTRUCTIONS, ALPACA, REJECTED_INSTANCES],
+        counts=[
+            (len(found.seeds), "seed tasks"),
+            (len(found.instructions), "new instructions"),
+            (found.count("row"), "finetuning rows"),
+            (refused, "pieces refused"),
+        ],
+        notices=notices,
+        kinds=[
+            Kind(*NAMES[kind], FINETUNING if kind == "row" else path, found.of_kind(kind))
+            for kind, path in FILES.items()
+        ],
+        keys=keys(),
+        origins={
             "seedFile": SEED_TASKS.as_posix(),
-            "seeds": self.seeds,
-            "prompts": self.prompts,
-            "instructions": self.instructions,
-            "rows": self.rows,
-        }
+            "instructionFile": INSTRUCTIONS.as_posix(),
+            "seeds": found.seeds,
+            "prompts": found.prompts,
+            "instructions": found.instructions,
+        },
+    )
 
 
 def collect() -> Rows:

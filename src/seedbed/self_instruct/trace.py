@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from seedbed.core.records import Exchange
+from seedbed.core.records import Exchange, Record
 from seedbed.runs.places import Place, find, origin, row_at
 from seedbed.runs.telling import Telling
 from seedbed.self_instruct.instructions import fold_space
@@ -25,6 +25,8 @@ from seedbed.self_instruct.rows import (
 )
 
 Prepared = FinetuningRow | MessagesRow | GeneratedInstance | RejectedInstance
+# These fields of a row are told as answer and request, or in fewer words.
+TOLD_APART = {"metadata", "instance_metadata", "instruction_metadata", "most_similar", "shown"}
 
 
 def files(writers: Collection[Path]) -> list[Path]:
@@ -70,7 +72,7 @@ def tell(telling: Telling, place: Place) -> None:
 
 def _prepared(telling: Telling, place: Place, row: Prepared) -> None:
     with telling.out.under(str(place)):
-        stage = telling.row(place, row)
+        stage = _row(telling, place, row)
         telling.out.field("key", row.key)
         telling.parameters(stage)
     if row.key is None and (seed := _seed(row.instruction_id)):
@@ -98,7 +100,7 @@ def _seed(id_: str) -> tuple[Place, SeedTask] | None:
 
 def _raw_instances(telling: Telling, place: Place, row: RawInstances, how: str = "") -> None:
     with telling.out.under(f"{how}{place}"):
-        stage = telling.row(place, row)
+        stage = _row(telling, place, row)
         _most_similar(telling, row)
         _answer(telling, stage, row.instance_metadata.key, row.instance_metadata)
     of_same_id = f"the instruction's id {row.instruction_id}"
@@ -128,13 +130,13 @@ def _raw_instances(telling: Telling, place: Place, row: RawInstances, how: str =
 
 def _classified(telling: Telling, place: Place, row: ClassifiedInstruction, how: str = "") -> None:
     with telling.out.under(f"{how}{place}"):
-        stage = telling.row(place, row)
+        stage = _row(telling, place, row)
         _answer(telling, stage, row.key)
 
 
 def _instruction(telling: Telling, place: Place, row: Instruction, how: str = "") -> None:
     with telling.out.under(f"{how}{place}"):
-        stage = telling.row(place, row)
+        stage = _row(telling, place, row)
         _most_similar(telling, row)
         _answer(telling, stage, row.metadata.key, row.metadata)
     _shown(telling, row)
@@ -144,12 +146,17 @@ def _rejected_instruction(telling: Telling, place: Place, row: RejectedInstructi
     # If the store lacks the answer, an instruction that was accepted from it has its prompt.
     sibling = find(INSTRUCTIONS, Instruction, lambda accepted: accepted.metadata.key == row.key)
     with telling.out.under(str(place)):
-        stage = telling.row(place, row)
+        stage = _row(telling, place, row)
         _answer(telling, stage, row.key, sibling[1].metadata if sibling else None)
     _shown(telling, row)
 
 
 # --- what some of them tell
+
+
+def _row(telling: Telling, place: Place, row: Record) -> str:
+    """The row itself; gives the stage that wrote it."""
+    return telling.row(place, row, TOLD_APART, {"request_idx": "round"})
 
 
 def _most_similar(telling: Telling, row: Instruction | RawInstances) -> None:

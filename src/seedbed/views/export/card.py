@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from seedbed.llm.serve.embedded import PACKAGED
+from seedbed.runs.forms import Export, Form
 from seedbed.runs.outline import printable
 from seedbed.runs.pipeline import leaves
-from seedbed.views.export.forms import Form
 from seedbed.views.export.tables import Measured
 
 NAME = "Instruction data grown with Seedbed"
@@ -30,14 +30,20 @@ SIZES = {
     10_000_000: "10M<n<100M",
     100_000_000: "100M<n<1B",
 }
+# The column that names the answer a row was made of, where a form does not say otherwise.
+KEY = "key"
 GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
 GEMMA_USES = "https://ai.google.dev/gemma/prohibited_use_policy"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A split as it was written. `path` is that of its Parquet file, in the exported folder."""
+    """A split as it was written. `path` is that of its Parquet file, in the exported folder.
 
+    export: of the method that made it.
+    """
+
+    export: Export
     form: Form
     split: str
     path: str
@@ -69,14 +75,18 @@ def card(tables: Sequence[Table], made: Sequence[Made], license: str | None, lan
     data = front_matter(tables, made, license, language)
     # width: a long text must not be folded at a place that another PyYAML would not choose.
     top = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=10_000)
+    methods = [
+        f"[{export.name}]({export.source})" if export.source else export.name
+        for export in _exports(tables)
+    ]
     parts = [
         f"---\n{top}---",
         f"# {NAME}",
-        "Text that a language model wrote, made by [Self-Instruct](https://arxiv.org/abs/2212.10560)"
-        " and [Auto-Instruct](https://arxiv.org/abs/2310.13127) pipelines that can be run again.",
+        f"Text that a language model wrote, made by {' and '.join(methods)} pipelines that can be "
+        "run again.",
         *_contents(tables),
         *_model(made, license, tables),
-        *_limits(made),
+        *_limits(made, tables),
         *_making(made),
     ]
     return "\n\n".join(parts) + "\n"
@@ -87,21 +97,19 @@ def front_matter(
 ) -> dict[str, Any]:
     """The card's YAML: https://huggingface.co/docs/hub/datasets-cards."""
     forms = list(dict.fromkeys(table.form.name for table in tables))
-    stages = {table.form.stage for table in tables}
-    kinds = {"prepare": "self-instruct", "relabel-and-pick": "auto-instruct"}
-    categories = {"prepare": "text-generation", "relabel-and-pick": "text-ranking"}
+    exports = _exports(tables)
     # The forms of one stage have the same rows.
     counts = {(table.form.stage, table.split): table.measured.rows for table in tables}
     return {
         "pretty_name": NAME,
         "language": [language],
         **_license(made, license),
-        "task_categories": [categories[stage] for stage in kinds if stage in stages],
+        "task_categories": list(dict.fromkeys(export.category for export in exports)),
         "size_categories": [size_category(sum(counts.values()))],
         "tags": [
             "synthetic",
             "instruction-tuning",
-            *(kinds[stage] for stage in kinds if stage in stages),
+            *(export.name.lower() for export in exports),
         ],
         "configs": [
             {"config_name": name}
@@ -116,6 +124,11 @@ def front_matter(
             for name in forms
         ],
     }
+
+
+def _exports(tables: Sequence[Table]) -> list[Export]:
+    """Those of the methods that made the tables, each once."""
+    return list({table.export.name: table.export for table in tables}.values())
 
 
 def size_category(rows: int) -> str:
@@ -141,9 +154,10 @@ def _contents(tables: Sequence[Table]) -> Iterable[str]:
     yield "## What is in it"
     forms = {table.form.name: table.form for table in tables}
     yield "\n".join(f"- `{form.name}` has {form.about}." for form in forms.values())
+    others = ", ".join(f"in `{one.name}`: `{one.key}`" for one in forms.values() if one.key != KEY)
     yield (
         "Each split is there as Parquet, which `load_dataset` reads, and as the JSON Lines that "
-        "the pipeline wrote. `key` (in `ranker`: `instruction_keys`) names the model's answer that "
+        f"the pipeline wrote. `{KEY}`{others and f' ({others})'} names the model's answer that "
         "a row was cut from, under which the pipeline's response store has the request and the "
         "raw answer; it is null for a hand-written row, and for one of an answer that the pipeline "
         "did not ask for. `sha256sum -c SHA256SUMS` checks the files."
@@ -168,8 +182,8 @@ def _contents(tables: Sequence[Table]) -> Iterable[str]:
             ),
         ]
     )
-    # The row with its parts named is the easiest to read.
-    best = next((one for one in tables if one.form.name == "alpaca"), tables[0])
+    # The row with the most parts that are named and measured is the easiest to read.
+    best = max(tables, key=lambda table: len(table.form.measured))
     yield f"The first row of `{best.form.name}`:"
     yield fenced(json.dumps(best.measured.first, ensure_ascii=False, indent=2), "json")
 
@@ -197,31 +211,23 @@ def _model(made: Sequence[Made], license: str | None, tables: Sequence[Table]) -
             "No licence was named when this data was exported, and none is guessed here: see the "
             "terms of the model."
         )
-    if any(table.form.stage == "relabel-and-pick" for table in tables):
-        yield (
-            "In `ranker`, the inputs, targets and demos, and the first of each task's "
-            "instructions, are those of the tasks that it was made for; their licences hold too."
-        )
+    yield from (export.terms for export in _exports(tables) if export.terms)
 
 
-def _limits(made: Sequence[Made]) -> Iterable[str]:
+def _limits(made: Sequence[Made], tables: Sequence[Table]) -> Iterable[str]:
     yield "## Known limits"
-    limits = [
-        "Much of it is wrong. The authors of Self-Instruct looked at 200 of their instructions, "
-        "written by the 175B GPT-3, with an instance each: in 54% instruction, input and output "
-        "were all valid, 46% had some fault ([arXiv 2212.10560](https://arxiv.org/abs/2212.10560), "
-        "on the quality of the data). These rows were checked by rules alone.",
+    limits = [limit for export in _exports(tables) for limit in export.limits]
+    if PACKAGED in _models(made):
+        limits.append(
+            "The model is small (270 million parameters) and was never tuned to follow "
+            "instructions: expect more faults than the authors', and simple, repetitive tasks."
+        )
+    limits += [
         "It is not filtered for safety, bias, truth or personal data; what is filtered is form "
         "(empty, cut, repeated, too like another).",
         "Seed tasks and prompts are what the pipeline was given; the ones that come with it are "
         "in English, and so is what grows out of them.",
     ]
-    if PACKAGED in _models(made):
-        limits.insert(
-            1,
-            "The model is small (270 million parameters) and was never tuned to follow "
-            "instructions: expect more faults than the authors', and simple, repetitive tasks.",
-        )
     yield "\n".join(f"- {limit}" for limit in limits)
 
 

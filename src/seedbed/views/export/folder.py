@@ -16,10 +16,11 @@ from pathlib import Path
 
 from seedbed.core.files import beside, exists, write_files
 from seedbed.errors import WriteFailed
+from seedbed.methods import parts
+from seedbed.runs.forms import Export, Form
 from seedbed.runs.pipeline import LOCK, Pipeline
 from seedbed.views.errors import FolderTaken, NothingToExport
 from seedbed.views.export.card import Made, Table, card
-from seedbed.views.export.forms import FORMS, Form
 from seedbed.views.export.tables import write_parquet
 
 
@@ -40,16 +41,16 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
     _check_free(folder)
     place = folder.resolve()
     pipeline = Pipeline()
-    forms, told = _forms(pipeline)
-    stages = pipeline.made_of(form.stage for form in forms)
-    made = [Made(one, pipeline.description(one), pipeline.ran_with(one)) for one in stages]
+    forms, left_out = _forms(pipeline)
+    stages = pipeline.made_of(form.stage for _, form in forms)
+    made = [Made(stage, pipeline.description(stage), pipeline.ran_with(stage)) for stage in stages]
     try:
         with beside([place]) as partials:
             partial = partials[place]
             partial.mkdir()
             tables = [
-                _table(form, split, partial)
-                for form in forms
+                _table(export_, form, split, partial)
+                for export_, form in forms
                 for split, source in form.splits.items()
                 if source.stat().st_size  # a split without rows would be no split to a reader
             ]
@@ -59,8 +60,8 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
             partial.rename(place)
     except OSError as error:
         raise WriteFailed(folder, error) from None
-    rows = [f"{one.form.name} · {one.split} · {one.measured.rows} rows" for one in tables]
-    return [*rows, *told, f"written to {folder}: read its README.md before you hand it on"]
+    rows = [f"{table.form.name} · {table.split} · {table.measured.rows} rows" for table in tables]
+    return [*rows, *left_out, f"written to {folder}: read its README.md before you hand it on"]
 
 
 def _check_free(folder: Path) -> None:
@@ -70,20 +71,27 @@ def _check_free(folder: Path) -> None:
         raise FolderTaken(folder, "is not empty")
 
 
-def _forms(pipeline: Pipeline) -> tuple[list[Form], list[str]]:
+def all_forms() -> list[tuple[Export, Form]]:
+    """The forms of every method. The first that was made is what `load_dataset(folder)` loads."""
+    return [(part.EXPORT, form) for part in parts("export") for form in part.EXPORT.forms]
+
+
+def _forms(pipeline: Pipeline) -> tuple[list[tuple[Export, Form]], list[str]]:
     """The forms that there are, their files checked, and a line about what there is not."""
-    recorded = [form for form in FORMS if pipeline.recorded(form.stage)]
-    # Who runs the first method alone has nothing of the second but what dvc.lock tells.
+    every = all_forms()
+    recorded = [(export, form) for export, form in every if pipeline.recorded(form.stage)]
+    if not recorded:
+        raise NothingToExport(LOCK, list(dict.fromkeys(form.stage for _, form in every)))
+    # Who runs one method alone has nothing of another but what dvc.lock tells.
     gone = {
         form.stage: source.parent
-        for form in recorded
+        for _, form in recorded
         for source in form.splits.values()
-        if form.stage != "prepare" and not source.parent.exists()
+        if not source.parent.exists()
     }
-    forms = [form for form in recorded if form.stage not in gone]
-    if not forms:
-        raise NothingToExport(LOCK, list(dict.fromkeys(form.stage for form in FORMS)))
-    for form in forms:
+    # Where nothing is there, the first of what is missing is named.
+    forms = [(export, form) for export, form in recorded if form.stage not in gone] or recorded
+    for _, form in forms:
         for source in form.splits.values():
             pipeline.check_written(form.stage, source)
     return forms, [
@@ -92,14 +100,14 @@ def _forms(pipeline: Pipeline) -> tuple[list[Form], list[str]]:
     ]
 
 
-def _table(form: Form, split: str, folder: Path) -> Table:
+def _table(export: Export, form: Form, split: str, folder: Path) -> Table:
     source = form.splits[split]
-    own = folder / form.name
-    own.mkdir(exist_ok=True)
-    shutil.copyfile(source, own / f"{split}.jsonl")
-    path = own / f"{split}.parquet"
+    into = folder / form.name
+    into.mkdir(exist_ok=True)
+    shutil.copyfile(source, into / f"{split}.jsonl")
+    path = into / f"{split}.parquet"
     measured = write_parquet(source, form.record, path, form.measured)
-    return Table(form, split, path.relative_to(folder).as_posix(), measured)
+    return Table(export, form, split, path.relative_to(folder).as_posix(), measured)
 
 
 def _sums(folder: Path) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import PurePath
 from seedbed.core.paths import METRICS, PARAMS, PLOTS
 from seedbed.errors import BadFile
 from seedbed.runs.pipeline import PIPELINE
-from seedbed.views.report.markup import Html, join, tag
 
 # In pixels. Characters are as wide as in a usual typeface, so that the drawing is wide enough.
 STAGE, FILE, GAP, LANE, MARGIN = 46, 22, 14, 15, 12
@@ -27,6 +26,35 @@ class Stage:
     told: str
     reads: list[str]
     writes: list[str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A line from a file to the stages that read it, and its arrows: as SVG has paths."""
+
+    path: str
+    arrows: str
+    colour: int
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What pipeline.html draws, in pixels.
+
+    left: of the boxes of stages. box: width and height of each.
+    writes: paths from stages to what they write.
+    stages: each with the top of its box. files: each with the middle of its line.
+    """
+
+    title: str
+    width: int
+    height: str
+    left: int
+    box: tuple[int, int]
+    reads: list[Reading]
+    writes: list[str]
+    stages: list[tuple[Stage, float]]
+    files: list[tuple[str, float]]
 
 
 @dataclass
@@ -53,23 +81,25 @@ def stages() -> list[Stage]:
 
     try:
         with Repo() as repo:
-            found = [
+            left = [
                 Stage(
-                    one.addressing,
-                    (one.desc or "").replace("->", "→"),
-                    [path for dep in one.deps if _is_data(path := dep.def_path)],
-                    [path for out in one.outs if _is_data(path := out.def_path)],
+                    stage.addressing,
+                    (stage.desc or "").replace("->", "→"),
+                    [path for dep in stage.deps if _is_data(path := dep.def_path)],
+                    [path for out in stage.outs if _is_data(path := out.def_path)],
                 )
-                for one in repo.index.stages
+                for stage in repo.index.stages
             ]
     except (DvcException, SCMError) as error:
         raise BadFile(PIPELINE, " ".join(str(error).split()), "See `dvc dag`.") from None
     ordered: list[Stage] = []
-    while found:
-        made_later = [path for one in found for path in one.writes]
-        ready = [one for one in found if not any(_within(p, made_later) for p in one.reads)]
-        ordered += ready[:1] or found[:1]
-        found.remove(ordered[-1])
+    while left:
+        made_later = [path for stage in left for path in stage.writes]
+        ready = [
+            stage for stage in left if not any(_within(path, made_later) for path in stage.reads)
+        ]
+        ordered += ready[:1] or left[:1]
+        left.remove(ordered[-1])
     return ordered
 
 
@@ -84,14 +114,18 @@ def _within(path: str, paths: list[str]) -> bool:
     return any(one.is_relative_to(other) or PurePath(other).is_relative_to(one) for other in paths)
 
 
-def methods(all_stages: list[Stage]) -> list[list[Stage]]:
+def connected(all_stages: list[Stage]) -> list[list[Stage]]:
     """The stages that hang together through their files, in order."""
     groups: list[list[Stage]] = []
     for stage in all_stages:
-        own = [one for one in groups if _shares(stage, one)]
-        merged = [*(member for one in own for member in one), stage]
-        groups = [merged if own and one is own[0] else one for one in groups if one not in own[1:]]
-        if not own:
+        sharing = [group for group in groups if _shares(stage, group)]
+        merged = [*(member for group in sharing for member in group), stage]
+        groups = [
+            merged if sharing and group is sharing[0] else group
+            for group in groups
+            if group not in sharing[1:]
+        ]
+        if not sharing:
             groups.append(merged)
     return [[stage for stage in all_stages if stage in group] for group in groups]
 
@@ -101,8 +135,8 @@ def _shares(stage: Stage, group: list[Stage]) -> bool:
     return any(_within(path, paths) for path in (*stage.reads, *stage.writes))
 
 
-def draw(group: list[Stage]) -> Html:
-    """An SVG of the stages; its colours are page.css's."""
+def draw(group: list[Stage]) -> Drawing:
+    """The stages, from top to bottom."""
     y = float(MARGIN)
     files: dict[str, _Line] = {}
     boxes: list[tuple[Stage, float]] = []
@@ -119,42 +153,27 @@ def draw(group: list[Stage]) -> Html:
         y = top + STAGE
         outputs = []
         for path in stage.writes:
-            files[path] = one = _Line(path, y + GAP / 2 + FILE / 2)
-            outputs.append(one)
+            files[path] = line = _Line(path, y + GAP / 2 + FILE / 2)
+            outputs.append(line)
             y += FILE
         written.append((top + STAGE, outputs))
         y += GAP
     lanes = _give_lanes(list(files.values()))
     left = MARGIN + lanes * LANE + 6
     longest = max(len(path) for path in files) * MONOSPACED + 24
-    box = max(longest, *(max(len(one.told), len(one.name) + 8) * CHARACTER + 28 for one in group))
-    width = round(left + box + MARGIN)
-    drawn: list[Html] = []
-    for line in files.values():
-        if line.lane is not None:
-            drawn.append(_reading(line, MARGIN + line.lane * LANE, left))
-    for bottom, outputs in written:
-        if outputs:
-            path = "".join(f"M{left + 8} {one.y:g}h8" for one in outputs)
-            drawn.append(tag("path", d=f"M{left + 8} {bottom:g}V{outputs[-1].y:g}{path}"))
-    for stage, top in boxes:
-        drawn.append(
-            tag("rect", x=left, y=f"{top:g}", width=round(box), height=STAGE, rx=7, class_="stage")
-        )
-        drawn.append(tag("text", stage.name, x=left + 14, y=f"{top + 19:g}", class_="name"))
-        drawn.append(tag("text", stage.told, x=left + 14, y=f"{top + 36:g}", class_="told"))
-    for line in files.values():
-        drawn.append(tag("text", line.name, x=left + 20, y=f"{line.y + 4:g}", class_="file"))
+    widths = (max(len(stage.told), len(stage.name) + 8) * CHARACTER + 28 for stage in group)
+    width = max(longest, *widths)
     names = ", ".join(stage.name for stage in group)
-    return tag(
-        "svg",
-        tag("title", f"Stages {names}, and the files between them"),
-        join(drawn),
-        role="img",
-        viewBox=f"0 0 {width} {y:g}",
-        width=width,
+    return Drawing(
+        title=f"Stages {names}, and the files between them",
+        width=round(left + width + MARGIN),
         height=f"{y:g}",
-        class_="pipeline",
+        left=left,
+        box=(round(width), STAGE),
+        reads=[_reading(line, line.lane, left) for line in files.values() if line.lane is not None],
+        writes=[_writing(bottom, outputs, left) for bottom, outputs in written if outputs],
+        stages=boxes,
+        files=[(line.name, line.y) for line in files.values()],
     )
 
 
@@ -177,18 +196,19 @@ def _give_lanes(files: list[_Line]) -> int:
     return len(lanes)
 
 
-def _reading(line: _Line, x: float, left: float) -> Html:
+def _writing(bottom: float, outputs: list[_Line], left: int) -> str:
+    """From a stage down to what it writes."""
+    branches = "".join(f"M{left + 8} {line.y:g}h8" for line in outputs)
+    return f"M{left + 8} {bottom:g}V{outputs[-1].y:g}{branches}"
+
+
+def _reading(line: _Line, lane: int, left: int) -> Reading:
     """From a file down to the stages that read it."""
     last = max(line.ends)
+    x = MARGIN + lane * LANE
     path = f"M{left + 14} {line.y:g}H{x + 6:g}Q{x:g} {line.y:g} {x:g} {line.y + 6:g}V{last - 6:g}"
     arrows = ""
     for end in sorted(line.ends):
         path += f"M{x:g} {end - 6:g}Q{x:g} {end:g} {x + 6:g} {end:g}H{left - 6}"
         arrows += f"M{left - 7} {end - 3.5:g}L{left - 1} {end:g}L{left - 7} {end + 3.5:g}Z"
-    number = (line.lane or 0) % COLOURS
-    return tag(
-        "g",
-        tag("path", d=path),
-        tag("path", d=arrows, class_="arrow"),
-        class_=f"reads lane{number}",
-    )
+    return Reading(path, arrows, lane % COLOURS)

@@ -1,10 +1,16 @@
-'use strict';
 // Rows, search and the way back. Whatever a model wrote gets into the page as text only: by
 // textContent and text nodes, never as markup (the page's policy would not allow it either).
+//
+// The data: kinds {name, file, method}; rows [place of the kind, then the fields of Row in
+// runs/page.py]; origins, of each method. A method's report.js, which stands above this, may tell
+// more of its rows: ways.<method> = (origins, page) => ({ text, tell }), where
+//   page: { make, code, number }, as below;
+//   text(instruction): the text of a row's instruction that is none;
+//   tell(instruction, origin): the nodes that tell a row's way back.
 (() => {
   const PAGE = 50;
   const data = JSON.parse(document.getElementById('data').textContent);
-  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, PROMPT, ROUND, KEY] = Array(9).keys();
+  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN] = Array(8).keys();
   const byId = (id) => document.getElementById(id);
   const q = byId('q'), reason = byId('reason'), body = byId('body'), hits = byId('hits');
   const kinds = [...document.querySelectorAll('input[name=kind]')];
@@ -25,15 +31,16 @@
 
   // --- what a row is
 
-  const seedOf = (reference) => data.seeds[-1 - reference];
+  const code = (text) => make('code', null, text);
+  const wayOf = Object.fromEntries(Object.entries(ways).map(([method, way]) =>
+    [method, way(data.origins[method], { make, code, number })]));
+  const kindOf = (row) => data.kinds[row[KIND]];
+  const placeOf = (row) => `${kindOf(row).file}:${row[LINE]}`;
 
   function instructionOf(row) {
-    const own = row[INSTRUCTION];
-    if (typeof own === 'string') return own;
-    return own < 0 ? seedOf(own)[1] : data.instructions[own][0];
+    const instruction = row[INSTRUCTION];
+    return typeof instruction === 'string' ? instruction : wayOf[kindOf(row).method].text(instruction);
   }
-
-  const placeOf = (row) => `${data.files[row[KIND]]}:${row[LINE]}`;
 
   // What a search looks through; made at the first one, since most of the texts may never be seen.
   let texts = null;
@@ -61,7 +68,7 @@
     found = [];
     data.rows.forEach((row, index) => {
       if (words.length && !words.every((word) => has(row, index, word))) return;
-      const kind = data.kinds[row[KIND]];
+      const kind = kindOf(row).name;
       counts.set('', counts.get('') + 1);
       counts.set(kind, (counts.get(kind) || 0) + 1);
       if (state.kind && kind !== state.kind) return;
@@ -124,13 +131,6 @@
     }, empty ? '–' : marked(text));
   }
 
-  const NAMES = {
-    'row': 'finetuning row',
-    'instruction': 'accepted instruction',
-    'refused instance': 'refused instance',
-    'refused instruction': 'refused instruction',
-  };
-
   function rowOf(row) {
     const button = make('button', { type: 'button', 'aria-expanded': 'false' }, 'Where from?');
     const line = make('tr', { role: 'row' },
@@ -138,7 +138,7 @@
       cell('Input', row[INPUT]),
       cell('Output', row[OUTPUT]),
       make('td', { role: 'cell', className: 'became', 'data-label': 'What became of it' },
-        make('b', null, NAMES[data.kinds[row[KIND]]]),
+        make('b', null, kindOf(row).name),
         row[REASON] === null ? null : make('span', { className: 'why' }, row[REASON]),
         button));
     let origin = null;
@@ -160,85 +160,23 @@
   // --- the way back
 
   function wayBack(row) {
-    const way = make('div', { className: 'way' });
-    const add = (...children) => way.append(make('p', null, ...children));
-    add(make('code', null, placeOf(row)), row[KEY] ? ' · answer ' : '',
-      row[KEY] ? make('code', null, row[KEY]) : '');
-    const own = row[INSTRUCTION];
-    let prompt = row[PROMPT], round = row[ROUND];
-    if (typeof own === 'number' && own < 0) {
-      add('A seed task’s own instance: ', make('code', null, seedOf(own)[0]),
-        ` (${data.seedFile}:${-own}).`);
-    } else if (typeof own === 'number') {
-      const [, made, shown, , classification] = data.instructions[own];
-      [prompt, round] = [shown, made];
-      const kind = classification === null ? ''
-        : classification ? ', a classification task' : ', not a classification task';
-      add('Its instruction: ',
-        make('code', null, `${data.files[data.kinds.indexOf('instruction')]}:${own + 1}`),
-        `, accepted in round ${round}${kind}.`);
-    }
-    if (prompt !== null) {
-      const reached = seedsBehind(prompt).size;
-      add(`Its prompt (round ${round}) showed these; they go back to ${number(reached)} seed tasks.`);
-      way.append(shownIn(prompt));
-    } else if (typeof own !== 'number' || own >= 0) {
-      add('What its instruction came from is not known: no row names what its prompt showed.');
-    }
-    add('Everything about it: ', make('code', null, `seedbed trace ${placeOf(row)}`));
-    return way;
+    const way = wayOf[kindOf(row).method];
+    return make('div', { className: 'way' },
+      make('p', null, code(placeOf(row)), row[KEY] ? ' · answer ' : '',
+        row[KEY] ? code(row[KEY]) : ''),
+      ...(way ? way.tell(row[INSTRUCTION], row[ORIGIN]) : []),
+      make('p', null, 'Everything about it: ', code(`seedbed trace ${placeOf(row)}`)));
   }
 
-  function shownIn(prompt) {
-    const list = make('ol');
-    for (const reference of data.prompts[prompt]) {
-      if (typeof reference === 'string') {
-        list.append(make('li', null, reference, ' (not found: has a file changed since?)'));
-      } else if (reference < 0) {
-        const [id, text] = seedOf(reference);
-        list.append(make('li', null, text, ' ', make('code', null, id)));
-      } else {
-        const [text, round, behind] = data.instructions[reference];
-        if (behind === null) {
-          list.append(make('li', null, text, ' ', make('code', null, `round ${round}`)));
-          continue;
-        }
-        const details = make('details', null,
-          make('summary', null, text, ' ', make('code', null, `round ${round}`)));
-        details.addEventListener('toggle', () => {
-          if (details.open && details.children.length === 1) details.append(shownIn(behind));
-        });
-        list.append(make('li', null, details));
-      }
-    }
-    return list;
-  }
-
-  function seedsBehind(prompt) {
-    const seeds = new Set(), seen = new Set([prompt]), todo = [prompt];
-    while (todo.length) {
-      for (const reference of data.prompts[todo.pop()]) {
-        if (reference < 0) seeds.add(reference);
-        else if (typeof reference === 'number') {
-          const behind = data.instructions[reference][2];
-          if (behind !== null && !seen.has(behind)) {
-            seen.add(behind);
-            todo.push(behind);
-          }
-        }
-      }
-    }
-    return seeds;
-  }
-
-  // --- the address keeps the search: #q=word&kind=row&reason=duplicate&page=2
+  // --- the address keeps the search: #q=word&kind=finetuning+row&reason=duplicate&page=2
 
   function fromAddress() {
     const hash = location.hash.slice(1);
     if (!hash.includes('=')) return false; // a section of the page
     const given = new URLSearchParams(hash);
     state.q = given.get('q') || '';
-    state.kind = data.kinds.includes(given.get('kind')) ? given.get('kind') : '';
+    const kind = given.get('kind');
+    state.kind = data.kinds.some((known) => known.name === kind) ? kind : '';
     state.reason = given.get('reason') || '';
     state.page = Number.parseInt(given.get('page'), 10) || 1;
     return true;

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
@@ -20,6 +21,8 @@ from seedbed.runs.pipeline import PIPELINE
 KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 # A picture of more points than that is smaller as a PNG.
 MOST_SVG = 400_000
+# A picture of more pixels than that gets a line for itself.
+WIDE = 560
 # A letter may be that much wider than Vega thought, in parts of the type size.
 WIDER = 0.13
 
@@ -45,6 +48,16 @@ class Picture:
     kind: str
     content: bytes
     width: float = 0
+
+    @property
+    def wide(self) -> bool:
+        """Whether it gets a line of the page for itself."""
+        return self.width > WIDE
+
+    @property
+    def uri(self) -> str:
+        """The image itself, as an address."""
+        return f"data:{self.kind};base64,{b64encode(self.content).decode()}"
 
 
 def plots(revisions: list[str] | None = None) -> Iterator[Plot]:

@@ -14,8 +14,8 @@ from seedbed.runs.pipeline import PIPELINE, leaves, read_yaml
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A metric. before, now: None where there is none; before is now without an earlier commit."""
+class Metric:
+    """before, now: None where there is none; before is now without an earlier commit."""
 
     name: str
     before: Any
@@ -24,6 +24,31 @@ class Figure:
     @property
     def differs(self) -> bool:
         return bool(self.before != self.now)
+
+    @property
+    def change(self) -> float | None:
+        """None if one of the two is no number."""
+        both = isinstance(self.before, int | float) and isinstance(self.now, int | float)
+        return self.now - self.before if both else None
+
+    @property
+    def leaf(self) -> str:
+        """Its name in its group."""
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The metrics whose names begin alike, such as the counts of reasons; "" for the others."""
+
+    name: str
+    metrics: list[Metric]
+
+    @property
+    def idle(self) -> list[Metric]:
+        """What never occurred, such as reasons for which nothing was refused."""
+        idle = [metric for metric in self.metrics if metric.now == 0 and not metric.differs]
+        return idle if len(idle) > 1 else []
 
 
 @dataclass(frozen=True)
@@ -34,11 +59,40 @@ class Compared:
     """
 
     before: str | None
-    files: dict[str, list[Figure]]
+    files: dict[str, list[Metric]]
 
     @property
     def differing(self) -> int:
-        return sum(one.differs for figures in self.files.values() for one in figures)
+        return sum(metric.differs for metrics in self.files.values() for metric in metrics)
+
+
+@dataclass(frozen=True)
+class Card:
+    """The metrics of a file. single: those of each single task, which are folded away."""
+
+    name: str
+    differs: bool
+    whole: list[Group]
+    single: list[Group]
+
+    @property
+    def of_single(self) -> list[Metric]:
+        return [metric for group in self.single for metric in group.metrics]
+
+
+def cards(compared: Compared) -> list[Card]:
+    """A card a file, in order."""
+    made = []
+    for path, metrics in compared.files.items():
+        members: dict[str, list[Metric]] = {}
+        for metric in metrics:
+            members.setdefault(metric.name.rpartition(".")[0], []).append(metric)
+        groups = [Group(name, of) for name, of in members.items()]
+        differs = compared.before is not None and any(metric.differs for metric in metrics)
+        whole = [group for group in groups if "." not in group.name]
+        single = [group for group in groups if "." in group.name]
+        made.append(Card(Path(path).stem, differs, whole, single))
+    return made
 
 
 def compared() -> Compared:
@@ -60,13 +114,13 @@ def compared() -> Compared:
         {**now, **then}, key=lambda file: [Path(file).stem != name for name in stages]
     ):
         old, new = _flat(then.get(file)), _flat(now.get(file))
-        files[file] = [Figure(name, old.get(name), new.get(name)) for name in {**new, **old}]
+        files[file] = [Metric(name, old.get(name), new.get(name)) for name in {**new, **old}]
     told = git("log", "-1", "--format=%h of %cs", before)[1] if before else None
     return Compared(told, files)
 
 
 def _flat(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(leaves({name: _as_mapping(one) for name, one in (metrics or {}).items()}))
+    return dict(leaves({name: _as_mapping(value) for name, value in (metrics or {}).items()}))
 
 
 def _earlier() -> str | None:
@@ -89,21 +143,21 @@ def _metrics(revision: str | None) -> dict[str, Mapping[str, Any]]:
         _, listed = git("ls-tree", "--name-only", revision, f"{METRICS.as_posix()}/")
         for path in listed.splitlines():
             texts[path] = git("show", f"{revision}:./{path}")[1]
-    found = {}
+    metrics = {}
     for path, text in texts.items():
         try:
-            found[path] = json.loads(text)
+            metrics[path] = json.loads(text)
         except ValueError as error:
             raise BadFile(Path(path), f"not JSON: {error}", "`dvc repro` writes it anew.") from None
-    return found
+    return metrics
 
 
 def _as_mapping(value: Any) -> Any:
     """A table of `seedbed.core.metrics.with_tables` as the mapping that it was."""
     if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
         return value
-    cells = [{name: one for name, one in row.items() if name != "name"} for row in value]
+    cells = [{name: cell for name, cell in row.items() if name != "name"} for row in value]
     return {
-        str(row.get("name")): own["count"] if own.keys() == {"count"} else own
-        for row, own in zip(value, cells, strict=True)
+        str(row.get("name")): rest["count"] if rest.keys() == {"count"} else rest
+        for row, rest in zip(value, cells, strict=True)
     }

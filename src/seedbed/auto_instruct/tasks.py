@@ -1,6 +1,7 @@
 """What `seedbed tasks` says: a line a task, and what is wrong with it.
 
-Apart from `seedbed.auto_instruct.niv2`, so that a change of the table makes no stage run again.
+A method may have such a module. This one is apart from `seedbed.auto_instruct.niv2`, so that a
+change of the table makes no stage run again.
 """
 
 from collections.abc import Iterator
@@ -8,9 +9,15 @@ from pathlib import Path
 
 from seedbed.auto_instruct.niv2 import Task, read_task
 from seedbed.auto_instruct.niv2_places import list_tasks, the_task
+from seedbed.auto_instruct.params import Sections
 from seedbed.errors import SeedbedError
 
 _MOST_SHOWN = 8
+
+
+def survey_of(params: Sections) -> Iterator[tuple[str, bool]]:
+    """Of the tasks that the parameters name. As `survey`."""
+    return survey(Path(params.niv2.folder), params.niv2.tasks)
 
 
 def survey(folder: Path, names: list[str] | None = None) -> Iterator[tuple[str, bool]]:
