@@ -7,6 +7,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from support import tries
 from support.counted import CountedModel
 from support.growing import growing, small
 from support.project import Project, stages_run
@@ -17,6 +18,11 @@ from support.snapshots import FOLDER, Snapshots
 def pytest_addoption(parser: pytest.Parser) -> None:
     told = "write tests/snapshots anew: review the diff"
     parser.addoption("--rewrite-snapshots", action="store_true", help=told)
+    parser.addoption("--quick", action="store_true", help="try a quarter of Hypothesis's examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    tries.quick = config.getoption("--quick")
 
 
 @pytest.fixture
