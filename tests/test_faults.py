@@ -129,7 +129,7 @@ class FaultServer:
         return response_to(body)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@pytest.mark.parametrize("rate", [pytest.param(0.1, marks=pytest.mark.slow), 0.5])
 @pytest.mark.parametrize("asked", ["one", "list", "chat"])
 @pytest.mark.parametrize(
     "kind",

@@ -32,6 +32,8 @@ from seedbed.views.report.metrics import Figure
 needs_browser = pytest.mark.skipif(
     not CHROMIUM and not os.environ.get("CI"), reason="there is no chromium here"
 )
+# One page for all of them, on one worker: it takes seconds to make.
+pytestmark = pytest.mark.xdist_group("report")
 COUNT = 12
 # The server of `fetched` stands for all that a page must not ask.
 HOSTILE = [
