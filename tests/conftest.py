@@ -34,21 +34,27 @@ def snapshot(request: pytest.FixtureRequest) -> Snapshots:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all that asks the real model: two of them at once share two cores badly.
 
-    Likewise all that begins with the same small run, so that it is run once.
+    What asks it without these fixtures is marked so where it stands. Likewise all that begins with
+    the same small run, so that it is run once.
 
     These are slow, and so is all that runs commands in a copy of the project.
     """
     model, grown = pytest.mark.xdist_group("model"), pytest.mark.xdist_group("grown")
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if "model_server" in fixtures or "test_pipeline" in item.nodeid:
+        if "model_server" in fixtures:
             item.add_marker(model)
         elif "grown_once" in fixtures:
             item.add_marker(grown)
         if {"model_server", "grown_once", "project", "new_project"} & {*fixtures}:
             item.add_marker(pytest.mark.slow)
-    # They take longest, so they begin first; the order is else as it was.
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    # What takes longest begins first, so that no worker is left with it in the end.
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("xdist_group") is None,
+            item.get_closest_marker("slow") is None,
+        )
+    )
 
 
 @pytest.fixture

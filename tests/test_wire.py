@@ -143,7 +143,9 @@ def test_an_answer_that_is_no_completion_is_kept_as_malformed_after_all_retries(
     assert not traces_of_the_key(everything_in(path.parent))
 
 
-@pytest.mark.parametrize("asked", ["one", "list", "chat"])
+@pytest.mark.parametrize(
+    "asked", ["one", *(pytest.param(way, marks=pytest.mark.slow) for way in ("list", "chat"))]
+)
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_what_is_only_unusual_is_an_answer(
     path: Path,
