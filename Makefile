@@ -21,7 +21,7 @@ test: .venv/.dev-ready     ## pass the tests
 	pytest -n 2 --dist loadgroup
 
 test-fast: .venv/.dev-ready     ## pass those that are not slow
-	pytest -n 2 --dist loadgroup -m "not slow"
+	pytest -n 2 --dist loadgroup -m "not slow" --quick
 
 check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
 	pytest tests/test_score.py -k transformers

@@ -7,6 +7,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from support import tries
 from support.counted import CountedModel
 from support.growing import growing, small
 from support.project import Project, stages_run
@@ -17,6 +18,11 @@ from support.snapshots import FOLDER, Snapshots
 def pytest_addoption(parser: pytest.Parser) -> None:
     told = "write tests/snapshots anew: review the diff"
     parser.addoption("--rewrite-snapshots", action="store_true", help=told)
+    parser.addoption("--quick", action="store_true", help="try a quarter of Hypothesis's examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    tries.quick = config.getoption("--quick")
 
 
 @pytest.fixture
@@ -28,21 +34,27 @@ def snapshot(request: pytest.FixtureRequest) -> Snapshots:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all that asks the real model: two of them at once share two cores badly.
 
-    Likewise all that begins with the same small run, so that it is run once.
+    What asks it without these fixtures is marked so where it stands. Likewise all that begins with
+    the same small run, so that it is run once.
 
     These are slow, and so is all that runs commands in a copy of the project.
     """
     model, grown = pytest.mark.xdist_group("model"), pytest.mark.xdist_group("grown")
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if "model_server" in fixtures or "test_pipeline" in item.nodeid:
+        if "model_server" in fixtures:
             item.add_marker(model)
         elif "grown_once" in fixtures:
             item.add_marker(grown)
         if {"model_server", "grown_once", "project", "new_project"} & {*fixtures}:
             item.add_marker(pytest.mark.slow)
-    # They take longest, so they begin first; the order is else as it was.
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    # What takes longest begins first, so that no worker is left with it in the end.
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("xdist_group") is None,
+            item.get_closest_marker("slow") is None,
+        )
+    )
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def project(one_copy: Project) -> Iterator[Project]:
 
 
 def test_with_good_input_it_comes_as_far_as_the_server(project: Project) -> None:
-    assert "no answer from http://127.0.0.1:" in run_bootstrap(project)
+    assert "no answer from http://127.0.0.1:" in run_bootstrap(project, process=True)
 
 
 # --- the seed tasks

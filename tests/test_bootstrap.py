@@ -21,6 +21,7 @@ from support.params import section
 from support.plain_rouge import exact_f1
 from support.project import ROOT
 from support.stages import run_stage
+from support.tries import tries
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
@@ -232,7 +233,7 @@ words_of = st.lists(st.sampled_from("abcdefg"), min_size=4, max_size=12).map(" "
 
 
 @given(words_of, words_of)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_a_score_at_the_threshold_is_accepted_and_one_above_it_is_not(seed: str, new: str) -> None:
     score = exact_f1(seed, new)
     near = Fraction(round(100 * score), 100)  # the score itself, if it has no more digits

@@ -142,7 +142,7 @@ def test_a_claim_runs_out_if_it_is_not_renewed_and_who_lost_it_knows(
 def test_a_claim_is_renewed_while_its_process_is_at_other_work(
     path: Path, opened: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "LEASE", 8.0)
+    monkeypatch.setattr(claims, "LEASE", 4.0)
 
     def expires() -> float:
         with closing(sqlite3.connect(path)) as db:

@@ -15,6 +15,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.project import Project
+from support.tries import tries
 from typer.testing import CliRunner
 
 from seedbed.auto_instruct.export import RankerRow
@@ -254,7 +255,7 @@ PIECES += ["configs:", "- ", "'", '"', ": ", "\\", " ", "\r", "\u2028", "\u202e"
 HOSTILE = st.text() | st.lists(st.sampled_from(PIECES)).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
 @example("a\n```\n# x", "```", "a\n````\n---\nlicense: mit")
 def test_text_of_a_model_or_a_user_stays_text_in_the_card(

@@ -129,7 +129,7 @@ class FaultServer:
         return response_to(body)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@pytest.mark.parametrize("rate", [pytest.param(0.1, marks=pytest.mark.slow), 0.5])
 @pytest.mark.parametrize("asked", ["one", "list", "chat"])
 @pytest.mark.parametrize(
     "kind",
@@ -525,7 +525,7 @@ REFUSED = ["stop", "logprobs", "seed", "presence_penalty", "frequency_penalty", 
     ("says", "status"),
     [(openai_says, 400), (openai_argument, 400), (vllm_says, 400), (pydantic_says, 422)],
 )
-@pytest.mark.parametrize("llm", [LLM, CHAT])
+@pytest.mark.parametrize("llm", [LLM, pytest.param(CHAT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_parameter_that_is_refused_is_named_and_can_be_left_out(
     path: Path,

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.project import ROOT
+from support.tries import tries
 
 from seedbed.core.files import exists, read_rows, read_text, to_json, to_line, write_files
 from seedbed.errors import BadFile, BadRow, WriteFailed
@@ -47,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 @given(st.lists(instances, min_size=1, max_size=5))
 @settings(
-    max_examples=60,
+    max_examples=tries(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from support.params import sampling, section
 from support.project import ROOT
 from support.server import completion
+from support.tries import tries
 
 from seedbed.auto_instruct import label, relabel_and_pick
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
@@ -51,7 +52,7 @@ from seedbed.self_instruct.rows import SEED_TASKS
 from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.views import preset as presets
 
-EXAMPLES = int(os.environ.get("SEEDBED_FUZZ", "25"))
+EXAMPLES = int(os.environ.get("SEEDBED_FUZZ", tries(25)))
 
 TASK = {
     "Definition": ["Say what is asked."],

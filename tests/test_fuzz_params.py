@@ -19,6 +19,7 @@ import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from support.project import ROOT, Project
+from support.tries import tries
 
 from seedbed import params
 from seedbed.core.paths import PARAMS
@@ -28,7 +29,7 @@ from seedbed.runs.outline import printable
 from seedbed.views.preset import _place
 
 TEXT = (ROOT / PARAMS).read_text(encoding="utf-8")
-EXAMPLES = int(os.environ.get("SEEDBED_FUZZ", "40"))
+EXAMPLES = int(os.environ.get("SEEDBED_FUZZ", tries(40)))
 # What concerns no line: a whole file that is not what it should be.
 OF_THE_FILE = re.compile(
     r"holds no parameters|characters, but|is UTF-16|byte order mark|not UTF-8|holds a \w+, not"

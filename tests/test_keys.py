@@ -22,6 +22,7 @@ from support.engines import CHAT, EMBEDDED, LLM, requests_for, response_to
 from support.params import SAMPLING
 from support.project import ROOT
 from support.server import serving
+from support.tries import tries
 
 from seedbed.llm import errors
 from seedbed.llm.contract.request import Canon, Parameter, Request, Sampling, base_of
@@ -340,7 +341,7 @@ SAMPLED = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(
     prompt=TEXTS,
     sampling=SAMPLED,

@@ -17,6 +17,7 @@ from support.engines import FAKE, Fake
 from support.params import section
 from support.project import ROOT
 from support.stages import run_stage
+from support.tries import tries
 
 from seedbed.auto_instruct import describe_candidates, label, scoring
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
@@ -376,7 +377,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.lists(st.tuples(texts, texts), max_size=30))
 def test_scores_are_rouge_scores_own(pairs: list[tuple[str, str]]) -> None:
     assert rouge_l(pairs).tolist() == [with_rouge_score(*pair) for pair in pairs]

@@ -394,6 +394,7 @@ def test_a_broken_line_is_named_before_anything_is_written() -> None:
     assert not PREPARED.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "columns"),
     [

@@ -20,6 +20,7 @@ from support.engines import FAKE
 from support.params import section
 from support.project import Project
 from support.stages import run_stage
+from support.tries import tries
 
 from seedbed.auto_instruct import race, relabel_and_pick
 from seedbed.auto_instruct.errors import (
@@ -123,7 +124,7 @@ def tasks(draw: st.DrawFn) -> tuple[list[Example], int, RelabelAndPick, list[int
     return examples, candidates, params, draw(st.one_of(everything, some.map(sorted)))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(tasks())
 def test_the_same_as_the_plain_version(
     task: tuple[list[Example], int, RelabelAndPick, list[int]],
@@ -131,7 +132,7 @@ def test_the_same_as_the_plain_version(
     assert_same_as_plain(*task)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(tasks(), st.randoms(use_true_random=False))
 def test_what_is_kept_does_not_depend_on_the_order_of_the_examples(
     task: tuple[list[Example], int, RelabelAndPick, list[int]], order: random.Random

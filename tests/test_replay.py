@@ -14,6 +14,7 @@ from support.params import sampling
 from support.project import Project
 from support.server import completion
 from support.stages import run_stage
+from support.tries import tries
 from typer.testing import CliRunner
 
 from seedbed import params
@@ -244,7 +245,7 @@ def test_import_after_export_is_the_same_store_and_twice_adds_nothing(tmp_path: 
         assert by_model(other) == by_model(one)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(
     prompt=st.text(st.characters(exclude_categories=["Cs"])),
     text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip),

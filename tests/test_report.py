@@ -37,6 +37,8 @@ from seedbed.views.report.templates import render
 needs_browser = pytest.mark.skipif(
     not CHROMIUM and not os.environ.get("CI"), reason="there is no chromium here"
 )
+# One page for all of them, on one worker: it takes seconds to make.
+pytestmark = pytest.mark.xdist_group("report")
 COUNT = 12
 # The server of `fetched` stands for all that a page must not ask.
 HOSTILE = [

@@ -61,7 +61,7 @@ def test_what_stands_before_the_request_changes_nothing(before: str) -> None:
         ("Red, green and blue", Root(None, None)),
         ("", Root(None, None)),
         ("你好", Root(None, None)),
-        ("In this, " * 2000, Root(None, None)),
+        pytest.param("In this, " * 2000, Root(None, None), id="a long one"),
     ],
 )
 def test_what_is_not_there_is_not_guessed(instruction: str, found: Root) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from support.plain_rouge import exact_f1
+from support.tries import tries
 
 from seedbed.core.rouge import RougeIndex, any_above, closest, tokens
 
@@ -67,7 +68,7 @@ def of_length(count: int, seed: int, vocabulary: int = 40) -> str:
 
 
 @given(st.lists(texts, max_size=8), st.lists(texts, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_scores_are_those_of_rouge_score_in_every_script(
     pool: list[str], queries: list[str]
 ) -> None:
@@ -103,7 +104,7 @@ def test_an_empty_pool_and_no_texts_give_empty_scores() -> None:
 
 
 @given(st.lists(texts, min_size=2, max_size=8), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_a_pool_that_grew_scores_like_one_that_was_there_at_once(
     pool: list[str], data: st.DataObject
 ) -> None:
@@ -147,7 +148,7 @@ plain = st.lists(st.sampled_from("abcde"), min_size=1, max_size=14).map(" ".join
 
 
 @given(plain, st.lists(plain, min_size=1, max_size=6), st.integers(0, 20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_whether_a_score_is_above_a_threshold_is_what_fractions_say(
     text: str, pool: list[str], twentieths: int
 ) -> None:
@@ -173,7 +174,7 @@ def test_fewer_than_asked_for_are_all_of_them() -> None:
 
 
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 2 / 3, 1.0]), max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_the_closest_are_what_a_full_sort_gives(scores: list[float]) -> None:
     expected = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:10]
     assert closest(np.array(scores), 10) == expected

@@ -191,7 +191,7 @@ def row(key: str, response: str = "{}") -> Kept:
 def test_a_commit_in_a_thread_does_not_get_into_the_way_of_another(path: Path) -> None:
     """The engine looks up the next requests while answers to the last are being committed."""
     store = Store(path)
-    many = [[row(f"{n} {i}") for i in range(3000)] for n in range(10)]
+    many = [[row(f"{n} {i}") for i in range(1000)] for n in range(10)]
     commits = Thread(target=lambda: [store.put(rows) for rows in many])
     commits.start()
     own = 0
@@ -201,7 +201,7 @@ def test_a_commit_in_a_thread_does_not_get_into_the_way_of_another(path: Path) -
         own += 1
     commits.join()
     assert own
-    assert len(list(store.rows())) == 30_000 + own
+    assert len(list(store.rows())) == 10_000 + own
     store.close()
 
 

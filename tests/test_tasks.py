@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.project import ROOT, SHARED, Project
+from support.tries import tries
 
 from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
 from seedbed.auto_instruct.niv2 import Example, Task, read_task
@@ -120,7 +121,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 pairs = st.lists(st.tuples(texts, texts), min_size=1, max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(pairs=pairs, classes=st.booleans())
 def test_the_same_task_is_the_same_whichever_way_it_is_kept(
     pairs: list[tuple[str, str]], classes: bool, tmp_path_factory: pytest.TempPathFactory
@@ -149,7 +150,7 @@ def without_ids(task: Task) -> dict:
     return task.model_dump(exclude={"examples": {"__all__": {"id"}}})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(pairs=pairs, data=st.data())
 def test_an_example_of_an_old_file_keeps_its_id_when_others_come_and_go(
     pairs: list[tuple[str, str]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -476,6 +477,7 @@ print(len(task.examples), int(peak) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 def test_a_task_of_100_mb_is_read_in_half_a_gigabyte(tmp_path: Path) -> None:
     path = tmp_path / "large.json"

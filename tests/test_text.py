@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.tries import tries
 
 from seedbed.core.prompts import Prompt
 from seedbed.errors import BadFile, BadRow
@@ -199,7 +200,7 @@ def test_a_refused_word_may_hold_any_characters(word: str) -> None:
 
 
 @given(st.text(max_size=40), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_whatever_the_piece_there_is_one_verdict(text: str, non_ascii: bool) -> None:
     for piece in split_numbered(text, capitalize=True):
         assert refusal(piece, refuse_non_ascii=non_ascii, min_words=1) in (None, *REASONS)
@@ -492,7 +493,7 @@ def test_exact_duplicates_go_and_the_first_stays() -> None:
     ),
     st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_whatever_the_completion_each_pair_has_one_verdict(parts: list[str], cut: bool) -> None:
     for parse in (parse_input_first, parse_output_first):
         pairs = parse(" ".join(parts))

@@ -1,8 +1,14 @@
 """What bootstrap says of input that it refuses, run where no model can answer."""
 
+import contextlib
+import os
 import socket
+from unittest.mock import patch
 
-from support.project import Project
+from typer.testing import CliRunner
+
+from seedbed.cli import app
+from support.project import Project, environment
 
 
 def nobody_there() -> str:
@@ -12,29 +18,41 @@ def nobody_there() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
 
 
-def run_bootstrap(project: Project, **environment: str) -> str:
-    """Run the real command where no model can answer; give what it said.
+def run_bootstrap(project: Project, process: bool = False, **more: str) -> str:
+    """Run the command where no model can answer; give what it said.
 
     Whatever is wrong, it must fail with a message and write nothing.
+
+    process: as a process of its own, which takes two seconds to start.
     """
     before = project.run("git", "status", "--porcelain").stdout
-    environment = {"OPENAI_BASE_URL": nobody_there(), "SEEDBED_MAX_RETRIES": "0"} | environment
-    done = project.stage("bootstrap", **environment)
-    assert done.returncode == 1, done.stdout
-    assert "Traceback" not in done.stdout, done.stdout
+    more = {"OPENAI_BASE_URL": nobody_there(), "SEEDBED_MAX_RETRIES": "0"} | more
+    if process:
+        done = project.stage("bootstrap", **more)
+        code, output = done.returncode, done.stdout
+    else:
+        with (
+            contextlib.chdir(project.folder),
+            patch.dict(os.environ, environment(**more), clear=True),
+        ):
+            result = CliRunner().invoke(app, ["bootstrap"])
+        assert isinstance(result.exception, SystemExit), result.exc_info
+        code, output = result.exit_code, result.output
+    assert code == 1, output
+    assert "Traceback" not in output, output
     assert project.run("git", "status", "--porcelain").stdout == before
     assert [path.name for path in (project.folder / "data/bootstrap").iterdir()] == [".gitignore"]
-    return done.stdout
+    return output
 
 
-def refusal(project: Project, **environment: str) -> str:
+def refusal(project: Project, **more: str) -> str:
     """What it said without having come as far as to ask the server."""
-    output = run_bootstrap(project, **environment)
+    output = run_bootstrap(project, **more)
     assert "no answer from" not in output
     return output
 
 
-def assert_refused(project: Project, *said: str, **environment: str) -> None:
-    output = refusal(project, **environment)
+def assert_refused(project: Project, *said: str, **more: str) -> None:
+    output = refusal(project, **more)
     for part in said:
         assert part in output
