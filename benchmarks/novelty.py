@@ -269,7 +269,7 @@ def whole_bootstrap() -> Whole:
     """What `seedbed.self_instruct.bootstrap.grow` does, with the clock on each of its two parts."""
     writer = Writer(seed=0)
     seeds = [writer.instruction() for _ in range(SEEDS)]
-    params, prompt = parameters(WANTED), Prompt("bootstrap.txt", "tasks")
+    params, prompt = parameters(WANTED), Prompt("bootstrap/tasks.txt", "tasks")
     refuse, grown = refuse_with(params), Grown()
     known = [Known(f"seed_task_{number}", text) for number, text in enumerate(seeds)]
     pool, index = list(seeds), CountingIndex(seeds)

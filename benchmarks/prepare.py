@@ -125,10 +125,10 @@ def exchange(prompt: str, text: str, finish_reason: str) -> Exchange:
 def rows() -> Iterator[RawInstances]:
     writer = Writer(seed=0)
     draw = writer.random
-    first = Prompt("bootstrap.txt", "tasks")
+    first = Prompt("bootstrap/tasks.txt", "tasks")
     forms = {
-        False: Prompt("input_first.txt", "instruction"),
-        True: Prompt("output_first.txt", "instruction"),
+        False: Prompt("instances/input_first.txt", "instruction"),
+        True: Prompt("instances/output_first.txt", "instruction"),
     }
     shown = [writer.instruction() for _ in range(175)]  # stands for the seeds and the pool
     for _ in range(TASKS):

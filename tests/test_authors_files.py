@@ -92,7 +92,7 @@ def _their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_clf_and_instances_go_on_from_them() -> None:
     read = list(read_rows(INSTRUCTIONS, Named))
     fake = Fake(lambda _: " No")
-    prompt = Prompt("clf.txt", "instruction")
+    prompt = Prompt("clf/is_classification.txt", "instruction")
     classified = clf.classify(read, section(Clf), prompt, fake)
     assert [row.instruction for row in classified] == TEXTS
     assert all(row.key for row in classified)

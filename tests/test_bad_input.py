@@ -128,8 +128,8 @@ def test_too_few_classification_seeds_are_counted_apart(project: Project) -> Non
 
 
 def test_a_prompt_that_is_missing_is_refused(project: Project) -> None:
-    (project.folder / "data/prompts/bootstrap.txt").unlink()
-    assert_refused(project, "data/prompts/bootstrap.txt: no such file", "Check the path")
+    (project.folder / "data/prompts/bootstrap/tasks.txt").unlink()
+    assert_refused(project, "data/prompts/bootstrap/tasks.txt: no such file", "Check the path")
 
 
 # --- the model

@@ -76,7 +76,7 @@ def once(*texts: str) -> Reply:
 def prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "data" / "prompts", tmp_path / "data" / "prompts")
-    return Prompt("bootstrap.txt", "tasks")
+    return Prompt("bootstrap/tasks.txt", "tasks")
 
 
 def shown(request: Request) -> list[str]:

@@ -47,7 +47,9 @@ def classify(texts: list[str], reply: Callable[[Request], str]) -> tuple[list, F
     fake = Fake(reply)
     params = section(Clf)
     rows = [Named(instruction=text, id=f"id of {text}") for text in texts]
-    return clf.classify(rows, params, Prompt("clf.txt", "instruction"), fake), fake
+    return clf.classify(
+        rows, params, Prompt("clf/is_classification.txt", "instruction"), fake
+    ), fake
 
 
 def test_answers_are_kept_raw_and_in_the_order_of_the_instructions() -> None:

@@ -39,7 +39,7 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
     touched = follow(PAGE, grown.folder)
     assert len(touched) == PAGE.count("```") // 2 - 1, "a block that nobody follows"
     edited = {"dvc.yaml", "params.yaml", "src/seedbed/methods.py"}
-    own = ("src/seedbed/rating/", "data/prompts/rate.txt", "tests/test_rate.py")
+    own = ("src/seedbed/rating/", "data/prompts/rate/verdict.txt", "tests/test_rate.py")
     assert {path for path in touched if not path.startswith(own)} == edited
     assert grown.run("ruff", "format").returncode == 0
     rows = grown.rows("data/prepare/alpaca.jsonl")
@@ -61,7 +61,7 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
         assert line.split()[1:4] == [str(len(rows)), str(len(rows)), "0"]
         told = grown.stage("trace", "data/rate/rated.jsonl:2").stdout
         assert f"answer {rated[1]['key']}" in told
-        assert "prompt file: data/prompts/rate.txt" in told
+        assert "prompt file: data/prompts/rate/verdict.txt" in told
         assert "its finetuning row: data/prepare/alpaca.jsonl:2" in told
         assert grown.stage("report").returncode == 0
         page = grown.read(".seedbed/report.html").decode()

@@ -273,11 +273,11 @@ def test_what_candidates_and_label_would_refuse_is_refused(monkeypatch: pytest.M
     set_params(drawn=("sample_instructions: null", "sample_instructions: 9"))
     with pytest.raises(TooFewToDrawFrom):
         estimate()
-    Path("data/prompts/ranker.txt").write_text("no place")
+    Path("data/prompts/label/ranker.txt").write_text("no place")
     with pytest.raises(BadFile, match=r"ranker\.txt"):
         estimate()
     set_params(task=("seedbed001_", "seedbed901_"))
-    Path("data/prompts/ranker.txt").write_text("{{input}} {{instruction}}")
+    Path("data/prompts/label/ranker.txt").write_text("{{input}} {{instruction}}")
     with pytest.raises(NoSuchTask):
         estimate()
 
@@ -404,7 +404,12 @@ def test_the_embedded_server_costs_nothing_and_is_not_started(
     [
         ("data/seed_tasks.jsonl", '"instruction"', '"instructoin"', "data/seed_tasks.jsonl:1: "),
         ("params.yaml", "tasks: all", "tasks: some", "instances.tasks: found 'some'"),
-        ("data/prompts/clf.txt", "{instruction}", "", "data/prompts/clf.txt: {instruction}"),
+        (
+            "data/prompts/clf/is_classification.txt",
+            "{instruction}",
+            "",
+            "data/prompts/clf/is_classification.txt: {instruction}",
+        ),
     ],
 )
 def test_bad_input_is_one_message(

@@ -237,8 +237,8 @@ KINDS = {
         FOLDER / "task_metadata.json", lambda: use_task(FOLDER), [{"category": "Summarization"}]
     ),
     "prompt": Kind(
-        PROMPTS / "clf.txt",
-        lambda: Prompt("clf.txt", "instruction").fill("x").encode(),
+        PROMPTS / "clf/is_classification.txt",
+        lambda: Prompt("clf/is_classification.txt", "instruction").fill("x").encode(),
         text="Is it?\n\nTask: {instruction}\nAnswer:\n",
     ),
     "meta-prompt": Kind(
@@ -247,7 +247,7 @@ KINDS = {
         text="{demos}\n\nInstruction: {instruction}\nBetter:\n",
     ),
     "ranker's prompt": Kind(
-        PROMPTS / "ranker.txt",
+        PROMPTS / "label/ranker.txt",
         lambda: label.read_template().encode(),
         text="Input: {{input}}\n\nInstruction: {{instruction}}\n",
     ),

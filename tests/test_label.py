@@ -496,9 +496,9 @@ def test_a_task_s_file_has_three_header_lines_and_a_row_an_example(
         (file_of("one"), "[", "", "Invalid JSON"),
         (ORIGINS, '"index": 1', '"index": "1"', "field index: "),
         (Path("data/niv2/two.json"), '"Instances"', '"Instanzen"', "field Instances: "),
-        (Path("data/prompts/ranker.txt"), "{{input}}", "", "stands in it 0 times"),
-        (Path("data/prompts/ranker.txt"), "Does", "{{demos}}", r"no place \{\{demos"),
-        (Path("data/prompts/ranker.txt"), "Does", "{input}", r"no place \{input"),
+        (Path("data/prompts/label/ranker.txt"), "{{input}}", "", "stands in it 0 times"),
+        (Path("data/prompts/label/ranker.txt"), "Does", "{{demos}}", r"no place \{\{demos"),
+        (Path("data/prompts/label/ranker.txt"), "Does", "{input}", r"no place \{input"),
     ],
 )
 def test_bad_input_is_one_error_that_names_the_file_and_nothing_is_asked_or_written(

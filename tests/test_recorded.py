@@ -27,7 +27,7 @@ def test_the_projects_own_are_read() -> None:
     assert pipeline.ran_with("clf")["clf"]["sampling"]["max_tokens"] == 3
     assert pipeline.description("clf") == "Instructions -> is it a classification task?"
     assert pipeline.writers[Path("data/candidates")] == "candidates"
-    assert [path.name for path in pipeline.prompt_files("clf")] == ["clf.txt"]
+    assert [path.name for path in pipeline.prompt_files("clf")] == ["is_classification.txt"]
 
 
 @pytest.mark.parametrize("command", [["trace", "data/prepare/x.jsonl:1"], ["report"], ["export"]])

@@ -234,7 +234,7 @@ def test_what_was_asked_before_changes_neither_a_score_nor_an_answer(
     local: Endpoint, tmp_path: Path
 ) -> None:
     # Long enough for the rounding to show how much of it came from the prompt cache.
-    prefix = (ROOT / "data/prompts/clf.txt").read_text()[:300]
+    prefix = (ROOT / "data/prompts/clf/is_classification.txt").read_text()[:300]
     greedy = sampling(max_tokens=4, logprobs=1, stop=[])
     first = [Request(prefix + more, greedy, prefixes=(prefix,)) for more in (" Write a", " Draw 𓀀")]
     later = [Request(prefix + more, greedy, prefixes=(prefix,)) for more in (" Task", " It")]

@@ -68,11 +68,11 @@ def test_no_instruction_is_like_one_of_the_other_seed_tasks(tasks: list[SeedTask
 @pytest.mark.parametrize(
     ("name", "placeholder"),
     [
-        ("bootstrap.txt", "tasks"),
-        ("bootstrap_clf.txt", "tasks"),
-        ("clf.txt", "instruction"),
-        ("input_first.txt", "instruction"),
-        ("output_first.txt", "instruction"),
+        ("bootstrap/tasks.txt", "tasks"),
+        ("bootstrap/classification_tasks.txt", "tasks"),
+        ("clf/is_classification.txt", "instruction"),
+        ("instances/input_first.txt", "instruction"),
+        ("instances/output_first.txt", "instruction"),
     ],
 )
 def test_every_prompt_has_its_placeholder_once(
@@ -86,7 +86,7 @@ def test_every_prompt_has_its_placeholder_once(
 
 def test_the_classification_prompt_shows_12_yes_and_19_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    lines = Prompt("clf.txt", "instruction").fill("Sing.").splitlines()
+    lines = Prompt("clf/is_classification.txt", "instruction").fill("Sing.").splitlines()
     assert lines.count("Is it classification? Yes") == 12
     assert lines.count("Is it classification? No") == 19
     assert sum(line.startswith("Task: ") for line in lines) == 12 + 19 + 1
@@ -95,8 +95,8 @@ def test_the_classification_prompt_shows_12_yes_and_19_no(monkeypatch: pytest.Mo
 
 def test_the_instance_prompts_keep_to_their_forms() -> None:
     prompts = ROOT / "data" / "prompts"
-    input_first = (prompts / "input_first.txt").read_text(encoding="utf-8")
-    output_first = (prompts / "output_first.txt").read_text(encoding="utf-8")
+    input_first = (prompts / "instances/input_first.txt").read_text(encoding="utf-8")
+    output_first = (prompts / "instances/output_first.txt").read_text(encoding="utf-8")
     assert "\nExample 1\n" in input_first
     assert "\nOutput:" in input_first
     assert "Class label:" not in input_first

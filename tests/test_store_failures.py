@@ -243,7 +243,9 @@ def test_a_run_replays_and_is_traced_and_reported_from_a_store_that_can_only_be_
         assert done.returncode == 0, done.stdout
 
         # Something is missing: it is said before anything is sent.
-        (project.folder / "data/prompts/clf.txt").write_text("Another: {instruction}\n")
+        (project.folder / "data/prompts/clf/is_classification.txt").write_text(
+            "Another: {instruction}\n"
+        )
         done = only_read(path, "clf", **there)
         assert done.returncode == 1
         assert f"seedbed clf: response store {path}: cannot be written: " in done.stdout

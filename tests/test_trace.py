@@ -71,11 +71,16 @@ def bootstrap_prompt(row: int) -> str:
 
 
 def clf_prompt(text: str) -> str:
-    return (ROOT / "data/prompts/clf.txt").read_text().removesuffix("\n").format(instruction=text)
+    return (
+        (ROOT / "data/prompts/clf/is_classification.txt")
+        .read_text()
+        .removesuffix("\n")
+        .format(instruction=text)
+    )
 
 
 def instances_prompt(text: str) -> str:
-    return (ROOT / "data/prompts/input_first.txt").read_text().format(instruction=text)
+    return (ROOT / "data/prompts/instances/input_first.txt").read_text().format(instruction=text)
 
 
 def ids_shown(row: int) -> list[str]:
@@ -290,7 +295,7 @@ def test_every_answer_on_the_way_is_told_with_its_request_and_prompt_file(
 def test_the_few_shot_beginning_is_shortened_unless_all_is_asked_for() -> None:
     prompt = instances_prompt(GROWN[3])
     before = prompt.index("Task: Rank three")
-    short = f"… ({before:,} characters of data/prompts/input_first.txt)"
+    short = f"… ({before:,} characters of data/prompts/instances/input_first.txt)"
     text = told(f"{RAW_INSTANCES}:4")
     assert (
         f"      prompt:\n        {short}\n        │ Task: Rank three lakes.\n        │ \n" in text
@@ -305,14 +310,14 @@ def test_the_few_shot_beginning_is_shortened_unless_all_is_asked_for() -> None:
 
 @pytest.mark.usefixtures("store")
 def test_an_edited_prompt_file_is_found_by_what_it_still_shares() -> None:
-    path = Path("data/prompts/output_first.txt")
+    path = Path("data/prompts/instances/output_first.txt")
     edit(RAW_INSTANCES, 4, lambda row: row.update(is_classification=True))
-    assert "prompt file: data/prompts/input_first.txt" in told(f"{RAW_INSTANCES}:4")
-    input_first = Path("data/prompts/input_first.txt")
+    assert "prompt file: data/prompts/instances/input_first.txt" in told(f"{RAW_INSTANCES}:4")
+    input_first = Path("data/prompts/instances/input_first.txt")
     input_first.write_text(input_first.read_text().replace("Example 2", "Instance 2"))
     text = told(f"{RAW_INSTANCES}:4")
-    assert "prompt file: data/prompts/input_first.txt" in text
-    (shared,) = re.findall(r"… \(([\d,]+) characters of data/prompts/input_first", text)
+    assert "prompt file: data/prompts/instances/input_first.txt" in text
+    (shared,) = re.findall(r"… \(([\d,]+) characters of data/prompts/instances/input_first", text)
     assert 0 < int(shared.replace(",", "")) < 2000
     for one in (input_first, path):
         one.write_text("Quite another beginning {instruction}")
@@ -356,7 +361,7 @@ def test_what_the_store_lacks_is_said_and_the_rest_is_told(
     assert text.count("      │ from row\n") == 2
     assert "        │ Task: Rank three lakes.\n" in text
     assert "the row has neither its request nor the raw answer" in text
-    assert "  a prompt file: data/prompts/clf.txt\n" in text
+    assert "  a prompt file: data/prompts/clf/is_classification.txt\n" in text
     snapshot("trace-tree", tree_of(text))
 
 
@@ -367,8 +372,8 @@ def test_a_refused_instruction_takes_its_prompt_from_an_accepted_one_of_the_same
     snapshot("trace-tree", tree_of(told(f"{REJECTED_INSTRUCTIONS}:1")))
     text = told(f"{REJECTED_INSTRUCTIONS}:2")
     assert text.endswith("seed_task_0, seed_task_1, seed_task_2\n")
-    assert "a prompt file: data/prompts/bootstrap.txt\n" in text
-    assert "a prompt file: data/prompts/bootstrap_clf.txt\n" in text
+    assert "a prompt file: data/prompts/bootstrap/tasks.txt\n" in text
+    assert "a prompt file: data/prompts/bootstrap/classification_tasks.txt\n" in text
 
 
 @pytest.mark.parametrize("name", ["finetuning", "messages", "alpaca"])
@@ -478,7 +483,7 @@ def test_without_a_lock_it_says_that_nothing_is_recorded() -> None:
 
 @pytest.mark.usefixtures("store")
 def test_files_are_compared_with_what_the_stage_ran_with_and_wrote() -> None:
-    prompt = Path("data/prompts/clf.txt")
+    prompt = Path("data/prompts/clf/is_classification.txt")
     lock(
         clf={
             "deps": [{"path": str(prompt), "md5": md5(prompt)}],
@@ -499,7 +504,7 @@ def test_files_are_compared_with_what_the_stage_ran_with_and_wrote() -> None:
 
 
 def test_the_git_revision_is_that_of_the_last_commit_that_touched_the_file() -> None:
-    path = Path("data/prompts/clf.txt")
+    path = Path("data/prompts/clf/is_classification.txt")
     assert revision(path) == "not in git"
     git("init", "-q")
     assert revision(path).startswith("not in git (fatal: ")
@@ -709,7 +714,7 @@ def test_every_output_of_a_real_run_is_traced(
     )
     place = f"data/prepare/finetuning.jsonl:{number}"
     edit(project.folder / place[: place.index(":")], number, lambda row: row.update(prompt=EVIL))
-    project.replace("data/prompts/clf.txt", "Is it classification?", "Is it one?")
+    project.replace("data/prompts/clf/is_classification.txt", "Is it classification?", "Is it one?")
     project.set("bootstrap.rouge_threshold", 0.6)
     done = project.run("python", "-m", "seedbed", "trace", place, PYTHONPATH="src")
     assert done.returncode == 0, done.stdout

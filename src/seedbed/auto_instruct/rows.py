@@ -9,7 +9,7 @@ from seedbed.core.paths import PROMPTS
 from seedbed.core.records import Record
 
 # The ranking model's prompt, which label passes on.
-RANKER_PROMPT = PROMPTS / "ranker.txt"
+RANKER_PROMPT = PROMPTS / "label/ranker.txt"
 CANDIDATES = Path("data/candidates")
 LABELLED = Path("data/label")
 RELABELLED = Path("data/relabel_and_pick")

@@ -267,7 +267,11 @@ def read_seeds(path: Path, own: Bootstrap) -> tuple[list[Known], Prompt]:
         kind = "classification seed tasks"
     if len(tasks) < own.num_prompt_instructions:
         raise TooFewSeedTasks(path, len(tasks), own.num_prompt_instructions, kind)
-    name = "bootstrap_clf.txt" if own.use_clf_seed_tasks_only else "bootstrap.txt"
+    name = (
+        "bootstrap/classification_tasks.txt"
+        if own.use_clf_seed_tasks_only
+        else "bootstrap/tasks.txt"
+    )
     return [Known(task.id, task.instruction) for task in tasks], Prompt(name, "tasks")
 
 

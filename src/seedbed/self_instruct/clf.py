@@ -82,7 +82,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     instructions = list(read_rows(inputs.instructions, Named))
-    prompt = Prompt("clf.txt", "instruction")
+    prompt = Prompt("clf/is_classification.txt", "instruction")
     with (
         Progress("clf", len(instructions), "rows") as progress,
         open_engine(params.llm, progress.answered_row) as engine,

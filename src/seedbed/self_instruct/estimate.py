@@ -67,7 +67,7 @@ def _clf(
     params: Sections, foresight: Foresight, instructions: list[str]
 ) -> tuple[Foreseen, list[bool | None]]:
     seen = Foreseen("clf")
-    prompt = Prompt("clf.txt", "instruction")
+    prompt = Prompt("clf/is_classification.txt", "instruction")
     unknown = params.bootstrap.num_instructions_to_generate - len(instructions)
     found = foresight.look_up(seen, clf.requests(instructions, params.clf, prompt))
     kinds = [None if answer is None else is_yes(answer.text) for answer in found]

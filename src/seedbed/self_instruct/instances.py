@@ -92,8 +92,8 @@ class Prompts:
     """The two few-shot prompts."""
 
     def __init__(self) -> None:
-        self.input_first = Prompt("input_first.txt", "instruction")
-        self.output_first = Prompt("output_first.txt", "instruction")
+        self.input_first = Prompt("instances/input_first.txt", "instruction")
+        self.output_first = Prompt("instances/output_first.txt", "instruction")
 
 
 def requests(

@@ -220,7 +220,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
                 inputs.raw_instances,
                 f"none of its {parsed.tasks} completions holds a usable instance",
                 "Look at its raw_instances: a model that keeps to the form of "
-                "data/prompts/input_first.txt is needed.",
+                "data/prompts/instances/input_first.txt is needed.",
             )
         sampled = sample(parsed.kept, own)
         rows = list(sampled)
