@@ -11,8 +11,7 @@ from support.snapshots import Snapshots
 
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
-from seedbed.auto_instruct.errors import NoSuchTask, TooFewToDrawFrom
-from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.rows import CANDIDATES
 from seedbed.core.paths import METRICS
 from seedbed.errors import BadFile
@@ -20,6 +19,8 @@ from seedbed.llm.errors import RowsFailed
 from seedbed.llm.params import Price
 from seedbed.methods import module_of
 from seedbed.runs.dry_run import Foreseen
+from seedbed.tasks.errors import NoSuchTask
+from seedbed.tasks.niv2 import Task, read_task
 from seedbed.views.estimate import foresee, table
 
 STAGES = ("bootstrap", "clf", "instances", "candidates", "label")

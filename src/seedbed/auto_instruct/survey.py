@@ -1,14 +1,14 @@
 """What `seedbed tasks` says: a line a task, and what is wrong with it.
 
-Apart from `seedbed.auto_instruct.niv2`, so that a change of the table makes no stage run again.
+Apart from `seedbed.tasks.niv2`, so that a change of the table makes no stage run again.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.auto_instruct.niv2_places import list_tasks, the_task
 from seedbed.errors import SeedbedError
+from seedbed.tasks.niv2 import Task, read_task
+from seedbed.tasks.places import list_tasks, the_task
 
 _MOST_SHOWN = 8
 

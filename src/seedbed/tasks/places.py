@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
-from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
-from seedbed.auto_instruct.rows import MERGED
 from seedbed.core.files import exists
 from seedbed.errors import BadFile, shown
+from seedbed.tasks.errors import BadTaskName, NoSuchTask, SameTaskName
+
+# relabel-and-pick's files of all tasks, beside those of single ones, which have their names.
+MERGED = ("train", "seen_dev", "unseen_dev")
 
 # A name becomes the name of files and part of ids, so it is nothing that a path could act on.
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
