@@ -1,0 +1,161 @@
+"""curve: scores of tasks → what a model scores by how much it was trained on, and on what.
+
+A point is a source and a number of rows, or a threshold: the mean of all models that share them,
+trained with other seeds, with an interval over the tasks. The model that the others are compared
+with has no source: it is a line of its own, as long as the others.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from seedbed.core.files import read_rows, to_json, to_line, write_files
+from seedbed.core.progress import Progress
+from seedbed.core.records import Record
+from seedbed.core.section import Section
+from seedbed.training.bootstrap import interval
+from seedbed.training.params import Curve
+from seedbed.training.rows import EVALUATED, SCORES, Outputs, TaskScore
+
+UNTRAINED = "not tuned"
+
+
+class Params(Section):
+    """The section that dvc.yaml declares for this stage."""
+
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """scores: what one evaluation wrote, or several did of the same tasks."""
+
+    scores: tuple[Path, ...] = (EVALUATED.data / SCORES,)
+
+
+class Point(Record):
+    """What models that were trained on the same amount of the same score, ROUGE-L 0 to 100.
+
+    low, high: an interval of 95 % over tasks. lowest, highest: of the models, which are so many.
+    """
+
+    source: str
+    rows: int | None
+    threshold: float | None
+    models: int
+    tasks: int
+    rouge_l: float
+    low: float | None
+    high: float | None
+    lowest: float
+    highest: float
+
+
+def points(scores: Iterable[TaskScore], own: Curve) -> list[Point]:
+    """A point for each source, number of rows and threshold, in that order."""
+    found: dict[tuple[str, int | None, float | None], list[TaskScore]] = defaultdict(list)
+    for score in scores:
+        found[score.source or UNTRAINED, score.rows, score.threshold].append(score)
+    in_order = sorted(found, key=lambda one: (one[0], one[1] or 0, one[2] or 0))
+    return [_point(*one, found[one], own) for one in in_order]
+
+
+def _point(
+    source: str,
+    rows: int | None,
+    threshold: float | None,
+    scores: Sequence[TaskScore],
+    own: Curve,
+) -> Point:
+    models = {name: number for number, name in enumerate(dict.fromkeys(s.model for s in scores))}
+    # An example of a task counts as the task's mean: what is drawn anew are tasks.
+    values: dict[str, list[float]] = defaultdict(list)
+    sizes: dict[str, int] = {}
+    sums = np.zeros((len(models), 2))
+    for score in scores:
+        values[score.task].append(score.rouge_l)
+        sizes[score.task] = score.examples
+        sums[models[score.model]] += (score.rouge_l * score.examples, score.examples)
+    of_models = sums[:, 0] / sums[:, 1]
+    means = np.repeat([np.mean(values[task]) for task in sizes], list(sizes.values()))
+    tasks = np.repeat(np.arange(len(sizes)), list(sizes.values()))
+    ends = None
+    if len(sizes) > 1:
+        # The same tasks are drawn for every point, so that points can be compared.
+        ends = interval(means[:, np.newaxis], tasks, own.resamples, own.seed, "curve")
+    return Point(
+        source=source,
+        rows=rows,
+        threshold=threshold,
+        models=len(models),
+        tasks=len(sizes),
+        rouge_l=_rounded(means.mean()),
+        low=_rounded(ends.low[0]) if ends else None,
+        high=_rounded(ends.high[0]) if ends else None,
+        lowest=_rounded(of_models.min()),
+        highest=_rounded(of_models.max()),
+    )
+
+
+def drawn(found: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dict[str, Any]]:
+    """The points of a picture. What was not trained is drawn along all of it."""
+    those = [point for point in found if getattr(point, by) is not None]
+    places = sorted({getattr(point, by) for point in those})
+    flat = [point for point in found if point.source == UNTRAINED]
+    told = [(point, place) for point in flat for place in places]
+    told += [(point, getattr(point, by)) for point in those if point.source != UNTRAINED]
+    return [
+        {
+            by: place,
+            "rouge_l": point.rouge_l,
+            # Without an interval the point stands alone.
+            "low": point.rouge_l if point.low is None else point.low,
+            "high": point.rouge_l if point.high is None else point.high,
+            "source": _named(point, by),
+        }
+        for point, place in told
+    ]
+
+
+def _named(point: Point, by: Literal["rows", "threshold"]) -> str:
+    """A line's name. Of one source there may be several thresholds, or numbers of rows."""
+    if by == "rows" and point.threshold is not None:
+        return f"{point.source}, threshold {point.threshold:g}"
+    if by == "threshold" and point.rows is not None:
+        return f"{point.source}, {point.rows} rows"
+    return point.source
+
+
+def metrics(found: Sequence[Point]) -> dict[str, Any]:
+    """The best point, beside the table of all."""
+    best = max(found, key=lambda point: point.rouge_l)
+    return {
+        "curve_points": len(found),
+        "curve_best_rouge_l": best.rouge_l,
+        "point": [point.model_dump() for point in found],
+    }
+
+
+def run(params: Params, inputs: Inputs = Inputs(), into: str = "curve") -> None:
+    """Read the scores; write data/curve, metrics and two plots."""
+    own, outputs = params.curve, Outputs(into)
+    with Progress(into, None, "scores") as progress:
+        scores = (row for path in inputs.scores for row in read_rows(path, TaskScore))
+        found = points(progress.over(scores), own)
+    write_files(
+        {
+            outputs.data / "points.jsonl": map(to_line, found),
+            outputs.metrics: to_json(metrics(found)),
+            outputs.plots / "score_by_rows.json": to_json(drawn(found, "rows")),
+            outputs.plots / "score_by_threshold.json": to_json(drawn(found, "threshold")),
+        }
+    )
+    progress.finish(len(found))
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 4) + 0.0  # no -0.0
