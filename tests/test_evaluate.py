@@ -107,7 +107,7 @@ def evaluated(
 ) -> tuple[Plan, list[Evaluation], Summary]:
     planned = plan(all_cases(folder, own.shots, own.max_examples), own)
     rows = evaluate(planned, own, prompts, Models(**replies))
-    return planned, rows, Summary(own.models, planned.cases, rows, own.resamples, own.seed)
+    return planned, rows, Summary(planned.models, planned.cases, rows, own.resamples, own.seed)
 
 
 # --- what is asked
@@ -394,6 +394,7 @@ def test_runs_of_words_that_were_trained_on_are_counted_in_whichever_form(
     text = " ".join(LONG.upper().split()[:words])
     model = trained(tmp_path / "rows.jsonl", FORMS[form](text))
     planned = plan(all_cases(held_out), settings(models=[{"name": "base"}, model]))
+    assert [one.rows for one in planned.models] == [None, 1]
     assert planned.overlaps["tuned"][:3] == [sizes, sizes, []]  # an input, a target, neither
     assert not any(planned.overlaps["base"])
     assert planned.left_out == 0

@@ -73,8 +73,10 @@ class Overlaps:
     of: for each of SIZES, bool of shape (examples, 2): whether such a run of the example's input,
         and of one of its targets, was trained on.
     tasks: tasks whose instruction was trained on, each with the file and line of the first row.
+    rows: so many were looked through.
     """
 
+    rows: int
     of: dict[int, np.ndarray]
     tasks: dict[str, tuple[Path, int]]
 
@@ -109,8 +111,10 @@ def find(
     of = {size: np.zeros((len(examples), 2), dtype=bool) for size in SIZES}
     tasks: dict[str, tuple[Path, int]] = {}
     sought = {name: text.strip().lower() for name, text in instructions.items()}
+    rows = 0
     for path in paths:
         for line, row in enumerate(read_rows(path, TrainedRow), 1):
+            rows += 1
             for text in row.texts:
                 for size in SIZES:
                     for run in runs(text, size):
@@ -120,7 +124,7 @@ def find(
             for name in _asks_for(row.asked, sought):
                 tasks[name] = (path, line)
                 del sought[name]
-    return Overlaps(of, tasks)
+    return Overlaps(rows, of, tasks)
 
 
 def runs(text: str, size: int) -> Iterator[str]:

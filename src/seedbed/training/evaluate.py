@@ -51,10 +51,12 @@ class Inputs:
 class Plan:
     """What all models are asked.
 
+    models: each with the number of rows that it was trained on.
     overlaps: for each model, by name, and each case the sizes of runs that it was trained on.
     left_out: so many examples are asked of none, because of these.
     """
 
+    models: list[Evaluated]
     cases: list[Case]
     overlaps: dict[str, list[list[int]]]
     left_out: int
@@ -86,6 +88,10 @@ def plan(found: list[Case], own: Evaluate) -> Plan:
         raise NothingLeftToAsk(len(found), size)
     places = np.flatnonzero(kept).tolist()
     return Plan(
+        [
+            model.model_copy(update={"rows": model.rows or seen[model.name].rows or None})
+            for model in own.models
+        ],
         [found[place] for place in places],
         {
             name: [[n for n in SIZES if overlaps.examples(n)[place]] for place in places]
@@ -124,7 +130,7 @@ def evaluate(
         asking: opens what asks a model; one is closed before the next is opened.
     """
     rows: list[Evaluation] = []
-    for model in own.models:
+    for model in planned.models:
         with asking(model) as ask:
             answers = list(ask(requests(planned.cases, own, prompts)))
         assert len(answers) == len(planned.cases), "one answer a request"
@@ -224,7 +230,7 @@ def run(params: Params, inputs: Inputs = Inputs(), into: str = EVALUATED.into) -
             before = now
 
         rows = evaluate(planned, own, prompts, asking)
-    summary = Summary(own.models, planned.cases, rows, own.resamples, own.seed)
+    summary = Summary(planned.models, planned.cases, rows, own.resamples, own.seed)
     counted = metrics(planned, rows, summary)
     write_files(
         {

@@ -28,8 +28,8 @@ class Evaluated(Section):
     adapter: a LoRA adapter (GGUF) that the embedded server puts onto it; null for none.
     model: in place of llm.model; null for that.
     trained_on: files of rows that it was trained on, to be searched for what it is asked.
-    source, rows, threshold: what it was trained on, how many rows, and by which novelty threshold
-        they were grown: how `curve` draws it. null where that does not apply.
+    source, rows, threshold: what it was trained on, how many rows (null: as many as trained_on
+        has), and by which novelty threshold they were grown: how `curve` draws it.
     """
 
     name: Annotated[str, AfterValidator(_name)]

@@ -55,7 +55,7 @@ def stages() -> list[Stage]:
         with Repo() as repo:
             found = [
                 Stage(
-                    one.addressing,
+                    one.name,
                     (one.desc or "").replace("->", "→"),
                     [path for dep in one.deps if _is_data(path := dep.def_path)],
                     [path for out in one.outs if _is_data(path := out.def_path)],
