@@ -24,10 +24,11 @@ from seedbed.tasks.errors import SameTaskName
 from seedbed.training import evaluate as stage
 from seedbed.training import harness, harness_scorer
 from seedbed.training.bootstrap import interval
+from seedbed.training.curve import points
 from seedbed.training.errors import NoSuchHeldOut, NothingLeftToAsk, TaskAmongTrained
 from seedbed.training.evaluate import Plan, cut, evaluate, llm_of, metrics, plan, together
 from seedbed.training.held_out import Case, cases, read_held_out
-from seedbed.training.params import Evaluate, Evaluated
+from seedbed.training.params import Curve, Evaluate, Evaluated
 from seedbed.training.prompts import Prompts
 from seedbed.training.rows import Evaluation
 from seedbed.training.scores import copied, majority
@@ -354,6 +355,19 @@ def test_a_task_has_a_row_for_each_model(held_out: Path, prompts: Prompts) -> No
     own = [row for row in rows if row.model == "tuned" and row.task == "weather"]
     assert weather.exact_match == np.mean([row.exact_match for row in own]) == 40
     assert weather.examples == len(own) == 25
+
+
+def test_a_curve_has_the_intervals_of_the_evaluation_it_is_drawn_from(
+    held_out: Path, prompts: Prompts
+) -> None:
+    own = settings(models=[{"name": "base"}], resamples=300)
+    _, _, summary = evaluated(held_out, prompts, own, base=lambda _: "warm")
+    (point,) = points(summary.of_tasks(), section(Curve, resamples=300))
+    of_all = summary.tables()[0][0]
+    drawn = (point.low, point.rouge_l, point.high)
+    assert drawn == pytest.approx(
+        [of_all[f"rouge_l{end}"] for end in ("_low", "", "_high")], abs=1e-3
+    )
 
 
 # --- what was trained on

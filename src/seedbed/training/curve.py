@@ -85,8 +85,9 @@ def _point(
     tasks = np.repeat(np.arange(len(sizes)), list(sizes.values()))
     ends = None
     if len(sizes) > 1:
-        # The same tasks are drawn for every point, so that points can be compared.
-        ends = interval(means[:, np.newaxis], tasks, own.resamples, own.seed, "curve")
+        # The same tasks are drawn for every point, and those that `evaluate` draws of all: so that
+        # points can be compared, and a model has one interval.
+        ends = interval(means[:, np.newaxis], tasks, own.resamples, own.seed, "all", "all")
     return Point(
         source=source,
         rows=rows,
