@@ -50,6 +50,23 @@ def test_models_that_share_source_and_rows_are_one_point_and_their_spread_is_tol
     assert 35 <= point.low < 36 < point.high <= 37
 
 
+def test_a_gain_is_paired_by_task_and_never_without_its_interval() -> None:
+    # Each task is far from the others, and each gains ten or twelve.
+    scores = [
+        score(model, task, base + gain, **about)
+        for task, base, least in (("one", 0.0, 10.0), ("two", 40.0, 12.0), ("three", 80.0, 10.0))
+        for model, gain, about in (("base", 0.0, {}), ("t", least, {"source": "new", "rows": 40}))
+    ]
+    tuned, untuned = sorted(points(scores, OWN), key=lambda point: point.gain is None)
+    assert tuned.gain == pytest.approx(32 / 3, abs=1e-4)
+    assert tuned.gain_low is not None
+    assert tuned.gain_high is not None
+    assert 10 <= tuned.gain_low < tuned.gain < tuned.gain_high <= 12
+    assert (untuned.gain, untuned.gain_low, untuned.gain_high) == (None, None, None)
+    (alone,) = points([one for one in scores if one.model == "t"], OWN)
+    assert alone.gain is None
+
+
 def test_a_task_counts_by_its_examples() -> None:
     scores = [score("base", "one", 0.0, examples=1), score("base", "two", 100.0, examples=3)]
     (point,) = points(scores, OWN)

@@ -41,6 +41,8 @@ class Point(Record):
     """What models that were trained on the same amount of the same score, ROUGE-L 0 to 100.
 
     low, high: an interval of 95 % over tasks. lowest, highest: of the models, which are so many.
+    gain: the difference to what was not tuned, paired by task, with its interval: None where
+        there is no such model, or but one task.
     """
 
     source: str
@@ -53,6 +55,9 @@ class Point(Record):
     high: float | None
     lowest: float
     highest: float
+    gain: float | None
+    gain_low: float | None
+    gain_high: float | None
 
 
 def points(scores: Iterable[TaskScore], own: Curve) -> list[Point]:
@@ -61,7 +66,16 @@ def points(scores: Iterable[TaskScore], own: Curve) -> list[Point]:
     for score in scores:
         found[score.source or UNTRAINED, score.rows, score.threshold].append(score)
     in_order = sorted(found, key=lambda one: (one[0], one[1] or 0, one[2] or 0))
-    return [_point(*one, found[one], own) for one in in_order]
+    untuned = _by_task(found.get((UNTRAINED, None, None), []))
+    return [_point(*one, found[one], untuned, own) for one in in_order]
+
+
+def _by_task(scores: Iterable[TaskScore]) -> dict[str, float]:
+    """Each task's mean over the models."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for score in scores:
+        values[score.task].append(score.rouge_l)
+    return {task: float(np.mean(own)) for task, own in values.items()}
 
 
 def _point(
@@ -69,36 +83,43 @@ def _point(
     rows: int | None,
     threshold: float | None,
     scores: Sequence[TaskScore],
+    untuned: dict[str, float],
     own: Curve,
 ) -> Point:
     models = {name: number for number, name in enumerate(dict.fromkeys(s.model for s in scores))}
-    # An example of a task counts as the task's mean: what is drawn anew are tasks.
-    values: dict[str, list[float]] = defaultdict(list)
+    mean_of = _by_task(scores)
     sizes: dict[str, int] = {}
     sums = np.zeros((len(models), 2))
     for score in scores:
-        values[score.task].append(score.rouge_l)
         sizes[score.task] = score.examples
         sums[models[score.model]] += (score.rouge_l * score.examples, score.examples)
     of_models = sums[:, 0] / sums[:, 1]
-    means = np.repeat([np.mean(values[task]) for task in sizes], list(sizes.values()))
+    tuned = (source, rows, threshold) != (UNTRAINED, None, None)
+    gains = tuned and untuned.keys() == mean_of.keys()
+    columns = [(mean_of[task], mean_of[task] - untuned[task] if gains else 0.0) for task in sizes]
+    # An example counts as its task's mean: what is drawn anew are tasks.
+    values = np.repeat(columns, list(sizes.values()), axis=0)
+    means = values.mean(axis=0)
     tasks = np.repeat(np.arange(len(sizes)), list(sizes.values()))
     ends = None
     if len(sizes) > 1:
         # The same tasks are drawn for every point, and those that `evaluate` draws of all: so that
         # points can be compared, and a model has one interval.
-        ends = interval(means[:, np.newaxis], tasks, own.resamples, own.seed, "all", "all")
+        ends = interval(values, tasks, own.resamples, own.seed, "all", "all")
     return Point(
         source=source,
         rows=rows,
         threshold=threshold,
         models=len(models),
         tasks=len(sizes),
-        rouge_l=_rounded(means.mean()),
+        rouge_l=_rounded(means[0]),
         low=_rounded(ends.low[0]) if ends else None,
         high=_rounded(ends.high[0]) if ends else None,
         lowest=_rounded(of_models.min()),
         highest=_rounded(of_models.max()),
+        gain=_rounded(means[1]) if ends and gains else None,
+        gain_low=_rounded(ends.low[1]) if ends and gains else None,
+        gain_high=_rounded(ends.high[1]) if ends and gains else None,
     )
 
 
