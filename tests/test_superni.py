@@ -3,6 +3,7 @@
 import json
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -57,20 +58,19 @@ def test_a_stem_counts_as_its_word_and_a_reference_more_never_harms() -> None:
     assert exact_match(["yes it"], [["yes it is"]]).tolist() == [0]
 
 
-def pairs_in(folder: str) -> Iterator[tuple[str, list[str]]]:
+def pairs_in(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Each example's references, beside what is near to them: the next one's, and its input."""
-    base = ROOT if folder == "data/niv2" else SHARED
-    if not (base / folder).is_dir():
-        pytest.skip("the authors' tasks are not here")
-    for path in find_tasks(base / folder):
+    for path in find_tasks(folder):
         examples = read_task(path).examples
         for example, following in zip(examples, examples[1:] + examples[:1], strict=True):
             yield following.targets[0], example.targets
             yield example.input, example.targets
 
 
-@pytest.mark.parametrize("folder", ["data/niv2", "data/niv2/"])
-def test_all_rows_of_real_tasks_score_as_published(folder: str) -> None:
+@pytest.mark.parametrize("folder", [ROOT / "data/niv2", SHARED / "data/niv2"], ids=["own", "niv2"])
+def test_all_rows_of_real_tasks_score_as_published(folder: Path) -> None:
+    if not folder.is_dir():
+        pytest.skip("the authors' tasks are not here")
     rows = list(pairs_in(folder))
     assert len(rows) > 100
     assert_as_published([output for output, _ in rows], [own for _, own in rows])
