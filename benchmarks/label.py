@@ -35,8 +35,6 @@ import yaml
 from sizes import ARGUMENTS, sized
 
 from seedbed.auto_instruct import candidates, label
-from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Candidates, Label
 from seedbed.auto_instruct.rows import Candidate
 from seedbed.core.paths import PARAMS
@@ -47,6 +45,8 @@ from seedbed.llm.params import Llm
 from seedbed.llm.send import session
 from seedbed.llm.send.client import PATHS, Client
 from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.tasks.niv2 import Task, read_task
+from seedbed.tasks.places import find_tasks
 
 REAL, OWN = Path("../shared/data/niv2"), Path("data/niv2")
 TASK, EXAMPLES = "task195_sentiment140_classification", sized(8, 2)

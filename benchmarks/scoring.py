@@ -1,6 +1,6 @@
 """How fast are outputs scored? One million (output, target) pairs, ROUGE-L F1 of each.
 
-    seedbed      rouge_l of seedbed.auto_instruct.scoring
+    seedbed      rouge_l of seedbed.tasks.scoring
     rouge-score  the rouge-score package, as the seed's program calls it: a scorer made once, a
                  pair at a time; it is given only the first pairs, since it takes half a minute
 
@@ -32,7 +32,7 @@ from rouge_score import rouge_scorer
 from sizes import sized
 from texts import Writer
 
-from seedbed.auto_instruct.scoring import rouge_l
+from seedbed.tasks.scoring import rouge_l
 
 PAIRS, CANDIDATES = sized(1_000_000, 1_000), 22
 FOR_ROUGE_SCORE = sized(20_000, 100)

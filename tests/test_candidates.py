@@ -17,12 +17,12 @@ from seedbed.auto_instruct.candidate_files import (
     read_candidates,
     read_instructions,
 )
-from seedbed.auto_instruct.niv2 import Demo, Example, Task
 from seedbed.auto_instruct.params import Candidates
 from seedbed.auto_instruct.rows import CANDIDATES
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request
+from seedbed.tasks.niv2 import Demo, Example, Task
 
 
 def task(name: str = "task1", labels: tuple[str, ...] = ()) -> Task:

@@ -12,8 +12,7 @@ from support.stages import run_stage
 
 from seedbed import params
 from seedbed.auto_instruct import estimate as auto_instruct
-from seedbed.auto_instruct.errors import NoSuchTask, TooFewToDrawFrom
-from seedbed.auto_instruct.niv2 import Task, read_task
+from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.rows import CANDIDATES
 from seedbed.core.paths import METRICS
 from seedbed.errors import BadFile
@@ -21,9 +20,11 @@ from seedbed.llm.errors import RowsFailed
 from seedbed.llm.params import Price
 from seedbed.methods import module_of
 from seedbed.runs.dry_run import Foreseen
+from seedbed.tasks.errors import NoSuchTask
+from seedbed.tasks.niv2 import Task, read_task
 from seedbed.views.estimate import foresee, table
 
-STAGES = ("bootstrap", "clf", "instances", "candidates", "label")
+STAGES = ("bootstrap", "clf", "instances", "candidates", "label", "evaluate")
 STORE = Path(".seedbed/responses.sqlite")
 
 
@@ -66,11 +67,11 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
         seen, price = foresee(params.everything())
         assert (server.connections, server.bodies) == (0, [])
     # 40 of 15 in metrics/bootstrap.json: 12 take five prompts, which is three rounds of two.
-    # One task, seven meta-prompts, a sample of each, and two examples.
-    assert [one.requests for one in seen] == [6, 12, 12, 7, 2 * 8]
+    # One task, seven meta-prompts, a sample of each, and two examples. Six tasks held out.
+    assert [one.requests for one in seen] == [6, 12, 12, 7, 2 * 8, 6]
     assert not any(one.kept for one in seen)
     assert [one.completion_tokens for one in seen] == [
-        6 * 400, 12 * 3, 12 * 40, 7 * 12, 16 * 32
+        6 * 400, 12 * 3, 12 * 40, 7 * 12, 16 * 32, 6 * 8
     ]  # fmt: skip
     snapshot("estimate", "\n".join(table(seen, price)) + "\n")
 
@@ -298,6 +299,30 @@ def test_no_more_than_one_task_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(held) == 2
 
 
+# --- evaluate
+
+
+def test_every_model_is_asked_the_same_and_one_without_its_adapter_is_a_guess(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with growing() as server:
+        run(server, monkeypatch, "evaluate")
+        assert len(server.bodies) == 6
+        other = "- {name: base}\n    - {name: other, model: another}"
+        set_params(models=("- {name: base}", other))
+        foreseen = estimate()["evaluate"]
+        assert (foreseen.requests, foreseen.kept) == (12, 6)
+        run(server, monkeypatch, "evaluate")
+        assert {body["model"] for body in server.bodies} == {"another"}
+        assert len(server.bodies) == foreseen.missing == 6
+        set_params(
+            model=("model: another", "adapter: not/there.gguf, trained_on: [nor/this.jsonl]")
+        )
+        foreseen = estimate()["evaluate"]
+        assert (foreseen.requests, foreseen.kept) == (12, 6)
+        assert foreseen.guessed == ["in store: none of other's, as not/there.gguf is not there yet"]
+
+
 # --- the store, prices, errors
 
 
@@ -367,7 +392,7 @@ def test_the_price_is_that_of_the_parameters(monkeypatch: pytest.MonkeyPatch) ->
     )
     seen, price = foresee(params.everything())
     assert price == Price(model="served-model", input=2, output=40)
-    rows = [line.split() for line in table(seen, price)][1:7]
+    rows = [line.split() for line in table(seen, price)][1:8]
     dollars = [(one.prompt_tokens * 2 + one.completion_tokens * 40) / 1e6 for one in seen]
     assert [row[-1] for row in rows] == [f"${cost:.4f}" for cost in (*dollars, sum(dollars))]
     assert sum(dollars) > 0.1
@@ -380,8 +405,8 @@ def test_a_server_far_away_has_no_price_unless_it_is_told(
     done = project.stage("estimate", OPENAI_BASE_URL="http://model.example.invalid/v1")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:7]] == ["stage", *STAGES, "total"]
-    assert all(line.endswith(" ?") for line in lines[1:7])
+    assert [line.split()[0] for line in lines[:8]] == ["stage", *STAGES, "total"]
+    assert all(line.endswith(" ?") for line in lines[1:8])
     assert lines[-1] == "  no price: add the model to run.prices in params.yaml"
 
 
@@ -396,7 +421,7 @@ def test_the_embedded_server_costs_nothing_and_is_not_started(
     set_params(model=("model: served-model", "model: gemma-3-270m-q4_k_m"))
     seen, price = foresee(params.everything())
     assert price == Price(model="gemma-3-270m-q4_k_m", input=0, output=0)
-    assert [one.missing > 0 for one in seen] == [True] * 5
+    assert [one.missing > 0 for one in seen] == [True] * 6
 
 
 @pytest.mark.parametrize(

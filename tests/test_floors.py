@@ -1,4 +1,4 @@
-"""The house: errors · core · llm · runs · the methods · views · cli, each on the ones before."""
+"""The house: errors · core · llm · runs · tasks · methods · views · cli, each on those before."""
 
 import re
 import subprocess
@@ -18,7 +18,8 @@ ALLOWED = {
     "core": {"errors"},
     "llm": {"errors", "core"},
     "runs": {"errors", "core", "llm"},
-    **{name: {"errors", "core", "llm", "runs"} for name in NAMES},
+    "tasks": {"errors", "core"},
+    **{name: {"errors", "core", "llm", "runs", "tasks"} for name in NAMES},
     "methods": set(),
     "params": {"errors", "core", "llm", "runs", "methods"},
 }

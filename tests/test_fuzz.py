@@ -31,7 +31,6 @@ from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candida
 from seedbed.auto_instruct.candidates import read_meta_prompts
 from seedbed.auto_instruct.few_shot import prompt, shown
 from seedbed.auto_instruct.label_file import LabelFile
-from seedbed.auto_instruct.niv2 import Demo, Example, Task, read_task
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.auto_instruct.tasks import survey
@@ -50,6 +49,7 @@ from seedbed.runs.outline import printable
 from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.rows import SEED_TASKS
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.tasks.niv2 import Demo, Example, Task, read_task
 from seedbed.views import preset as presets
 
 EXAMPLES = int(os.environ.get("SEEDBED_FUZZ", tries(25)))

@@ -19,20 +19,21 @@ from support.project import ROOT
 from support.stages import run_stage
 from support.tries import tries
 
-from seedbed.auto_instruct import describe_candidates, label, scoring
+from seedbed.auto_instruct import describe_candidates, label
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.matching import is_right
-from seedbed.auto_instruct.niv2 import Demo, Example, Task
 from seedbed.auto_instruct.params import Label, Niv2
 from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
-from seedbed.auto_instruct.scoring import best_rouge_l, rouge_l
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.paths import METRICS, PLOTS
 from seedbed.errors import BadFile, BadRow, SeedbedError
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, read_body
+from seedbed.tasks import scoring
+from seedbed.tasks.niv2 import Demo, Example, Task
+from seedbed.tasks.scoring import best_rouge_l, rouge_l
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
 

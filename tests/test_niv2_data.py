@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from support.project import ROOT
 
-from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Niv2
+from seedbed.tasks.niv2 import Task, read_task
+from seedbed.tasks.places import find_tasks
 
 FOLDER = ROOT / "data" / "niv2"
 LABELS = {

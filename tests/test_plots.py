@@ -86,11 +86,22 @@ def test_neighbours_differ_in_colour_all_around(verbs: int) -> None:
 
 # --- the templates
 
-DECLARED = {
-    Path(path).stem: properties
-    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
-    for entry in stage.get("plots", ())
-    for path, properties in entry.items()
+
+def declared(pipeline: Path) -> dict[str, dict[str, str]]:
+    """The plots of a pipeline, by name, and what is said of each."""
+    return {
+        Path(path).stem: properties
+        for stage in yaml.safe_load(pipeline.read_text())["stages"].values()
+        for entry in stage.get("plots", ())
+        for path, properties in entry.items()
+    }
+
+
+DECLARED = declared(ROOT / "dvc.yaml")
+OTHERS = {
+    name: properties
+    for path in sorted((ROOT / "pipelines").glob("*/dvc.yaml"))
+    for name, properties in declared(path).items()
 }
 LONG = "task1664_winobias_text_generation_with_a_name_of_some_length"
 
@@ -115,30 +126,51 @@ def many(name: str) -> Points:
     ]
 
 
-@pytest.mark.parametrize("make", [committed, many])
-@pytest.mark.parametrize("name", DECLARED)
+def curves(name: str) -> Points:
+    """Of as many lines as a reader can tell apart."""
+    by, values = {
+        "score_by_rows": ("rows", (40, 150, 600)),
+        "score_by_threshold": ("threshold", (0.5, 0.7, 1.0)),
+    }[name]
+    return [
+        {by: value, "rouge_l": 10 + n, "low": 5 + n, "high": 19 + n, "source": source}
+        for source in ("not tuned", "seed tasks", "generated", "seed tasks and generated")
+        for n, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        *((name, make) for name in DECLARED for make in (committed, many)),
+        *((name, curves) for name, about in OTHERS.items() if about["template"] == "curve"),
+    ],
+)
 def test_two_revisions_fit_half_a_page_and_are_named(
     name: str, make: Callable[[str], Points]
 ) -> None:
+    about = {**DECLARED, **OTHERS}[name]
     points = [{**point, "rev": rev} for rev in ("workspace", "v1.0") for point in make(name)]
     filled = VegaRenderer(
-        points, name, template_dir=str(ROOT / ".dvc/plots"), **DECLARED[name]
+        points, name, template_dir=str(ROOT / ".dvc/plots"), **about
     ).get_filled_template()
     picture = vl_convert.vegalite_to_svg(json.dumps(filled))
     width = re.search(r'<svg [^>]*?width="([\d.]+)"', picture)
     assert width
     assert 350 < float(width[1]) <= 600
     texts = set(re.findall(r">([^<>]+)</text>", picture))
-    assert {"workspace", "v1.0", DECLARED[name]["title"]} <= texts
+    assert {"workspace", "v1.0", about["title"]} <= texts
     for label in ("x_label", "y_label"):
-        assert DECLARED[name].get(label) in {None, *texts}
+        assert about.get(label) in {None, *texts}
     assert not {"NaN", "undefined", "null"} & texts
     assert "NaN" not in picture
 
 
 def test_every_template_is_used_and_every_plot_has_points() -> None:
     assert {path.stem for path in (ROOT / ".dvc/plots").glob("*.json")} == {
-        properties["template"] for properties in DECLARED.values()
+        properties["template"]
+        for properties in (*DECLARED.values(), *OTHERS.values())
+        if properties["template"] != "linear"  # DVC's own
     }
     assert {path.stem for path in (ROOT / "plots").glob("*.json")} == set(DECLARED)
     assert all(map(committed, DECLARED))

@@ -32,10 +32,10 @@ from seedbed.auto_instruct.errors import (
 from seedbed.auto_instruct.label_file import Labelled
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
-from seedbed.auto_instruct.rows import MERGED
 from seedbed.auto_instruct.words import by_words
 from seedbed.core.files import read_rows
 from seedbed.errors import BadFile, BadRow
+from seedbed.tasks.places import MERGED
 
 TASK = "task1_colours"
 

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from support.project import ROOT, SHARED, Project
 from support.tries import tries
 
-from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
-from seedbed.auto_instruct.niv2 import Example, Task, read_task
-from seedbed.auto_instruct.niv2_places import find_tasks, list_tasks
 from seedbed.auto_instruct.params import Niv2
 from seedbed.auto_instruct.tasks import survey
 from seedbed.errors import BadFile, SeedbedError
+from seedbed.tasks.errors import BadTaskName, NoSuchTask, SameTaskName
+from seedbed.tasks.niv2 import Example, Task, read_task
+from seedbed.tasks.places import find_tasks, list_tasks
 
 REAL = SHARED / "data" / "niv2"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="the authors' tasks are not here")
@@ -469,7 +469,7 @@ def test_a_bad_file_of_a_folder_is_refused(
 LARGE = r"""
 import re, sys
 from pathlib import Path
-from seedbed.auto_instruct.niv2 import read_task
+from seedbed.tasks.niv2 import read_task
 task = read_task(Path(sys.argv[1]), max_examples=10)
 # Not ru_maxrss: a process is born with its parent's.
 peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]

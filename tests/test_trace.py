@@ -15,7 +15,6 @@ from support.snapshots import Snapshots
 from support.tracing import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS
-from seedbed.auto_instruct.rows import MERGED
 from seedbed.auto_instruct.trace import FOLDERS
 from seedbed.core.files import to_line, write_files
 from seedbed.core.records import Exchange
@@ -46,6 +45,7 @@ from seedbed.self_instruct.rows import (
     RejectedInstruction,
     SeedTask,
 )
+from seedbed.tasks.places import MERGED
 from seedbed.views.trace import account
 
 # What the prompt of each round showed; two instructions came from the first.

@@ -17,7 +17,6 @@ from support.snapshots import Snapshots
 from support.tracing import EVIL, assert_refused_in_plain_text, edit, lock, md5, row, told
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
-from seedbed.auto_instruct.errors import NoSuchTask
 from seedbed.auto_instruct.rows import LABELLED, RELABELLED
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.errors import BadFile, BadRow, SeedbedError
@@ -26,6 +25,7 @@ from seedbed.runs import telling
 from seedbed.runs.errors import NoSuchLine, NotAnOutput, NotHere, OriginMissing
 from seedbed.runs.git import revision
 from seedbed.runs.pipeline import Pipeline
+from seedbed.tasks.errors import NoSuchTask
 from seedbed.views.trace import account
 
 # The name of one begins as that of the other.

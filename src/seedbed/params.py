@@ -20,8 +20,8 @@ from seedbed.core.paths import PARAMS
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
 from seedbed.llm.params import Llm, Model, Run
-from seedbed.methods import parts
-from seedbed.runs.pipeline import read_yaml
+from seedbed.methods import STAGES, parts
+from seedbed.runs.pipeline import PIPELINE, pipelines, read_yaml
 from seedbed.runs.plain_yaml import Name, Tree
 
 
@@ -66,8 +66,7 @@ def load(stage: str, sections: type[Declared]) -> Declared:
     from dvc.scm import SCMError
 
     try:
-        # DVC's name for it has a round behind it, or the file before it: prepare@r1.
-        declared = dvc.api.params_show(stages=os.environ.get("DVC_STAGE", stage))
+        declared = dvc.api.params_show(stages=_address(stage))
     except (NotDvcRepoError, SCMError):
         raise NoRepository(Path.cwd()) from None
     except DvcException as error:
@@ -78,6 +77,20 @@ def load(stage: str, sections: type[Declared]) -> Declared:
         return sections.model_validate(declared)
     except ValidationError as error:
         raise explained(error, tree) from None
+
+
+def _address(stage: str) -> str:
+    """What DVC calls a stage, which has a round behind it where it stands several times.
+
+    Without DVC: a method's pipeline, where it has its own, has its name.
+    """
+    if address := os.environ.get("DVC_STAGE"):
+        return address
+    method = STAGES[stage].__name__.rpartition(".")[2] if stage in STAGES else ""
+    for path in pipelines():
+        if path.parent.name == method:
+            return f"{path}:{stage}"
+    return f"{PIPELINE}:{stage}"
 
 
 def checked(data: Any) -> Everything:

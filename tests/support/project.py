@@ -71,6 +71,8 @@ class Project(Copy):
         self.set("candidates.samples", 1)
         self.set("candidates.sampling.max_tokens", 12)
         self.set("label.max_examples", 2)
+        self.set("evaluate.max_examples", 1)
+        self.set("evaluate.sampling.max_tokens", 8)
 
 
 def stages_run(output: str) -> dict[str, tuple[int, int, int]]:

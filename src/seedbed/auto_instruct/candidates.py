@@ -21,8 +21,6 @@ from typing import Any
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.few_shot import DEMOS, shown
-from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Candidates, Niv2
 from seedbed.auto_instruct.rows import Candidate
 from seedbed.core import draws
@@ -36,6 +34,8 @@ from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
+from seedbed.tasks.niv2 import Task, read_task
+from seedbed.tasks.places import find_tasks
 
 # What a meta-prompt shows of a task, each once.
 PLACEHOLDERS = {"few": ("instruction", "demos"), "zero": ("instruction", "answer_format")}

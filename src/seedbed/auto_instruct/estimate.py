@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from seedbed.auto_instruct import candidates, label
-from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.auto_instruct.niv2_places import find_tasks
 from seedbed.auto_instruct.params import Candidates, Sections
 from seedbed.auto_instruct.rows import Candidate
 from seedbed.runs.dry_run import Foreseen, Foresight, Unknown
+from seedbed.tasks.niv2 import Task, read_task
+from seedbed.tasks.places import find_tasks
 
 
 def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
 from seedbed.auto_instruct.label_file import HEADERS, LabelFile, Labelled, read_labels
-from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.auto_instruct.niv2_places import list_tasks, the_task
 from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.core.files import exists, read_rows
 from seedbed.errors import BadRow
 from seedbed.runs.errors import NoSuchLine, NotHere, OriginMissing
 from seedbed.runs.places import Place
+from seedbed.tasks.niv2 import Task, read_task
+from seedbed.tasks.places import list_tasks, the_task
 
 HEADER_OF_LINE = ("the ranking model's prompt template", "the task's candidates", "its demos")
 

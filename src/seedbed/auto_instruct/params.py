@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from seedbed.auto_instruct.matching import Metric
-from seedbed.auto_instruct.niv2_places import check_name
 from seedbed.core.section import Section, place
 from seedbed.llm.contract.request import Sampling
+from seedbed.tasks.places import check_name
 
 
 def _local_folder(text: str) -> str:

@@ -27,7 +27,7 @@ from seedbed.auto_instruct.errors import (
 from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_labels
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
-from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, MERGED
+from seedbed.auto_instruct.rows import CANDIDATES, LABELLED
 from seedbed.auto_instruct.words import by_words
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
@@ -37,6 +37,7 @@ from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.params import Llm
+from seedbed.tasks.places import MERGED
 
 # Counts the tokens of each text; None if nobody can.
 Count = Callable[[Sequence[str]], list[int] | None]

@@ -13,8 +13,6 @@ RANKER_PROMPT = PROMPTS / "label/ranker.txt"
 CANDIDATES = Path("data/candidates")
 LABELLED = Path("data/label")
 RELABELLED = Path("data/relabel_and_pick")
-# Its files of all tasks, beside those of single ones.
-MERGED = ("train", "seen_dev", "unseen_dev")
 
 
 def _number_as_text(id_: Any) -> Any:

@@ -1,16 +1,16 @@
 """What `seedbed tasks` says: a line a task, and what is wrong with it.
 
-A method may have such a module. This one is apart from `seedbed.auto_instruct.niv2`, so that a
-change of the table makes no stage run again.
+A method may have such a module. This one is apart from `seedbed.tasks.niv2`, so that another
+table makes no stage run again.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from seedbed.auto_instruct.niv2 import Task, read_task
-from seedbed.auto_instruct.niv2_places import list_tasks, the_task
 from seedbed.auto_instruct.params import Sections
 from seedbed.errors import SeedbedError
+from seedbed.tasks.niv2 import Task, read_task
+from seedbed.tasks.places import list_tasks, the_task
 
 _MOST_SHOWN = 8
 

@@ -21,7 +21,6 @@ from seedbed.auto_instruct.label_file import Labelled
 from seedbed.auto_instruct.rows import (
     CANDIDATES,
     LABELLED,
-    MERGED,
     RANKER_PROMPT,
     RELABELLED,
     Candidate,
@@ -31,6 +30,7 @@ from seedbed.core.paths import PROMPTS
 from seedbed.errors import BadFile
 from seedbed.runs.places import Place, row_at
 from seedbed.runs.telling import Telling
+from seedbed.tasks.places import MERGED
 
 # Folders that a stage writes, with the files whose rows can be traced.
 FOLDERS = {CANDIDATES: ORIGINS.name, LABELLED: "*.jsonl", RELABELLED: "*.jsonl"}

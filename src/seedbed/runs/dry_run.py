@@ -2,12 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import WINDOW, Engine
+from seedbed.llm.params import Llm
+from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
+from seedbed.llm.store.store import Store
+from seedbed.llm.store.upkeep import tokens_a_character
 
 # Where nothing was counted yet. Characters a token: English, with the tokenizers of today.
 CHARACTERS_A_TOKEN = 4.0
@@ -48,16 +53,34 @@ class Unknown(Exception):
 
 
 class Foresight:
-    """Looks requests up, sends none, and adds up what sending them would take.
+    """Looks requests up, sends none, and adds up what sending them would take."""
 
-    system: the system message, which is a part of every prompt.
-    tokens_a_character: what the model made of prompts so far, None if none were counted.
-    """
+    def __init__(self, endpoint: Endpoint, store: Store):
+        self.llm = endpoint.llm
+        self.price = endpoint.price
+        self._engine = Engine(endpoint, store, lambda tally: None)
+        self._store = store
+        # A part of every prompt.
+        self._system = endpoint.llm.system or ""
+        # What the model made of prompts so far, None if none were counted.
+        self._tokens_a_character = tokens_a_character(store, self._engine.model)
 
-    def __init__(self, engine: Engine, system: str | None, tokens_a_character: float | None):
-        self._engine = engine
-        self._system = system or ""
-        self._tokens_a_character = tokens_a_character
+    @classmethod
+    @contextmanager
+    def opened(cls, llm: Llm, store: Store) -> Iterator["Foresight"]:
+        """Of the endpoint that the parameters and the environment name. As `open_endpoint`."""
+        with open_endpoint(llm) as endpoint:
+            foresight = cls(endpoint, store)
+            try:
+                yield foresight
+            finally:
+                foresight._engine.close()
+
+    @contextmanager
+    def of(self, llm: Llm) -> Iterator["Foresight"]:
+        """The same for another model."""
+        with Foresight.opened(llm, self._store) as other:
+            yield other
 
     def look_up(self, seen: Foreseen, requests: Iterable[Request]) -> Iterator[Answer | None]:
         """The answers that the store has, in order; the requests are read as answers are taken."""

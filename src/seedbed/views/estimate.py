@@ -8,12 +8,9 @@ before it was asked) they are counted from what was seen so far, and the line sa
 from collections.abc import Iterable, Sequence
 
 from seedbed.llm.budget import cost
-from seedbed.llm.engine import Engine
 from seedbed.llm.params import Price
-from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.place import default_path
 from seedbed.llm.store.store import Store
-from seedbed.llm.store.upkeep import tokens_a_character
 from seedbed.methods import parts
 from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight
@@ -27,19 +24,13 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
     """
     store = Store(default_path())
     try:
-        with open_endpoint(params.asked) as endpoint:
-            engine = Engine(endpoint, store, lambda tally: None)
-            try:
-                ratio = tokens_a_character(store, engine.model)
-                foresight = Foresight(engine, params.llm.system, ratio)
-                seen: list[Foreseen] = []
-                for method in parts("estimate"):
-                    seen += method.foresee(params, foresight)
-                for one in seen:
-                    foresight.add_tokens(one)
-                return seen, endpoint.price
-            finally:
-                engine.close()
+        with Foresight.opened(params.asked, store) as foresight:
+            seen: list[Foreseen] = []
+            for method in parts("estimate"):
+                seen += method.foresee(params, foresight)
+            for one in seen:
+                foresight.add_tokens(one)
+            return seen, foresight.price
     finally:
         store.close()
 

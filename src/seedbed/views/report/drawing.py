@@ -83,7 +83,7 @@ def stages() -> list[Stage]:
         with Repo() as repo:
             left = [
                 Stage(
-                    stage.addressing,
+                    stage.name,
                     (stage.desc or "").replace("->", "→"),
                     [path for dep in stage.deps if _is_data(path := dep.def_path)],
                     [path for out in stage.outs if _is_data(path := out.def_path)],

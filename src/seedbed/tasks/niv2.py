@@ -25,8 +25,11 @@ from pydantic import AfterValidator, ConfigDict, FailFast, Field, ValidationErro
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from seedbed.auto_instruct.errors import BadTaskName
-from seedbed.auto_instruct.niv2_places import (
+from seedbed.core.files import problem_of, read_json, read_rows, read_text
+from seedbed.core.records import Record
+from seedbed.errors import BadFile, BadRow, SeedbedError
+from seedbed.tasks.errors import BadTaskName
+from seedbed.tasks.places import (
     DEMOS,
     EXAMPLES,
     INSTRUCTION,
@@ -35,9 +38,6 @@ from seedbed.auto_instruct.niv2_places import (
     check_name,
     task_name,
 )
-from seedbed.core.files import problem_of, read_json, read_rows, read_text
-from seedbed.core.records import Record
-from seedbed.errors import BadFile, BadRow, SeedbedError
 
 # When is a set of outputs closed? Few outputs, each met often; or more of them, met less often, if
 # the task is by its category a classification (banking77, for one, has 77 intents).

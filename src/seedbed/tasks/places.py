@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
-from seedbed.auto_instruct.errors import BadTaskName, NoSuchTask, SameTaskName
-from seedbed.auto_instruct.rows import MERGED
 from seedbed.core.files import exists
 from seedbed.errors import BadFile, shown
+from seedbed.tasks.errors import BadTaskName, NoSuchTask, SameTaskName
+
+# relabel-and-pick's files of all tasks, beside those of single ones, which have their names.
+MERGED = ("train", "seen_dev", "unseen_dev")
 
 # A name becomes the name of files and part of ids, so it is nothing that a path could act on.
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
@@ -50,18 +52,21 @@ def task_name(path: Path) -> str:
     return path.name.removesuffix(".json")
 
 
-def list_tasks(folder: Path) -> dict[str, list[Path]]:
+def list_tasks(folder: Path, param: str = "niv2.folder") -> dict[str, list[Path]]:
     """All that looks like a task, by name; names and contents are not checked.
 
     A folder that is none of the authors' folders and holds others or JSON files is a collection,
     such as the official `tasks`: what it holds is taken as if it lay in `folder` itself.
 
+    Args:
+        param: the parameter that names the folder.
+
     Raises:
         BadFile: there is no such folder, or nothing in it.
     """
     found: dict[str, list[Path]] = {}
-    for path in _entries(folder):
-        inside = _entries(path) if path.is_dir() and not _is_task_folder(path) else []
+    for path in _entries(folder, param):
+        inside = _entries(path, param) if path.is_dir() and not _is_task_folder(path) else []
         for task in inside or [path]:
             found.setdefault(task_name(task), []).append(task)
     if not found:
@@ -106,10 +111,10 @@ def the_task(folder: Path, there: dict[str, list[Path]], name: str) -> Path:
     return paths[0]
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path, param: str) -> list[Path]:
     """The folders and JSON files in a folder, by name; hidden ones are DVC's or git's."""
     if not exists(folder):
-        raise BadFile(folder, "no such folder", "Check niv2.folder in params.yaml.")
+        raise BadFile(folder, "no such folder", f"Check {param} in params.yaml.")
     try:
         return sorted(
             path

@@ -1,0 +1,1 @@
+"""What methods share of tasks: their form, their places, and answers scored against references."""

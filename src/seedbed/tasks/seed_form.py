@@ -1,0 +1,58 @@
+"""Tasks in the form of Self-Instruct's seed tasks, as its user-oriented ones are in too."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from seedbed.core.files import read_rows
+from seedbed.core.records import Record
+from seedbed.errors import BadRow
+from seedbed.tasks.niv2 import Example, Task
+
+
+class _Instance(Record):
+    input: str
+    output: str
+
+
+class _SeedForm(Record):
+    """What is read of a line. motivation_app: what a user-oriented task was written for."""
+
+    id: str = Field(min_length=1)
+    instruction: str = Field(pattern=r"\S")
+    instances: list[_Instance] = Field(min_length=1)
+    is_classification: bool = False
+    motivation_app: str = ""
+
+
+def read_seed_form(path: Path) -> list[Task]:
+    """The tasks of a file, in order; an example's id is its place among its task's, from 0.
+
+    They have no demos and no closed set of labels; one that does not say what it is, is no
+    classification.
+
+    Raises:
+        BadFile, BadRow: as `read_rows`; also a second task with the same id.
+    """
+    tasks: list[Task] = []
+    line_of: dict[str, int] = {}
+    for line, row in enumerate(read_rows(path, _SeedForm), 1):
+        first = line_of.setdefault(row.id, line)
+        if first != line:
+            remedy = "Give it its own."
+            raise BadRow(path, line, f"id {row.id!r} is already that of line {first}", remedy)
+        tasks.append(
+            Task(
+                name=row.id,
+                instruction=row.instruction.strip(),
+                demos=[],
+                examples=[
+                    Example(id=str(number), input=instance.input, targets=[instance.output])
+                    for number, instance in enumerate(row.instances)
+                ],
+                is_classification=row.is_classification,
+                labels=[],
+                categories=[row.motivation_app] if row.motivation_app else [],
+            )
+        )
+    return tasks

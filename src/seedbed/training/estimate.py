@@ -1,0 +1,44 @@
+"""What evaluate would ask: of each model the same, each known by what it is."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from seedbed.core.files import exists
+from seedbed.llm.contract.request import Request
+from seedbed.runs.dry_run import Foreseen, Foresight
+from seedbed.training.evaluate import llm_of, plan, read_cases, requests
+from seedbed.training.params import Sections
+from seedbed.training.prompts import Prompts
+
+
+def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
+    """evaluate. Raises as it does for bad input, but for files that are yet to be made."""
+    own = params.evaluate
+    seen = Foreseen("evaluate")
+    prompts = Prompts()
+    made = [path for model in own.models for path in model.trained_on if exists(Path(path))]
+    missing = {path for model in own.models for path in model.trained_on} - {*made}
+    there = [
+        model.model_copy(update={"trained_on": [path for path in model.trained_on if path in made]})
+        for model in own.models
+    ]
+    planned = plan(read_cases(own), own.model_copy(update={"models": there}))
+    if missing and own.leave_out_overlaps:
+        names = ", ".join(sorted(missing))
+        seen.guess(f"requests: as if none overlapped with {names}, not there yet")
+    for model in own.models:
+        asked = requests(planned.cases, own, prompts)
+        if model.adapter is not None and not exists(Path(model.adapter)):
+            foresight.more(seen, asked)
+            seen.guess(f"in store: none of {model.name}'s, as {model.adapter} is not there yet")
+        elif (llm := llm_of(foresight.llm, model)) == foresight.llm:
+            _look_up(foresight, seen, asked)
+        else:
+            with foresight.of(llm) as other:
+                _look_up(other, seen, asked)
+    return [seen]
+
+
+def _look_up(foresight: Foresight, seen: Foreseen, asked: Iterable[Request]) -> None:
+    for _ in foresight.look_up(seen, asked):
+        pass

@@ -1,0 +1,92 @@
+"""Training's sections of params.yaml."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from seedbed.core.section import Section, place
+from seedbed.llm.contract.request import Sampling
+
+# It becomes a part of metrics' and files' names.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("at most 60 of A-Z a-z 0-9 _ -, the first a letter or digit")
+    return text
+
+
+_Path = Annotated[str, Field(min_length=1), AfterValidator(place)]
+
+
+class Evaluated(Section):
+    """A model that is evaluated.
+
+    name: what files and metrics call it.
+    adapter: a LoRA adapter (GGUF) that the embedded server puts onto it; null for none.
+    model: in place of llm.model; null for that.
+    trained_on: files of rows that it was trained on, to be searched for what it is asked.
+    source, rows, threshold: what it was trained on, how many rows (null: as many as trained_on
+        has), and by which novelty threshold they were grown: how `curve` draws it.
+    """
+
+    name: Annotated[str, AfterValidator(_name)]
+    adapter: _Path | None = None
+    model: _Path | None = None
+    trained_on: list[_Path] = Field(default=[])
+    source: str | None = Field(default=None, min_length=1)
+    rows: PositiveInt | None = None
+    threshold: float | None = Field(default=None, ge=0, le=1)
+
+
+class Evaluate(Section):
+    """Held-out tasks, and the models that are asked them.
+
+    held_out: a folder of tasks in Natural Instructions' form, and of .jsonl files in the form of
+        the seed tasks; or one such file.
+    tasks: their names, or ids; null for all that are there.
+    max_examples: the first so many of each task; null for all.
+    shots: so many of the task's demos are shown.
+    models: the first is the one that the others are compared with.
+    cut_at: what of an answer is scored ends where this stands first; null for all of it.
+    leave_out_overlaps: examples that have a run of so many words in common with what one of the
+        models was trained on are asked of none; null: they are counted.
+    resamples: of the tasks, for an interval.
+    sampling: without `stop`, so that it is seen which answers ended by themselves.
+    """
+
+    held_out: _Path
+    tasks: list[Annotated[str, Field(min_length=1)]] | None
+    max_examples: PositiveInt | None
+    shots: int = Field(ge=0)
+    models: list[Evaluated] = Field(min_length=1)
+    cut_at: str | None = Field(min_length=1)
+    leave_out_overlaps: Literal[8, 13] | None
+    resamples: int = Field(ge=100, le=1_000_000)
+    sampling: Sampling
+    seed: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Evaluate":
+        # Some disks keep a name in any case as one.
+        if len({model.name.casefold() for model in self.models}) < len(self.models):
+            raise ValueError("two models have the same name")
+        if self.sampling.stop:
+            raise ValueError("sampling.stop hides which answers ended: set cut_at in its place")
+        return self
+
+
+class Curve(Section):
+    """resamples: of the tasks, for an interval."""
+
+    resamples: int = Field(ge=100, le=1_000_000)
+    seed: int
+
+
+class Sections(Section):
+    """All of them."""
+
+    evaluate: Evaluate
+    curve: Curve

@@ -1,0 +1,117 @@
+"""Scores drawn by what the models were trained on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.params import section
+from support.stages import run_stage
+
+from seedbed.core.files import to_line, write_files
+from seedbed.training import curve
+from seedbed.training.curve import UNTRAINED, drawn, points
+from seedbed.training.params import Curve
+from seedbed.training.rows import EVALUATED, SCORES, TaskScore
+
+OWN = section(Curve, resamples=500)
+
+
+def score(model: str, task: str, rouge_l: float, **about: object) -> TaskScore:
+    row = {
+        "model": model, "source": None, "rows": None, "threshold": None, "task": task,
+        "category": "none", "is_classification": False, "examples": 4, "rouge_l": rouge_l,
+        "exact_match": 0.0, "ended": 1.0, "majority": None, "copy_input": 0.0,
+    }  # fmt: skip
+    return TaskScore.model_validate(row | about)
+
+
+def some() -> list[TaskScore]:
+    """A base, a source at two sizes of which one was trained with two seeds, and another source."""
+    scores = []
+    for number, task in enumerate(("one", "two", "three")):
+        scores += [
+            score("base", task, 10.0 * number),
+            score("seed-40", task, 20.0 + number, source="seed", rows=40),
+            score("seed-150-a", task, 30.0 + number, source="seed", rows=150),
+            score("seed-150-b", task, 40.0 + number, source="seed", rows=150),
+            score("new-40", task, 5.0, source="generated", rows=40),
+        ]
+    return scores
+
+
+def test_models_that_share_source_and_rows_are_one_point_and_their_spread_is_told() -> None:
+    found = {(point.source, point.rows): point for point in points(some(), OWN)}
+    assert list(found) == [("generated", 40), (UNTRAINED, None), ("seed", 40), ("seed", 150)]
+    point = found["seed", 150]
+    assert (point.models, point.tasks) == (2, 3)
+    assert (point.lowest, point.rouge_l, point.highest) == (31, 36, 41)
+    assert point.low is not None
+    assert point.high is not None
+    assert 35 <= point.low < 36 < point.high <= 37
+
+
+def test_a_gain_is_paired_by_task_and_never_without_its_interval() -> None:
+    # Each task is far from the others, and each gains ten or twelve.
+    scores = [
+        score(model, task, base + gain, **about)
+        for task, base, least in (("one", 0.0, 10.0), ("two", 40.0, 12.0), ("three", 80.0, 10.0))
+        for model, gain, about in (("base", 0.0, {}), ("t", least, {"source": "new", "rows": 40}))
+    ]
+    tuned, untuned = sorted(points(scores, OWN), key=lambda point: point.gain is None)
+    assert tuned.gain == pytest.approx(32 / 3, abs=1e-4)
+    assert tuned.gain_low is not None
+    assert tuned.gain_high is not None
+    assert 10 <= tuned.gain_low < tuned.gain < tuned.gain_high <= 12
+    assert (untuned.gain, untuned.gain_low, untuned.gain_high) == (None, None, None)
+    (alone,) = points([one for one in scores if one.model == "t"], OWN)
+    assert alone.gain is None
+
+
+def test_a_task_counts_by_its_examples() -> None:
+    scores = [score("base", "one", 0.0, examples=1), score("base", "two", 100.0, examples=3)]
+    (point,) = points(scores, OWN)
+    assert point.rouge_l == 75
+
+
+def test_one_task_gives_a_point_without_an_interval() -> None:
+    (point,) = points([score("base", "one", 50.0)], OWN)
+    assert (point.low, point.high) == (None, None)
+
+
+def test_what_was_not_trained_is_a_line_as_long_as_the_others() -> None:
+    picture = drawn(points(some(), OWN), "rows")
+    flat = [(point["rows"], point["rouge_l"]) for point in picture if point["source"] == UNTRAINED]
+    assert flat == [(40, 10), (150, 10)]
+    assert {point["source"] for point in picture} == {UNTRAINED, "seed", "generated"}
+    assert all(point["low"] <= point["rouge_l"] <= point["high"] for point in picture)
+    assert drawn(points(some(), OWN), "threshold") == []
+
+
+def test_thresholds_are_a_picture_of_their_own() -> None:
+    scores = [
+        score("base", "one", 1.0),
+        *(
+            score(f"at-{threshold}", "one", 10 * threshold, threshold=threshold, rows=40)
+            for threshold in (0.5, 0.7)
+        ),
+    ]
+    scores = [one.model_copy(update={"source": "generated"}) if one.rows else one for one in scores]
+    picture = drawn(points(scores, OWN), "threshold")
+    assert [(point["source"], point["threshold"]) for point in picture] == [
+        (UNTRAINED, 0.5), (UNTRAINED, 0.7),
+        ("generated, 40 rows", 0.5), ("generated, 40 rows", 0.7),
+    ]  # fmt: skip
+
+
+def test_the_stage_reads_scores_and_writes_points_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files({EVALUATED / SCORES: map(to_line, some())})
+    run_stage(curve, curve.Params(curve=OWN))
+    rows = [json.loads(line) for line in Path("data/curve/points.jsonl").read_text().splitlines()]
+    assert json.loads(Path("metrics/curve.json").read_text())["point"] == rows
+    assert json.loads(Path("metrics/curve.json").read_text())["curve_best_rouge_l"] == 36
+    picture = json.loads(Path("plots/score_by_rows.json").read_text())
+    assert np.array_equal(picture, drawn(points(some(), OWN), "rows"))
