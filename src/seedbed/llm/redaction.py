@@ -8,10 +8,10 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote
 
-Row = TypeVar("Row", bound=NamedTuple)
+from seedbed.llm.store.rows import Kept
 
 # What JSON, addresses and HTML write for a character, also if it was escaped several times over.
 # Each way begins with a character of its own, so that a text without them is passed over quickly;
@@ -96,16 +96,19 @@ def _undone(escape: re.Match[str]) -> str:
     return unquote(escape[0]) if escape[0].startswith("%") else html.unescape(escape[0])
 
 
-def without_key(row: Row) -> Row:
-    """Take the API key out of a row's response, in case a server sent it back.
+def without_key(rows: Iterable[Kept]) -> list[Kept]:
+    """Take the API key out of the rows' responses, in case a server sent it back.
 
     A key that is a word ("password", for a server that wants any) is not looked for: taking it
     out would change what models say. Nor is one that stands in the request: we sent it ourselves.
     """
-    fields = row._asdict()
-    request, response = fields["request"], fields["response"]
-    secrets = [one for one in _secrets(8) if not one.plain.isalpha() and one.plain not in request]
-    if _without(secrets, response) == response:
+    secrets = [secret for secret in _secrets(8) if not secret.plain.isalpha()]
+    return [_without_secrets(row, secrets) for row in rows] if secrets else list(rows)
+
+
+def _without_secrets(row: Kept, secrets: Sequence[_Secret]) -> Kept:
+    secrets = [secret for secret in secrets if secret.plain not in row.request]
+    if _without(secrets, row.response) == row.response:
         return row
 
     def clean(string: re.Match[str]) -> str:
@@ -114,7 +117,7 @@ def without_key(row: Row) -> Row:
         return string[0] if cleaned == text else json.dumps(cleaned)
 
     # String by string, so that what is left is still JSON.
-    return row._replace(response=JSON_STRING.sub(clean, response))
+    return row._replace(response=JSON_STRING.sub(clean, row.response))
 
 
 def redact(text: str) -> str:

@@ -136,7 +136,7 @@ class Scorer:
             data, (choice,) = choices_of(answer, 1)
         except MalformedBody as problem:
             raise malformed(str(problem), answer) from None
-        return choice, usage_of(data)
+        return choice.raw, usage_of(data)
 
     # --- the embedded server
 
@@ -277,7 +277,7 @@ def read_score(kept: Kept) -> Score:
     """Raises MalformedBody: what the store has is no score."""
     _, (choice,) = choices_of(kept.response, 1)
     try:
-        found = choice["logprobs"]
+        found = choice.raw["logprobs"]
         return Score(
             kept.key, list(found["tokens"]), [float(one) for one in found["token_logprobs"]]
         )

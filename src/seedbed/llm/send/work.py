@@ -10,7 +10,6 @@ from seedbed.llm.contract.wire import (
     Answer,
     Problem,
     choices_of,
-    problem_of,
     read_body,
     split,
     usage_of,
@@ -147,7 +146,7 @@ def read_of(
     usage = usage_of(data)
     share = (None, None) if usage is None else (usage[0] / size, usage[1] / size)
     rows = [
-        keep(keyed, model, text, max_tokens, problem_of(choice), choice.get("finish_reason"), share)
+        keep(keyed, model, text, max_tokens, choice.problem, choice.finish_reason, share)
         for keyed, text, choice in zip(asked, bodies, choices, strict=True)
     ]
     return Read(rows, usage)

@@ -171,9 +171,6 @@ class Database:
                 # Before anything is changed in a file that may be somebody else's.
                 version_of(self.path, self.db)
                 self._write_ahead()
-                # An answer that was reported as kept survives a power cut too. Commits are
-                # batched, so the waiting for the disk is shared.
-                self.db.execute("PRAGMA synchronous=FULL")
                 self._glance()
                 self._bring_up_to_date()
             except BaseException:
@@ -210,9 +207,17 @@ class Database:
                 time.sleep(0.02)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All or none of what is written within it.
+
+        durable: it survives a power cut too; else it need not, and the disk is not waited for.
+
+        Raises:
+            StoreFailed
+        """
         self.demand_writing()
         with self.turn, failures_named(self.path):
+            self.db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
