@@ -17,6 +17,8 @@ from seedbed.errors import BadFile, BadParam, BadRow, cut, shown
 DEEPEST = 20
 # So much is read in a second, with the two readings that a check takes.
 MOST_VALUES = 10_000
+# Of a file that DVC writes, nobody knows how long it will be.
+MOST_IN_A_RUN = 1_000_000
 MOST_CHARACTERS = 200_000
 # What a whole number is kept in, with its sign: by SQLite and by most servers.
 BITS = 64
