@@ -8,6 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote
 
@@ -45,12 +46,12 @@ def _secrets(least: int) -> list[_Secret]:
 def _secrets_of(key: str, url: str) -> list[_Secret]:
     place, _, query = url.partition("#")[0].partition("?")
     login = place.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    found = {key, key.strip(), login, login.partition(":")[2]}
-    found |= {value for name, value in parse_qsl(query) if name not in NO_SECRET}
-    found |= {unquote(one) for one in found}
+    secrets = {key, key.strip(), login, login.partition(":")[2]}
+    secrets |= {value for name, value in parse_qsl(query) if name not in NO_SECRET}
+    secrets |= {unquote(secret) for secret in secrets}
     return [
-        _Secret(one, _forms_of(one))
-        for one in sorted(found - {""}, key=lambda one: (-len(one), one))
+        _Secret(secret, _forms_of(secret))
+        for secret in sorted(secrets - {""}, key=lambda secret: (-len(secret), secret))
     ]
 
 
@@ -154,6 +155,6 @@ def without_prompt(text: str, prompts: Iterable[str]) -> str:
             if any(text[i : i + least] in form for form in forms):
                 repeated[i : i + least] = [True] * least
     pieces = []
-    for is_prompt, group in itertools.groupby(zip(repeated, text, strict=True), lambda one: one[0]):
+    for is_prompt, group in itertools.groupby(zip(repeated, text, strict=True), itemgetter(0)):
         pieces.append("[prompt]" if is_prompt else "".join(character for _, character in group))
     return "".join(pieces)

@@ -180,8 +180,8 @@ def usage_of(data: dict[str, Any]) -> tuple[int, int] | None:
 
 def problem_body(said: str, body: str = "") -> str:
     """What is kept of a response that is no completion: what was said, and how the body begins."""
-    told = {"message": said, "body": body} if body else {"message": said}
-    return written({"error": told})
+    error = {"message": said, "body": body} if body else {"message": said}
+    return written({"error": error})
 
 
 def usage_in(body: str) -> tuple[int, int] | None:
@@ -239,7 +239,7 @@ def read_body(
         response = {"choices": [_plain_choice({}, "", None)], "problem": problem, **extra}
         return Answer(key, "", None, response, problem, lowered_to)
     text, finish_reason, problem = choice.text, choice.finish_reason, choice.problem
-    ends = [place for one in stop if (place := text.find(one)) >= 0]
+    ends = [place for sequence in stop if (place := text.find(sequence)) >= 0]
     if ends:
         text, finish_reason = text[: min(ends)], "stop"
     usage = None

@@ -96,11 +96,11 @@ def version_of(path: Path, db: sqlite3.Connection) -> int:
         StoreFailed: it is no store, of a later version, or its tables are not those of its version.
     """
     # In one statement: between two of them another process may have made the tables.
-    found = db.execute(
+    rows = db.execute(
         "SELECT user_version, name, sql FROM pragma_user_version LEFT JOIN sqlite_schema"
     ).fetchall()
-    version = int(found[0][0])
-    tables = {name: sql for _, name, sql in found if name is not None}
+    version = int(rows[0][0])
+    tables = {name: sql for _, name, sql in rows if name is not None}
     if version > SCHEMA:
         raise errors.StoreOfLaterVersion(path, version, SCHEMA)
     if not tables and not version:
@@ -246,13 +246,13 @@ class Database:
         end = time.monotonic() + CHECK_SECONDS
         self.db.set_progress_handler(lambda: time.monotonic() > end, 100_000)
         try:
-            found = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            verdict = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.OperationalError as error:
             if "interrupted" not in str(error):
                 raise
         else:
-            if found != b"ok":
-                raise errors.StoreDamaged(self.path, found.decode(errors="replace"))
+            if verdict != b"ok":
+                raise errors.StoreDamaged(self.path, verdict.decode(errors="replace"))
         finally:
             self.db.set_progress_handler(None, 0)
 

@@ -136,11 +136,11 @@ class Store:
         Raises:
             RowsDamaged: one of them is not what was kept.
         """
-        found: dict[str, list[Kept]] = {}
+        ended: dict[str, list[Kept]] = {}
         with self.file.turn:
             for kept in self.file.answers("base IN ({}) AND ended ORDER BY max_tokens, key", bases):
-                found.setdefault(kept.base, []).append(kept)
-        return found
+                ended.setdefault(kept.base, []).append(kept)
+        return ended
 
     def row(self, key: str) -> Kept | None:
         return self.get([key]).get(key)
