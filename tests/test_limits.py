@@ -109,7 +109,7 @@ class Simulated:
         runner = partial(RUNNER, loop_factory=SimulatedLoop)
         self._monkeypatch.setattr(asyncio, "Runner", runner)
 
-        self._monkeypatch.setattr(client, "Wire", lambda *_, **__: Transport(answer))
+        self._monkeypatch.setattr(client, "Transport", lambda *_, **__: Transport(answer))
 
     def __call__(
         self, prompts: list[str], answer: Answer, max_tokens: int = 100, **variables: object

@@ -20,7 +20,7 @@ from support.project import ROOT, SHARED, Project, stages_run
 
 from seedbed.llm.serve import embedded
 from seedbed.methods import STAGES, module_of
-from seedbed.runs.pipeline import OTHERS
+from seedbed.runs.pipeline import PIPELINES
 
 OUTPUTS = (
     "data/bootstrap/machine_generated_instructions.jsonl",
@@ -270,7 +270,7 @@ def test_only_classification_tasks_are_grown_if_asked(
 # The stages of every pipeline, the first run's before the others'.
 DECLARED: dict[str, dict] = {
     name: stage
-    for path in (ROOT / "dvc.yaml", *sorted((ROOT / OTHERS).glob("*/dvc.yaml")))
+    for path in (ROOT / "dvc.yaml", *sorted((ROOT / PIPELINES).glob("*/dvc.yaml")))
     for name, stage in yaml.safe_load(path.read_text())["stages"].items()
 }
 

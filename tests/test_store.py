@@ -5,10 +5,15 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from email.message import Message
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.engines import answer_to, ask, requests_for, response_to, set_environment
 from support.server import serving
 from support.stores import ADDRESS, CANON, body_of, of_version_1, write_version_1, write_version_2
@@ -233,3 +238,34 @@ def test_a_comment_in_the_tables_may_change(path: Path, monkeypatch: pytest.Monk
             store.put([row("kept")])
     with closing(Store(path)) as store:
         assert store.row("kept")
+
+
+def test_what_is_kept_waits_for_the_disk_whatever_was_claimed_before(path: Path) -> None:
+    statements: list[str] = []
+    with closing(Store(path)) as store:
+        store.claim(["k", "l"])
+        store.file.db.set_trace_callback(statements.append)
+        store.release(["l"])
+        store.put([row("k")])
+        store.file.db.set_trace_callback(None)
+    begun = [before for before, it in pairwise(statements) if it.startswith("BEGIN")]
+    assert begun == ["PRAGMA synchronous=NORMAL", "PRAGMA synchronous=FULL"]
+
+
+# What SQLite gives of a row; whole numbers of 64 bits, and no number that JSON does not have.
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+)
+
+
+@given(st.lists(VALUES))
+def test_a_digest_is_that_of_the_json_that_it_is_said_to_be(row: list[Any]) -> None:
+    texts = [value.encode() for value in row if isinstance(value, str)]
+    shape = [[len(value.encode())] if isinstance(value, str) else value for value in row]
+    plain = sha256(json.dumps(shape).encode() + b"".join(texts)).hexdigest()
+    assert migrations.digest_of(row) == plain
+    as_bytes = [value.encode() if isinstance(value, str) else value for value in row]
+    assert migrations.digest_of(as_bytes) == plain

@@ -275,7 +275,7 @@ def metrics(tasks: list[Task]) -> dict[str, Any]:
         "tasks_left_out": len(tasks) - len(whole),
         "candidates_too_long": sum(task.too_long for task in tasks),
         "tasks_measured_by_words": sum(task.by_words for task in tasks),
-        "tasks_skipped": counts(SKIPPED, Counter(str(task.skipped) for task in tasks)),
+        "tasks_skipped": counts(SKIPPED, Counter(task.skipped for task in tasks if task.skipped)),
         "dropped": counts(REASONS, sum((task.picked.dropped for task in tasks), Counter[str]())),
         "left_out_of_merged": counts(
             ("below_min_task_examples", "over_max_task_examples"),

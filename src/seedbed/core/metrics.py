@@ -1,4 +1,4 @@
-"""The figures of metrics/ and the points of plots/.
+"""The numbers of metrics/ and the points of plots/.
 
 DVC compares runs by every number that it finds in a metrics file, in a column each. So a stage has
 a few that say how it went, each under a name that no other stage has (else DVC puts the file's
@@ -22,8 +22,19 @@ def share(part: int, whole: int) -> float:
 
 
 def counts(reasons: Iterable[str], found: Counter[str]) -> dict[str, int]:
-    """Every reason with its count, the 0s too, so that two runs can be compared."""
-    return {reason: found[reason] for reason in reasons}
+    """Every reason with its count, the 0s too, so that two runs can be compared.
+
+    Raises:
+        AssertionError: one was found that is not among them, and would be missing from the sum.
+
+    >>> counts(["too_long", "empty"], Counter({"empty": 2}))
+    {'too_long': 0, 'empty': 2}
+    """
+    counted = {reason: found[reason] for reason in reasons}
+    for reason in found:
+        if reason not in counted:
+            raise AssertionError(f"counted {reason!r}, which is not one of {', '.join(counted)}")
+    return counted
 
 
 def mean_words(texts: Iterable[str]) -> float:
@@ -31,8 +42,8 @@ def mean_words(texts: Iterable[str]) -> float:
     return mean([len(text.split()) for text in texts])
 
 
-def with_tables(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's figures as its metrics file has them: what is a mapping becomes a table.
+def with_tables(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's metrics as their file has them: what is a mapping becomes a table.
 
     >>> with_tables({"kept": 1, "dropped": {"nan": 2}, "task": {"a": {"kept": 1}}})
     {'kept': 1, 'dropped': [{'name': 'nan', 'count': 2}], 'task': [{'name': 'a', 'kept': 1}]}
@@ -44,7 +55,7 @@ def with_tables(figures: Mapping[str, Any]) -> dict[str, Any]:
         ]
         if isinstance(value, Mapping)
         else value
-        for name, value in figures.items()
+        for name, value in metrics.items()
     }
 
 

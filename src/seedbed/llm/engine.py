@@ -203,8 +203,8 @@ class Engine:
             wanted = [
                 ToScore(self._canon.score(prompt, text), prompt, text) for prompt, text in window
             ]
-            kept = self._store.get(one.keyed.key for one in wanted)
-            missing = {one.keyed.key: one for one in wanted if one.keyed.key not in kept}
+            kept = self._store.get(pair.keyed.key for pair in wanted)
+            missing = {pair.keyed.key: pair for pair in wanted if pair.keyed.key not in kept}
             self._book.reused(len(wanted) - len(missing))
             if missing:
                 first = next(iter(missing.values()))
@@ -212,11 +212,11 @@ class Engine:
                 scorer = Scorer(self._session)
                 kept |= self._run(scorer.score_all(list(missing.values())))
             row += len(wanted)
-            for one in wanted:
+            for pair in wanted:
                 try:
-                    yield read_score(kept[one.keyed.key])
+                    yield read_score(kept[pair.keyed.key])
                 except MalformedBody as problem:
-                    raise self._damaged(one.keyed.key, problem) from None
+                    raise self._damaged(pair.keyed.key, problem) from None
 
     def count_tokens(self, texts: Sequence[str]) -> list[int] | None:
         """The number of tokens of each text; None if the server does not tell.
@@ -238,7 +238,7 @@ class Engine:
 
     def _refuse_in_replay(self, row: int, keyed: Keyed) -> None:
         if self._endpoint.llm.replay:
-            models = [str(one["model"]) for one in by_model(self._store)]
+            models = [str(totals["model"]) for totals in by_model(self._store)]
             raise errors.NotInStore(self._store.path, row, keyed.key, keyed.form, models)
 
     def _damaged(self, key: str, problem: MalformedBody) -> errors.RowsDamaged:
@@ -249,8 +249,8 @@ class Engine:
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""
         keyed = [(self._canon.of(request), request) for request in requests]
-        found = self._look_up({one.key: (one, request) for one, request in keyed}, enter=False)
-        return [found.get(one.key) for one, _ in keyed]
+        kept = self._look_up({entry.key: (entry, request) for entry, request in keyed}, enter=False)
+        return [kept.get(entry.key) for entry, _ in keyed]
 
     @property
     def model(self) -> str:
@@ -264,7 +264,7 @@ class Engine:
         self, requests: dict[str, tuple[Keyed, Request]], *, enter: bool = True
     ) -> dict[str, Answer]:
         kept = self._store.get(requests)
-        missing = [one for one in requests.values() if one[0].key not in kept]
+        missing = [entry for entry in requests.values() if entry[0].key not in kept]
         kept |= self._ended_before(missing, enter)
         answers = {}
         for key, row in kept.items():
@@ -283,18 +283,18 @@ class Engine:
         if not missing:
             return {}
         ended = self._store.ended({keyed.base for keyed, _ in missing})
-        found = {}
+        reused = {}
         for keyed, request in missing:
             asked = request.sampling.max_tokens
             for kept in ended.get(keyed.base, ()):
                 if kept.max_tokens <= asked:
-                    found[keyed.key] = kept._replace(
+                    reused[keyed.key] = kept._replace(
                         key=keyed.key, request=keyed.form, max_tokens=asked
                     )
                     break
-        if found and enter and self._store.writable:
-            self._store.put(list(found.values()))
-        return found
+        if reused and enter and self._store.writable:
+            self._store.put(list(reused.values()))
+        return reused
 
 
 @contextmanager

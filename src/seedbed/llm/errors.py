@@ -100,7 +100,7 @@ class RowsFailed(SeedbedError):
 
     def __init__(self, address: str, failed: list[RowFailed], log: Path):
         self.failed = failed
-        rows = [f"  request {one.row} ({one.key[:12]}…): {one.reason}" for one in failed[:10]]
+        rows = [f"  request {each.row} ({each.key[:12]}…): {each.reason}" for each in failed[:10]]
         more = f"  … and {len(failed) - 10} more: see {log}" if len(failed) > 10 else f"  See {log}"
         super().__init__(
             "\n".join(

@@ -8,10 +8,11 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from operator import itemgetter
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote
 
-Row = TypeVar("Row", bound=NamedTuple)
+from seedbed.llm.store.rows import Kept
 
 # What JSON, addresses and HTML write for a character, also if it was escaped several times over.
 # Each way begins with a character of its own, so that a text without them is passed over quickly;
@@ -45,12 +46,12 @@ def _secrets(least: int) -> list[_Secret]:
 def _secrets_of(key: str, url: str) -> list[_Secret]:
     place, _, query = url.partition("#")[0].partition("?")
     login = place.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    found = {key, key.strip(), login, login.partition(":")[2]}
-    found |= {value for name, value in parse_qsl(query) if name not in NO_SECRET}
-    found |= {unquote(one) for one in found}
+    secrets = {key, key.strip(), login, login.partition(":")[2]}
+    secrets |= {value for name, value in parse_qsl(query) if name not in NO_SECRET}
+    secrets |= {unquote(secret) for secret in secrets}
     return [
-        _Secret(one, _forms_of(one))
-        for one in sorted(found - {""}, key=lambda one: (-len(one), one))
+        _Secret(secret, _forms_of(secret))
+        for secret in sorted(secrets - {""}, key=lambda secret: (-len(secret), secret))
     ]
 
 
@@ -96,16 +97,19 @@ def _undone(escape: re.Match[str]) -> str:
     return unquote(escape[0]) if escape[0].startswith("%") else html.unescape(escape[0])
 
 
-def without_key(row: Row) -> Row:
-    """Take the API key out of a row's response, in case a server sent it back.
+def without_key(rows: Iterable[Kept]) -> list[Kept]:
+    """Take the API key out of the rows' responses, in case a server sent it back.
 
     A key that is a word ("password", for a server that wants any) is not looked for: taking it
     out would change what models say. Nor is one that stands in the request: we sent it ourselves.
     """
-    fields = row._asdict()
-    request, response = fields["request"], fields["response"]
-    secrets = [one for one in _secrets(8) if not one.plain.isalpha() and one.plain not in request]
-    if _without(secrets, response) == response:
+    secrets = [secret for secret in _secrets(8) if not secret.plain.isalpha()]
+    return [_without_secrets(row, secrets) for row in rows] if secrets else list(rows)
+
+
+def _without_secrets(row: Kept, secrets: Sequence[_Secret]) -> Kept:
+    secrets = [secret for secret in secrets if secret.plain not in row.request]
+    if _without(secrets, row.response) == row.response:
         return row
 
     def clean(string: re.Match[str]) -> str:
@@ -114,7 +118,7 @@ def without_key(row: Row) -> Row:
         return string[0] if cleaned == text else json.dumps(cleaned)
 
     # String by string, so that what is left is still JSON.
-    return row._replace(response=JSON_STRING.sub(clean, response))
+    return row._replace(response=JSON_STRING.sub(clean, row.response))
 
 
 def redact(text: str) -> str:
@@ -151,6 +155,6 @@ def without_prompt(text: str, prompts: Iterable[str]) -> str:
             if any(text[i : i + least] in form for form in forms):
                 repeated[i : i + least] = [True] * least
     pieces = []
-    for is_prompt, group in itertools.groupby(zip(repeated, text, strict=True), lambda one: one[0]):
+    for is_prompt, group in itertools.groupby(zip(repeated, text, strict=True), itemgetter(0)):
         pieces.append("[prompt]" if is_prompt else "".join(character for _, character in group))
     return "".join(pieces)

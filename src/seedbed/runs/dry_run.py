@@ -87,8 +87,8 @@ class Foresight:
         missing: set[bytes] = set()  # by key: equal ones are sent once
         source = iter(requests)
         while window := list(islice(source, WINDOW)):
-            found = self._engine.peek(window)
-            for request, answer in zip(window, found, strict=True):
+            kept = self._engine.peek(window)
+            for request, answer in zip(window, kept, strict=True):
                 seen.requests += 1
                 if answer is not None:
                     seen.kept += 1
@@ -103,7 +103,7 @@ class Foresight:
                     continue
                 missing.add(key)
                 self._to_send(seen, request)
-            yield from found
+            yield from kept
 
     def answers(self, seen: Foreseen, requests: Iterable[Request]) -> list[Answer]:
         """All answers.
@@ -111,9 +111,9 @@ class Foresight:
         Raises:
             Unknown: the store lacks one; all are looked up nevertheless.
         """
-        found = list(self.look_up(seen, requests))
-        answers = [answer for answer in found if answer is not None]
-        if len(answers) < len(found):
+        looked_up = list(self.look_up(seen, requests))
+        answers = [answer for answer in looked_up if answer is not None]
+        if len(answers) < len(looked_up):
             raise Unknown
         return answers
 

@@ -53,8 +53,8 @@ class Outline:
         """A value of JSON: a mapping gets a line for each of its fields, a long text a block."""
         if isinstance(value, Mapping) and value:
             with self.under(f"{name}:"):
-                for own, one in value.items():
-                    self.field(str(own), one)
+                for part, within in value.items():
+                    self.field(str(part), within)
         elif isinstance(value, str) and "\n" in value:
             self.text(name, value)
         elif isinstance(value, str):

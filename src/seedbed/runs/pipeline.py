@@ -1,26 +1,23 @@
 """What DVC and git recorded: which stage wrote a file, with what, and which revision a file is."""
 
 import hashlib
+import os.path
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
-
-from seedbed.core.files import exists, problem_of, read_text
+from seedbed.core.files import exists, read_text
 from seedbed.core.paths import PARAMS
-from seedbed.core.records import Record
-from seedbed.errors import BadFile, BadParam, BadRow, cut
+from seedbed.errors import BadFile, BadRow, cut
 from seedbed.runs.errors import NotOneRun
-from seedbed.runs.plain_yaml import compose, line_of
+from seedbed.runs.plain_yaml import MOST_IN_A_RUN, compose
+from seedbed.runs.stages import Entry, Locked, Stage, recorded_of, stages_of
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
-# Others, of which each stage runs in the project's root too.
-OTHERS = Path("pipelines")
-# With its aliases followed: of a file that DVC writes, nobody knows how long it will be.
-MOST_VALUES = 1_000_000
+# A folder of it may have a dvc.yaml of its own.
+PIPELINES = Path("pipelines")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -34,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     from ruamel.yaml.error import MarkedYAMLError
 
     text = read_text(path)
-    compose(path, text, MOST_VALUES)
+    compose(path, text, MOST_IN_A_RUN)
     try:
         data = parse_yaml(text, str(path))
     except ParseError as error:
@@ -60,56 +57,17 @@ def md5_of(path: Path) -> str | None:
         return None
 
 
-# An output with settings of its own, such as `cache: false`, is a mapping of one name.
-_Out = str | Annotated[dict[str, Any], Field(min_length=1)]
-
-
-class _Stage(Record):
-    """What is read of a stage in dvc.yaml."""
-
-    desc: str = ""
-    deps: list[str] = Field(default=[])
-    outs: list[_Out] = Field(default=[])
-
-
-class _Entry(Record):
-    """A dependency or output as dvc.lock has it."""
-
-    path: str
-    md5: str | None = None
-
-
-class _Locked(Record):
-    """What is read of a stage in dvc.lock. params: of each file, name → value."""
-
-    deps: list[_Entry] = Field(default=[])
-    outs: list[_Entry] = Field(default=[])
-    params: dict[str, dict[str, Any]] = Field(default={})
-
-
-Kind = TypeVar("Kind", bound=Record)
-
-
-def _read_stages(path: Path, kind: type[Kind]) -> dict[str, Kind]:
-    """Raises BadFile, BadRow: the file is missing, no YAML, or not as DVC writes or wants it."""
-    stages = read_yaml(path).get("stages") or {}
-    try:
-        return TypeAdapter(dict[str, kind]).validate_python(stages)  # type: ignore[valid-type]
-    except ValidationError as error:
-        name = ("stages", *error.errors()[0]["loc"])
-        line = line_of(compose(path, read_text(path), MOST_VALUES), name)
-        remedy = "`dvc status` says what DVC makes of the file."
-        full = cut(".".join(map(str, name)))
-        raise BadParam(path, line, full, problem_of(error)[1], remedy) from None
-
-
 def pipelines() -> list[Path]:
     """The project's dvc.yaml, and those of what the first run does not make."""
-    return [PIPELINE, *sorted(OTHERS.glob(f"*/{PIPELINE}"))]
+    return [PIPELINE, *sorted(PIPELINES.glob(f"**/{PIPELINE}"))]
 
 
 class Pipeline:
-    """Every dvc.yaml and dvc.lock."""
+    """Every dvc.yaml, with its dvc.lock.
+
+    A stage goes by the name that DVC's commands take, `pipelines/evaluate/dvc.yaml:judge` if its
+    dvc.yaml is not that of the project's folder; paths are as seen from that folder.
+    """
 
     def __init__(self) -> None:
         """Read them; a dvc.lock that is missing records nothing.
@@ -117,21 +75,23 @@ class Pipeline:
         Raises:
             BadFile, BadRow, BadParam: one of them is broken, or there is no dvc.yaml.
         """
-        self._stages: dict[str, _Stage] = {}
-        self._locked: dict[str, _Locked] = {}
-        self._file_of: dict[str, Path] = {}
-        for path in pipelines():
-            stages, lock = _read_stages(path, _Stage), path.with_name(LOCK.name)
-            self._stages |= stages
-            self._file_of |= dict.fromkeys(stages, path)
-            if lock.exists():
-                self._locked |= _read_stages(lock, _Locked)
-        self.writers = {
-            Path(out if isinstance(out, str) else next(iter(out))): name
-            for name, stage in self._stages.items()
-            for out in stage.outs
-        }
         self._read: dict[Path, dict[str, Any]] = {}
+        self._stages: dict[str, Stage] = {}
+        self._locked: dict[str, Locked] = {}
+        for path in pipelines():
+            prefix = "" if path == PIPELINE else f"{path.as_posix()}:"
+            data = read_yaml(path)
+            self._current(path.parent / PARAMS)  # DVC fills it in, and its errors know no line
+            stages = stages_of(path, data)
+            for name, stage in stages.items():
+                self._stages[prefix + name] = stage
+            lock = path.with_name(LOCK.name)
+            if exists(lock):
+                for name, locked in recorded_of(lock, read_yaml(lock), stages).items():
+                    self._locked[prefix + name] = locked
+        self.writers = {
+            Path(out): name for name, stage in self._stages.items() for out in stage.outs
+        }
         self._folders: dict[str, dict[Path, _Folder] | str] = {}
 
     def stage_of(self, path: Path) -> str:
@@ -140,12 +100,12 @@ class Pipeline:
 
     def prompt_files(self, stage: str) -> list[Path]:
         """The text files among the stage's dependencies."""
-        paths = map(Path, self._stages.get(stage, _Stage()).deps)
+        paths = map(Path, self._stages.get(stage, Stage()).deps)
         return [path for path in paths if path.suffix == ".txt"]
 
     def compared(self, stage: str, path: Path) -> str:
         """How a dependency or output, or what lies in one, compares with what dvc.lock recorded."""
-        locked = self._locked.get(stage, _Locked())
+        locked = self._locked.get(stage, Locked())
         for entries, role in (
             (locked.deps, f"what {stage} ran with"),
             (locked.outs, f"what {stage} wrote"),
@@ -160,7 +120,7 @@ class Pipeline:
             return f"the file is NOT {role}: it has changed since (dvc.lock)"
         return f"the file is not in dvc.lock's record of {stage}"
 
-    def _same(self, stage: str, entries: list[_Entry], path: Path) -> bool | str | None:
+    def _same(self, stage: str, entries: list[Entry], path: Path) -> bool | str | None:
         """Whether a file is as dvc.lock recorded it; a text, why that is not known.
 
         None if it is not among `entries`, which are the stage's dependencies or outputs.
@@ -179,7 +139,7 @@ class Pipeline:
         dvc.lock has one digest for all of a folder, and DVC's cache, for an output, its list.
         """
         if stage not in self._folders:
-            self._folders[stage] = _folders_as_recorded(self._file_of.get(stage, PIPELINE), stage)
+            self._folders[stage] = _folders_as_recorded(stage)
         folders = self._folders[stage]
         if isinstance(folders, str):
             return folders
@@ -208,7 +168,7 @@ class Pipeline:
                 f"no such file, though dvc.lock says that {stage} wrote it",
                 f"`dvc pull` fetches it if it was pushed; `dvc repro {stage}` makes it.",
             )
-        same = self._same(stage, self._locked.get(stage, _Locked()).outs, path)
+        same = self._same(stage, self._locked.get(stage, Locked()).outs, path)
         if same is not True:
             why = {None: "dvc.lock does not say so", False: "it has changed since"}
             raise BadFile(
@@ -226,27 +186,27 @@ class Pipeline:
         wrote = {
             out.path: (name, out.md5) for name, stage in self._locked.items() for out in stage.outs
         }
-        found, todo = set[str](), list(stages)
+        made_of, todo = set[str](), list(stages)
         while todo:
             stage = todo.pop()
-            if stage in found:
+            if stage in made_of:
                 continue
-            found.add(stage)
+            made_of.add(stage)
             for entry in self._locked[stage].deps:
                 writer, md5 = wrote.get(entry.path, (None, None))
                 if writer is not None:
                     if md5 != entry.md5:
                         raise NotOneRun(stage, Path(entry.path), writer)
                     todo.append(writer)
-        return sorted(found, key=list({**self._stages, **self._locked}).index)
+        return sorted(made_of, key=list({**self._stages, **self._locked}).index)
 
     def description(self, stage: str) -> str:
         """What dvc.yaml says that the stage does; "" if it does not say."""
-        return self._stages.get(stage, _Stage()).desc
+        return self._stages.get(stage, Stage()).desc
 
     def ran_with(self, stage: str) -> dict[str, Any]:
         """The parameters that dvc.lock records, each under the name that the stage declares."""
-        files = self._locked.get(stage, _Locked()).params.values()
+        files = self._locked.get(stage, Locked()).params.values()
         return {name: value for file in files for name, value in file.items()}
 
     def parameters(self, stage: str) -> Iterator[tuple[str, Any, Any]]:
@@ -254,7 +214,7 @@ class Pipeline:
 
         A parameter that came since has the value MISSING when the stage ran, one that went, now.
         """
-        for file, then in self._locked.get(stage, _Locked()).params.items():
+        for file, then in self._locked.get(stage, Locked()).params.items():
             current = self._current(Path(file))
             now = {name: _at(current, name) for name in then}
             before, after = dict(leaves(then)), dict(leaves(now))
@@ -272,8 +232,8 @@ class Pipeline:
         Raises:
             BadFile: params.yaml has no such parameter either, or cannot be read.
         """
-        for one, then, _ in self.parameters(stage):
-            if one == name and then is not MISSING:
+        for recorded, then, _ in self.parameters(stage):
+            if recorded == name and then is not MISSING:
                 return then
         now = _at(self._current(PARAMS), name)
         if now is MISSING:
@@ -295,27 +255,28 @@ class _Folder:
     files: dict[str, str] | None
 
 
-def _folders_as_recorded(path: Path, stage: str) -> dict[Path, _Folder] | str:
+def _folders_as_recorded(stage: str) -> dict[Path, _Folder] | str:
     """What DVC makes of a stage's folders; a text, why it cannot say."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
-    found = {}
+    folders = {}
     try:
         # Not `Repo.status`: that waits for a `dvc repro` that is running.
         with Repo() as repo:
-            loaded = repo.stage.load_one(str(path), stage)
-            for one in (*loaded.deps, *loaded.outs):
+            (loaded,) = repo.stage.from_target(stage)
+            for entry in (*loaded.deps, *loaded.outs):
                 # The value of params.yaml's is a mapping.
-                if str(one.hash_info.value).endswith(".dir"):
+                if str(entry.hash_info.value).endswith(".dir"):
                     # Of what lies outside the repository DVC keeps no list.
-                    listed = one.get_obj() if one.is_in_repo else None
+                    listed = entry.get_obj() if entry.is_in_repo else None
                     files = listed and {"/".join(key): md5.value for key, _, md5 in listed}
-                    found[Path(one.def_path)] = _Folder(not one.workspace_status(), files)
+                    folder = Path(os.path.relpath(entry.fs_path))
+                    folders[folder] = _Folder(not entry.workspace_status(), files)
     except (DvcException, SCMError) as error:
         return " ".join(str(error).split())
-    return found
+    return folders
 
 
 class _Missing:

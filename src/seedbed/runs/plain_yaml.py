@@ -17,6 +17,8 @@ from seedbed.errors import BadFile, BadParam, BadRow, cut, shown
 DEEPEST = 20
 # So much is read in a second, with the two readings that a check takes.
 MOST_VALUES = 10_000
+# Of a file that DVC writes, nobody knows how long it will be.
+MOST_IN_A_RUN = 1_000_000
 MOST_CHARACTERS = 200_000
 # What a whole number is kept in, with its sign: by SQLite and by most servers.
 BITS = 64
@@ -106,8 +108,8 @@ def _follow_aliases(path: Path, root: yaml.Node, most: int) -> None:
             line = node.start_mark.line + 1
             raise BadRow(path, line, problem, "Write out what the aliases there stand for.")
         if isinstance(node, yaml.CollectionNode):
-            for one in node.value:
-                inside = one if isinstance(one, tuple) else (one,)
+            for item in node.value:
+                inside = item if isinstance(item, tuple) else (item,)
                 todo += [(child, depth + 1) for child in inside]
 
 
@@ -116,14 +118,14 @@ def line_of(root: yaml.Node | None, name: Name) -> int:
     node, line = root, 1
     for part in name:
         if isinstance(node, yaml.MappingNode):
-            found = [(k, v) for k, v in node.value if k.value == str(part)]
+            inside = [(k, v) for k, v in node.value if k.value == str(part)]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = [(v, v) for v in node.value[part : part + 1]]
+            inside = [(v, v) for v in node.value[part : part + 1]]
         else:
-            found = []
-        if not found:
+            inside = []
+        if not inside:
             break
-        key, node = found[0]
+        key, node = inside[0]
         line = key.start_mark.line + 1
     return line
 
@@ -162,15 +164,15 @@ class Tree:
 
     def at(self, name: Name) -> Any:
         """A value; None if it is missing."""
-        found: Any = self.data
+        value: Any = self.data
         for part in name:
-            if isinstance(found, dict):
-                found = found.get(part)
-            elif isinstance(found, list) and isinstance(part, int) and part < len(found):
-                found = found[part]
+            if isinstance(value, dict):
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
             else:
                 return None
-        return found
+        return value
 
     def bad(self, name: Name, problem: str, remedy: str) -> BadParam:
         """The error for a parameter."""
@@ -180,18 +182,18 @@ class Tree:
         if isinstance(node, yaml.MappingNode) and node.tag == _MAP:
             return self._mapping(node, name)
         if isinstance(node, yaml.SequenceNode) and node.tag == _SEQ:
-            return [self._value(one, (*name, i)) for i, one in enumerate(node.value)]
+            return [self._value(item, (*name, i)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, name)
         raise self._at(node, name, f"has the tag {cut(node.tag)}", "Write it without a tag.")
 
     def _mapping(self, node: yaml.MappingNode, name: Name) -> dict[str, Any]:
         merged: dict[str, Any] = {}
-        own: dict[str, Any] = {}
+        stated: dict[str, Any] = {}
         for key, value in node.value:
             if key.tag == _MERGE:
-                for one in reversed(self._merged(value, name)):
-                    merged |= one
+                for mapping in reversed(self._merged(value, name)):
+                    merged |= mapping
                 continue
             scalar = isinstance(key, yaml.ScalarNode)
             part = self._scalar(key, (*name, key.value)) if scalar else None
@@ -199,18 +201,18 @@ class Tree:
                 shown_as = key.value if scalar else "…"
                 remedy = "Write quotes around it."
                 raise self._at(key, (*name, shown_as), "a name must be a text", remedy)
-            if part in own:
+            if part in stated:
                 raise self._at(key, (*name, part), "stands there twice", "Remove one of them.")
-            own[part] = self._value(value, (*name, part))
-        return merged | own
+            stated[part] = self._value(value, (*name, part))
+        return merged | stated
 
     def _merged(self, node: yaml.Node, name: Name) -> list[dict[str, Any]]:
         """What `<<` takes over: a mapping, or several, the first before the others."""
-        found = self._value(node, name)
-        found = found if isinstance(found, list) else [found]
-        if not all(isinstance(one, dict) for one in found):
+        mappings = self._value(node, name)
+        mappings = mappings if isinstance(mappings, list) else [mappings]
+        if not all(isinstance(mapping, dict) for mapping in mappings):
             raise self._at(node, (*name, "<<"), "merges what is no mapping", "Write it out.")
-        return found
+        return mappings
 
     def _scalar(self, node: yaml.ScalarNode, name: Name) -> Any:
         try:

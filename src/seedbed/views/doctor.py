@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from seedbed.llm.contract.request import NONE, Parameter, Request, Sampling
-from seedbed.llm.contract.wire import MalformedBody, body_for, choices_of, read_choice, usage_of
+from seedbed.llm.contract.wire import MalformedBody, body_for, choices_of, usage_of
 from seedbed.llm.params import Llm
 from seedbed.llm.redaction import redact
 from seedbed.llm.send.client import PATHS, Client
@@ -163,10 +163,10 @@ async def _send(
         data, choices = choices_of(answer, prompts * n)
     except MalformedBody as problem:
         raise Setback("bad", str(problem), body=answer) from None
-    if "logprobs" in sent and not all(choice.get("logprobs") for choice in choices):
+    if "logprobs" in sent and not all(choice.raw.get("logprobs") for choice in choices):
         raise Setback("bad", "it answers without them")
     usage = usage_of(data)
-    return read_choice(choices[0])[0], usage[1] if usage else most
+    return choices[0].text, usage[1] if usage else most
 
 
 async def _compared(client: Client, endpoint: Endpoint, **how: Any) -> str:

@@ -76,9 +76,9 @@ class Sampling(BaseModel):
 
     def cuts(self, leave_out: Collection[Parameter], say_none: bool) -> dict[str, float]:
         """top_k and min_p as they are sent. say_none: whether that there is none is said."""
-        found = {"top_k": self.top_k, "min_p": self.min_p}
+        given = {"top_k": self.top_k, "min_p": self.min_p}
         said = {name: NONE[name] if say_none and value is None else value
-                for name, value in found.items() if name not in leave_out}  # fmt: skip
+                for name, value in given.items() if name not in leave_out}  # fmt: skip
         return {name: value for name, value in said.items() if value is not None}
 
 

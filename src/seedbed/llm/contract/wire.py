@@ -6,7 +6,7 @@ Pure functions; what is sent and what comes back are plain JSON.
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from seedbed.llm.contract.request import Api, Parameter, Request
 
@@ -97,7 +97,25 @@ def body_for(
     return body
 
 
-def choices_of(body: str, expected: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+class Choice(NamedTuple):
+    """One of the choices in a response.
+
+    raw: all that the server said of it; refused: whether the model, or the server, refused.
+    """
+
+    raw: dict[str, Any]
+    text: str
+    finish_reason: str | None
+    refused: bool
+
+    @property
+    def problem(self) -> Problem | None:
+        if self.refused:
+            return "refused"
+        return None if self.text.strip() else "empty"
+
+
+def choices_of(body: str, expected: int) -> tuple[dict[str, Any], list[Choice]]:
     """The parsed body and its choices, in the order of their indices.
 
     Raises:
@@ -108,25 +126,23 @@ def choices_of(body: str, expected: int) -> tuple[dict[str, Any], list[dict[str,
         data = json.loads(body)
     except (ValueError, RecursionError):  # the latter: nested a thousand deep
         raise MalformedBody("not JSON") from None
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, list) or len(choices) != expected:
+    raw = data.get("choices") if isinstance(data, dict) else None
+    if not isinstance(raw, list) or len(raw) != expected:
         wanted = "one choice" if expected == 1 else f"{expected} choices"
         raise MalformedBody(f"it should have {wanted}")
-    for choice in choices:
-        if not isinstance(choice, dict):
-            raise MalformedBody("each choice should be an object")
-        read_choice(choice)
+    choices = [_read_choice(choice) for choice in raw]
     if expected > 1:
         # A list's answers may come in any order: only the index tells which prompt is whose.
-        at = {i: choice for choice in choices if isinstance(i := choice.get("index"), int)}
+        at = {i: choice for choice in choices if isinstance(i := choice.raw.get("index"), int)}
         if at.keys() != set(range(expected)):
             raise MalformedBody("its choices should be numbered by their index")
         choices = [at[i] for i in range(expected)]
     return data, choices
 
 
-def read_choice(choice: dict[str, Any]) -> tuple[str, str | None, bool]:
-    """Text, finish_reason and whether the model refused."""
+def _read_choice(choice: Any) -> Choice:
+    if not isinstance(choice, dict):
+        raise MalformedBody("each choice should be an object")
     finish_reason = choice.get("finish_reason")
     refused = finish_reason == "content_filter"
     if "message" in choice:
@@ -141,12 +157,13 @@ def read_choice(choice: dict[str, Any]) -> tuple[str, str | None, bool]:
         text = choice.get("text")
     if not isinstance(text, str) or not isinstance(finish_reason, str | None):
         raise MalformedBody("the choice should have a text and a finish_reason")
-    return whole(text), None if finish_reason is None else whole(finish_reason), refused
+    ended = None if finish_reason is None else whole(finish_reason)
+    return Choice(choice, whole(text), ended, refused)
 
 
 def whole(text: str) -> str:
     """JSON may hold half of a surrogate pair, which no file and no request can: it becomes "?"."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def usage_of(data: dict[str, Any]) -> tuple[int, int] | None:
@@ -163,8 +180,8 @@ def usage_of(data: dict[str, Any]) -> tuple[int, int] | None:
 
 def problem_body(said: str, body: str = "") -> str:
     """What is kept of a response that is no completion: what was said, and how the body begins."""
-    told = {"message": said, "body": body} if body else {"message": said}
-    return written({"error": told})
+    error = {"message": said, "body": body} if body else {"message": said}
+    return written({"error": error})
 
 
 def usage_in(body: str) -> tuple[int, int] | None:
@@ -176,13 +193,15 @@ def usage_in(body: str) -> tuple[int, int] | None:
     return usage_of(data) if isinstance(data, dict) else None
 
 
-def split(data: dict[str, Any], choices: list[dict[str, Any]]) -> list[str]:
+def split(data: dict[str, Any], choices: list[Choice]) -> list[str]:
     """A body for each choice of a response that answers several requests.
 
     The usage is that of all of them together: `shared_by` says how many.
     """
     rest = {name: value for name, value in data.items() if name != "choices"}
-    return [written({**rest, "choices": [choice], "shared_by": len(choices)}) for choice in choices]
+    return [
+        written({**rest, "choices": [choice.raw], "shared_by": len(choices)}) for choice in choices
+    ]
 
 
 def written(body: Any) -> str:
@@ -192,16 +211,9 @@ def written(body: Any) -> str:
         MalformedBody: it is nested so deep that it could only just be read.
     """
     try:
-        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace").decode()
+        return whole(json.dumps(body, ensure_ascii=False))
     except RecursionError:
         raise MalformedBody("nested too deep") from None
-
-
-def problem_of(choice: dict[str, Any]) -> Problem | None:
-    text, _, refused = read_choice(choice)
-    if refused:
-        return "refused"
-    return None if text.strip() else "empty"
 
 
 def read_body(
@@ -226,9 +238,8 @@ def read_body(
             raise
         response = {"choices": [_plain_choice({}, "", None)], "problem": problem, **extra}
         return Answer(key, "", None, response, problem, lowered_to)
-    text, finish_reason, _ = read_choice(choice)
-    problem = problem_of(choice)
-    ends = [place for one in stop if (place := text.find(one)) >= 0]
+    text, finish_reason, problem = choice.text, choice.finish_reason, choice.problem
+    ends = [place for sequence in stop if (place := text.find(sequence)) >= 0]
     if ends:
         text, finish_reason = text[: min(ends)], "stop"
     usage = None
@@ -243,9 +254,9 @@ def read_body(
         text="" if problem == "refused" else text,
         finish_reason=finish_reason,
         response={
-            "object": "chat.completion" if "message" in choice else "text_completion",
+            "object": "chat.completion" if "message" in choice.raw else "text_completion",
             "model": whole(str(data.get("model", ""))),
-            "choices": [_plain_choice(choice, text, finish_reason)],
+            "choices": [_plain_choice(choice.raw, text, finish_reason)],
             "usage": usage,
             **extra,
         },

@@ -79,7 +79,7 @@ class BatchSender:
         self._full = False
 
     def add(self, wanted: Sequence[Wanted]) -> None:
-        self._wanted |= {one.keyed.key: one for one in wanted}
+        self._wanted |= {each.keyed.key: each for each in wanted}
 
     waiting = 0
 
@@ -139,10 +139,10 @@ class BatchSender:
     def _most_of(self, *wanted: Wanted | None) -> Tokens:
         """The most tokens that requests can come to."""
         system = self._endpoint.llm.system or ""
-        requests = [one.request for one in wanted if one]
+        requests = [each.request for each in wanted if each]
         return (
-            sum(most_tokens(system + one.prompt) for one in requests),
-            sum(one.sampling.max_tokens for one in requests),
+            sum(most_tokens(system + request.prompt) for request in requests),
+            sum(request.sampling.max_tokens for request in requests),
         )
 
     async def _submit(self) -> None:
@@ -150,7 +150,7 @@ class BatchSender:
         if self._full and self._under_way:
             return
         asked = {key for batch in self._under_way for key in batch.keys}
-        rest = [one for key, one in self._wanted.items() if key not in asked]
+        rest = [wanted for key, wanted in self._wanted.items() if key not in asked]
         with self._temporary() as lines:
             for part in self._parts(rest, lines):
                 self._book.show(f"submitting a batch of {len(part)}")
@@ -159,11 +159,11 @@ class BatchSender:
                 self._store.batch_begun(
                     tag,
                     self._model,
-                    ((*one.keyed, one.request.sampling.max_tokens) for one in part),
+                    ((*wanted.keyed, wanted.request.sampling.max_tokens) for wanted in part),
                 )
                 id_ = await self._api.create(file, tag)
                 self._store.batch_made(tag, id_)
-                keys = {one.keyed.key for one in part}
+                keys = {wanted.keyed.key for wanted in part}
                 self._under_way.append(UnderWay(tag, id_, keys, self._most_of(*part), True))
 
     def _parts(self, wanted: Iterable[Wanted], lines: IO[bytes]) -> Iterator[list[Wanted]]:
@@ -184,8 +184,8 @@ class BatchSender:
         if part:
             yield part
 
-    def _line(self, one: Wanted) -> bytes:
-        llm, request = self._endpoint.llm, one.request
+    def _line(self, wanted: Wanted) -> bytes:
+        llm, request = self._endpoint.llm, wanted.request
         body = body_for(
             llm.api,
             self._endpoint.model,
@@ -197,7 +197,7 @@ class BatchSender:
             llm.leave_out,
             self._endpoint.say_none,
         )
-        return to_line(one.keyed.key, URLS[llm.api], body)
+        return to_line(wanted.keyed.key, URLS[llm.api], body)
 
     @contextmanager
     def _temporary(self) -> Iterator[IO[bytes]]:
@@ -277,22 +277,22 @@ class BatchSender:
         results = (one for line in lines if (one := read_line(line)) and one.key in asked)
         while chunk := list(islice(results, CHUNK)):
             # What an earlier run, which was killed at this, has kept and counted.
-            kept = self._store.get(one.key for one in chunk)
+            kept = self._store.get(result.key for result in chunk)
             rows: list[Kept] = []
             failed: dict[str, str] = {}
             paid = spent = (0, 0)
-            for one in chunk:
-                if one.key in kept:
+            for result in chunk:
+                if result.key in kept:
                     continue
-                row, usage, reason = self._read(one, asked)
+                row, usage, reason = self._read(result, asked)
                 if row:
                     rows.append(row)
-                    most = self._most_of(self._wanted.get(one.key))
+                    most = self._most_of(self._wanted.get(result.key))
                     paid, spent = _sum(paid, usage or (0, 0)), _sum(spent, usage or most)
                 else:
-                    failed[one.key] = reason
+                    failed[result.key] = reason
                 said = redact(reason) or None
-                self._ledger.note(one.key, str(one.status), usage, batch=batch, said=said)
+                self._ledger.note(result.key, str(result.status), usage, batch=batch, said=said)
             entered = await self._ledger.enter(rows, spent, paid)
             for row in kept.values():
                 self._settle(row, sent=False)

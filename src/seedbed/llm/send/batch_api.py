@@ -240,8 +240,9 @@ def _state_of(batch: Any) -> State:
     counts = batch.request_counts
     problems = (batch.errors and batch.errors.data) or []
     said = [
-        f"{'' if one.line is None else f'line {one.line}: '}{one.message or one.code}"
-        for one in problems
+        f"{'' if problem.line is None else f'line {problem.line}: '}"
+        f"{problem.message or problem.code}"
+        for problem in problems
     ]
     more = f"; and {len(said) - 3} more" if len(said) > 3 else ""
     return State(
@@ -250,5 +251,5 @@ def _state_of(batch: Any) -> State:
         total=counts.total or 0 if counts else 0,
         files=tuple(filter(None, (batch.output_file_id, batch.error_file_id))),
         said="; ".join(said[:3]) + more or "it does not say why",
-        full=any(one.code == "token_limit_exceeded" for one in problems),
+        full=any(problem.code == "token_limit_exceeded" for problem in problems),
     )

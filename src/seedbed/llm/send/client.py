@@ -25,7 +25,7 @@ from seedbed.llm.send.setback import (
     of_status,
     said_in,
 )
-from seedbed.llm.send.transport import Wire
+from seedbed.llm.send.transport import Transport
 from seedbed.llm.serve.endpoint import Endpoint, number_from_env
 
 Result = TypeVar("Result")
@@ -60,7 +60,7 @@ class Client:
         self._downloads: openai.AsyncOpenAI | None = None
 
     def _http_client(self, *, whole: bool) -> httpx2.AsyncClient:
-        wire = Wire(
+        transport = Transport(
             self._place.base_url,
             self._endpoint.address,
             # A proxy is for the way out, never for the server in this process.
@@ -69,7 +69,7 @@ class Client:
         )
         query = httpx2.QueryParams(self._place.query)
         return httpx2.AsyncClient(
-            transport=wire, params=query, timeout=self._timeout, follow_redirects=True
+            transport=transport, params=query, timeout=self._timeout, follow_redirects=True
         )
 
     @property

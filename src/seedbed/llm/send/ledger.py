@@ -80,7 +80,7 @@ class Ledger:
         paid: what they came to, or the most that it can be if nobody says.
         counted: what the server said that they came to.
         """
-        rows = [without_key(row) for row in rows]
+        rows = without_key(rows)
         outrun = self._store.outrun
         await self._commit(rows, paid)
         self.book.count(counted, self._price)

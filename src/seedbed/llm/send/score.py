@@ -136,7 +136,7 @@ class Scorer:
             data, (choice,) = choices_of(answer, 1)
         except MalformedBody as problem:
             raise malformed(str(problem), answer) from None
-        return choice, usage_of(data)
+        return choice.raw, usage_of(data)
 
     # --- the embedded server
 
@@ -191,9 +191,9 @@ class Scorer:
                 return None
             raise
         content = (choice.get("logprobs") or {}).get("content") or []
-        if [one["id"] for one in content] != ids:
+        if [token["id"] for token in content] != ids:
             return None
-        return [float(one["logprob"]) for one in content]
+        return [float(token["logprob"]) for token in content]
 
     async def _by_bias(self, before: list[int], id_: int, *, first: bool) -> float:
         body = {"prompt": before, "max_tokens": 1, "cache_prompt": not first}
@@ -206,10 +206,10 @@ class Scorer:
         body |= {"cache_prompt": True, "logit_bias": [[whole, FORCE]]}
         for among in (WIDE, ALL):
             choice, _ = await self._post({**body, "logprobs": among})
-            for one in (choice.get("logprobs") or {}).get("content") or []:
-                for other in one["top_logprobs"]:
-                    if other["id"] == id_:
-                        return float(other["logprob"])
+            for token in (choice.get("logprobs") or {}).get("content") or []:
+                for likely in token["top_logprobs"]:
+                    if likely["id"] == id_:
+                        return float(likely["logprob"])
         raise self._not_offered(f"it gives no log-probability for token {id_}")
 
     # --- servers with echo
@@ -217,9 +217,9 @@ class Scorer:
     async def _echoed(self, prompt: str, text: str) -> Scored:
         body = {"prompt": prompt + text, "max_tokens": 1, "logprobs": 1, "echo": True}
         choice, usage = await self._post(body)
-        found = choice.get("logprobs")
-        tokens = found.get("tokens") if isinstance(found, dict) else None
-        logprobs = found.get("token_logprobs") if isinstance(found, dict) else None
+        listed = choice.get("logprobs")
+        tokens = listed.get("tokens") if isinstance(listed, dict) else None
+        logprobs = listed.get("token_logprobs") if isinstance(listed, dict) else None
         if (
             not isinstance(tokens, list)
             or not isinstance(logprobs, list)
@@ -277,9 +277,11 @@ def read_score(kept: Kept) -> Score:
     """Raises MalformedBody: what the store has is no score."""
     _, (choice,) = choices_of(kept.response, 1)
     try:
-        found = choice["logprobs"]
+        listed = choice.raw["logprobs"]
         return Score(
-            kept.key, list(found["tokens"]), [float(one) for one in found["token_logprobs"]]
+            kept.key,
+            list(listed["tokens"]),
+            [float(logprob) for logprob in listed["token_logprobs"]],
         )
     except (KeyError, TypeError, ValueError):
         raise MalformedBody("not a score") from None

@@ -145,12 +145,12 @@ class Sender:
         """Set out for the calls, but for what others have answered or are at."""
         self._divide(calls, *self._store.claim(_keys_of(calls)))
 
-    def _divide(self, calls: Sequence[Call], found: dict[str, Kept], theirs: set[str]) -> None:
+    def _divide(self, calls: Sequence[Call], answered: dict[str, Kept], theirs: set[str]) -> None:
         for call in calls:
-            states = {(key in found, key in theirs) for key in _keys_of([call])}
+            states = {(key in answered, key in theirs) for key in _keys_of([call])}
             for part in [call] if len(states) == 1 else call.apart():
-                if part.first.keyed.key in found:
-                    self._settle_found(part, found)
+                if part.first.keyed.key in answered:
+                    self._settle_found(part, answered)
                 elif part.first.keyed.key in theirs:
                     self._theirs.append(part)
                 else:
@@ -176,9 +176,9 @@ class Sender:
             self._book.tally.note = None
             self._wake.set()
 
-    def _settle_found(self, call: Call, found: dict[str, Kept]) -> None:
+    def _settle_found(self, call: Call, answered: dict[str, Kept]) -> None:
         for wanted in call.wanted:
-            self._book.settle(wanted, found[wanted.keyed.key], sent=False)
+            self._book.settle(wanted, answered[wanted.keyed.key], sent=False)
         self._wake.set()
 
 

@@ -147,11 +147,11 @@ def refused_parameter(said: str, named: str = "") -> str | None:
     """
     names = ["max_tokens", "n", *get_args(Parameter)]
     text = f"{named} {said}".replace("top_logprobs", "logprobs")
-    found = [name for name in names if re.search(rf"(?<![\w-]){name}(?![\w-])", text)]
+    parameters = [name for name in names if re.search(rf"(?<![\w-]){name}(?![\w-])", text)]
     # "n" is also a letter: it counts only where it is named as a parameter.
-    if "n" in found and named != "n" and not re.search(r"[`'\"]n[`'\"]|\bn ?(=|>|must)", said):
-        found.remove("n")
-    return found[0] if found else None
+    if "n" in parameters and named != "n" and not re.search(r"[`'\"]n[`'\"]|\bn ?(=|>|must)", said):
+        parameters.remove("n")
+    return parameters[0] if parameters else None
 
 
 def _field(body: object, name: str) -> str:
@@ -165,9 +165,11 @@ def said_in(body: object, message: str) -> str:
         if isinstance(inner, dict):
             inner = inner.get("message") or inner.get("detail") or inner
         body = inner
-    if isinstance(body, list) and all(isinstance(one, dict) and "msg" in one for one in body):
+    if isinstance(body, list) and all(isinstance(item, dict) and "msg" in item for item in body):
         # FastAPI's complaints: without their `input`, which repeats the prompt.
-        body = "; ".join(f"{'.'.join(map(str, one.get('loc', [])))}: {one['msg']}" for one in body)
+        body = "; ".join(
+            f"{'.'.join(map(str, item.get('loc', [])))}: {item['msg']}" for item in body
+        )
     elif isinstance(body, list | dict):
         body = json.dumps(body)
     said = str(body or message)

@@ -160,11 +160,11 @@ class Slot:
     async def _by_tokens(self, body: Mapping[str, Any], prompt: Tokens, cached: bool) -> str:
         """The completion of a request with penalties, as if it had come as a whole."""
         how = {name: body[name] for name in SHARED if name in body}
-        found = _Found(body.get("stop", ()))
+        generated = _Generated(body.get("stop", ()))
         for number in range(min(body["max_tokens"], max(1, self._context - len(prompt)))):
             step = {
                 **how,
-                "prompt": prompt + found.tokens,
+                "prompt": prompt + generated.tokens,
                 "n_predict": 1,
                 "n_probs": body.get("logprobs") or 0,
                 "repeat_last_n": number,
@@ -173,18 +173,18 @@ class Slot:
             if "seed" in body:
                 step["seed"] = _seed(body["seed"], number)
             answer = await self._post(COMPLETION, self._cached(step, cached or number > 0))
-            if not found.take(answer):
+            if not generated.take(answer):
                 break
-            if found.unfinished:
-                said = await self._post(DETOKENIZE, {"tokens": found.tokens})
-                found.text = said["content"]
-            if found.stop():
+            if generated.unfinished:
+                said = await self._post(DETOKENIZE, {"tokens": generated.tokens})
+                generated.text = said["content"]
+            if generated.stop():
                 break
-        self._held = prompt + found.tokens
-        return found.response(body, len(prompt))
+        self._held = prompt + generated.tokens
+        return generated.response(body, len(prompt))
 
 
-class _Found:
+class _Generated:
     """What was generated so far."""
 
     def __init__(self, stop: Sequence[str]):

@@ -42,7 +42,7 @@ class TooLarge(httpx2.RequestError):
         self.beginning = beginning
 
 
-class Wire(httpx2.AsyncBaseTransport):
+class Transport(httpx2.AsyncBaseTransport):
     """Connections to the one server of a base URL; made at the first request.
 
     address: what messages call the server.

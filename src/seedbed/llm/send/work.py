@@ -10,7 +10,6 @@ from seedbed.llm.contract.wire import (
     Answer,
     Problem,
     choices_of,
-    problem_of,
     read_body,
     split,
     usage_of,
@@ -64,7 +63,7 @@ class Call:
 
     @property
     def prompts(self) -> list[str]:
-        return [one.request.prompt for one in self.wanted[:: self.samples]]
+        return [wanted.request.prompt for wanted in self.wanted[:: self.samples]]
 
     @property
     def size(self) -> int:
@@ -72,7 +71,7 @@ class Call:
 
     def apart(self) -> list["Call"]:
         """The same, one answer a call."""
-        return [Call([one], was_shared=True) for one in self.wanted]
+        return [Call([wanted], was_shared=True) for wanted in self.wanted]
 
 
 def group(wanted: Iterable[Wanted], prompts_per_call: int, samples: bool) -> list[Call]:
@@ -84,10 +83,10 @@ def group(wanted: Iterable[Wanted], prompts_per_call: int, samples: bool) -> lis
     samples: whether the samples of a prompt may share a call.
     """
     alike: list[Call] = []
-    order = sorted(wanted, key=lambda one: (one.request.prompt, one.request.sample))
-    for one in order:
+    order = sorted(wanted, key=lambda each: (each.request.prompt, each.request.sample))
+    for each in order:
         last = alike[-1].wanted[-1].request if alike else None
-        request = one.request
+        request = each.request
         if (
             samples
             and last is not None
@@ -95,10 +94,10 @@ def group(wanted: Iterable[Wanted], prompts_per_call: int, samples: bool) -> lis
             and last.sampling == request.sampling
             and last.sample + 1 == request.sample
         ):
-            alike[-1].wanted.append(one)
+            alike[-1].wanted.append(each)
             alike[-1].samples += 1
         else:
-            alike.append(Call([one]))
+            alike.append(Call([each]))
     if prompts_per_call == 1:
         return alike
     calls: list[Call] = []
@@ -134,7 +133,7 @@ def read(call: Call, model: str, body: str, max_tokens: int, shared: bool) -> Re
         MalformedBody: it does not hold an answer to each request of the call.
     """
     shared = shared or call.was_shared
-    return read_of([one.keyed for one in call.wanted], model, body, max_tokens, shared)
+    return read_of([wanted.keyed for wanted in call.wanted], model, body, max_tokens, shared)
 
 
 def read_of(
@@ -147,7 +146,7 @@ def read_of(
     usage = usage_of(data)
     share = (None, None) if usage is None else (usage[0] / size, usage[1] / size)
     rows = [
-        keep(keyed, model, text, max_tokens, problem_of(choice), choice.get("finish_reason"), share)
+        keep(keyed, model, text, max_tokens, choice.problem, choice.finish_reason, share)
         for keyed, text, choice in zip(asked, bodies, choices, strict=True)
     ]
     return Read(rows, usage)
@@ -202,10 +201,10 @@ class Book:
             request.sampling.stop if self._stop_here else (),
         )
 
-    def settle(self, one: Wanted, kept: Kept, *, sent: bool = True) -> None:
+    def settle(self, wanted: Wanted, kept: Kept, *, sent: bool = True) -> None:
         """The request was answered."""
-        answer = self.answer(kept, one.request)
-        for window in one.windows:
+        answer = self.answer(kept, wanted.request)
+        for window in wanted.windows:
             window.answers[kept.key] = answer
             window.open -= 1
         if sent:
@@ -215,10 +214,10 @@ class Book:
 
     def fail(self, call: Call, reason: str) -> None:
         """The requests were not answered, for all the trying."""
-        for one in call.wanted:
-            self.given_up.add(one.keyed.key)
-            one.windows[0].failed.append(RowFailed(one.row, one.keyed.key, reason))
-            for window in one.windows:
+        for wanted in call.wanted:
+            self.given_up.add(wanted.keyed.key)
+            wanted.windows[0].failed.append(RowFailed(wanted.row, wanted.keyed.key, reason))
+            for window in wanted.windows:
                 window.open -= 1
 
     def count(self, usage: Tokens, price: Price | None) -> None:

@@ -67,39 +67,45 @@ class Claims:
         """Claim the keys that nobody else has claimed; gives the others."""
         if not self._good_until:
             self.renew(db)
-        self._drop_the_dead(db)
         theirs: set[str] = set()
-        for i in range(0, len(keys), MANY):
-            part = keys[i : i + MANY]
-            marks = ", ".join("?" * len(part))
-            found = db.execute(
-                "SELECT key FROM claims JOIN claimants ON claimant = name "  # noqa: S608
-                f"WHERE name != ? AND key IN ({marks})",
-                (self._name, *part),
-            )
-            theirs |= {key.decode() for (key,) in found}
+        if self._drop_the_dead(db):
+            for i in range(0, len(keys), MANY):
+                part = keys[i : i + MANY]
+                marks = ", ".join("?" * len(part))
+                claimed = db.execute(
+                    "SELECT key FROM claims JOIN claimants ON claimant = name "  # noqa: S608
+                    f"WHERE name != ? AND key IN ({marks})",
+                    (self._name, *part),
+                )
+                theirs |= {key.decode() for (key,) in claimed}
         db.executemany(
             "INSERT INTO claims (key, claimant) VALUES (?, ?) "
             "ON CONFLICT (key) DO UPDATE SET claimant = excluded.claimant",
-            ((key, self._name) for key in keys if key not in theirs),
+            # In the order of the table, neighbours are entered together.
+            ((key, self._name) for key in sorted(set(keys) - theirs)),
         )
         return theirs
 
-    def _drop_the_dead(self, db: sqlite3.Connection) -> None:
+    def _drop_the_dead(self, db: sqlite3.Connection) -> bool:
+        """Drop what processes that are dead had claimed. Returns whether others are alive."""
         others = dict(
             db.execute("SELECT name, expires FROM claimants WHERE name != ?", (self._name,))
         )
         # One that died before its first claim was entered has left no more than its file.
         ours = re.compile(rf"{re.escape(self._store.stem)}\.([0-9a-f]{{16}})\.claims")
         for file in self._store.parent.glob("*.claims"):
-            if (found := ours.fullmatch(file.name)) and found[1] != self._name:
-                others.setdefault(found[1].encode(), math.inf)
+            if (match := ours.fullmatch(file.name)) and match[1] != self._name:
+                others.setdefault(match[1].encode(), math.inf)
+        alive = False
         for name, expires in others.items():
             file = self._file_of(name.decode())
             if expires < time.time() or is_free(file):
                 self._drop(db, name.decode())
                 with suppress(OSError):
                     file.unlink(missing_ok=True)
+            else:
+                alive = True
+        return alive
 
     def _drop(self, db: sqlite3.Connection, name: str) -> None:
         db.execute("DELETE FROM claims WHERE claimant = ?", (name,))

@@ -96,11 +96,11 @@ def version_of(path: Path, db: sqlite3.Connection) -> int:
         StoreFailed: it is no store, of a later version, or its tables are not those of its version.
     """
     # In one statement: between two of them another process may have made the tables.
-    found = db.execute(
+    rows = db.execute(
         "SELECT user_version, name, sql FROM pragma_user_version LEFT JOIN sqlite_schema"
     ).fetchall()
-    version = int(found[0][0])
-    tables = {name: sql for _, name, sql in found if name is not None}
+    version = int(rows[0][0])
+    tables = {name: sql for _, name, sql in rows if name is not None}
     if version > SCHEMA:
         raise errors.StoreOfLaterVersion(path, version, SCHEMA)
     if not tables and not version:
@@ -171,9 +171,6 @@ class Database:
                 # Before anything is changed in a file that may be somebody else's.
                 version_of(self.path, self.db)
                 self._write_ahead()
-                # An answer that was reported as kept survives a power cut too. Commits are
-                # batched, so the waiting for the disk is shared.
-                self.db.execute("PRAGMA synchronous=FULL")
                 self._glance()
                 self._bring_up_to_date()
             except BaseException:
@@ -210,9 +207,17 @@ class Database:
                 time.sleep(0.02)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All or none of what is written within it.
+
+        durable: it survives a power cut too; else it need not, and the disk is not waited for.
+
+        Raises:
+            StoreFailed
+        """
         self.demand_writing()
         with self.turn, failures_named(self.path):
+            self.db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -241,13 +246,13 @@ class Database:
         end = time.monotonic() + CHECK_SECONDS
         self.db.set_progress_handler(lambda: time.monotonic() > end, 100_000)
         try:
-            found = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            verdict = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.OperationalError as error:
             if "interrupted" not in str(error):
                 raise
         else:
-            if found != b"ok":
-                raise errors.StoreDamaged(self.path, found.decode(errors="replace"))
+            if verdict != b"ok":
+                raise errors.StoreDamaged(self.path, verdict.decode(errors="replace"))
         finally:
             self.db.set_progress_handler(None, 0)
 

@@ -17,8 +17,8 @@ def default_path() -> Path:
     root = os.environ.get("DVC_ROOT")
     if root is None:
         here = Path.cwd()
-        found = [folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()]
-        if not found:
+        roots = [folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()]
+        if not roots:
             raise NoRepository(here)
-        root = str(found[0])
+        root = str(roots[0])
     return Path(root) / chosen

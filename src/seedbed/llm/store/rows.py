@@ -27,13 +27,22 @@ class Kept(NamedTuple):
     created_at: str | None = None
 
 
-def values_of(kept: Kept) -> tuple[Any, ...]:
-    """A kept answer as SQLite has it; one without a time is kept now."""
-    counted = [
-        None if n is None else float(n) for n in (kept.prompt_tokens, kept.completion_tokens)
-    ]
-    at = kept.created_at or time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    return (*kept[:6], int(kept.ended), kept.problem, *counted, at)
+def now() -> str:
+    """The time, UTC, as `created_at` has it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+
+
+def values_of(kept: Kept, at: str | None = None) -> tuple[Any, ...]:
+    """A kept answer as SQLite has it. at: when it is kept, if it does not say so itself."""
+    prompt, completion = kept.prompt_tokens, kept.completion_tokens
+    return (
+        *kept[:6],
+        int(kept.ended),
+        kept.problem,
+        None if prompt is None else float(prompt),
+        None if completion is None else float(completion),
+        kept.created_at or at,
+    )
 
 
 def ended_of(form: dict[str, Any], response: str, problem: str | None) -> bool:
@@ -47,7 +56,7 @@ def ended_of(form: dict[str, Any], response: str, problem: str | None) -> bool:
     if form.get("kind") == "tokens":  # a number, not a completion
         return True
     _, (choice,) = choices_of(response, 1)
-    return bool(choice.get("finish_reason") == "stop")
+    return choice.finish_reason == "stop"
 
 
 @dataclass

@@ -15,7 +15,7 @@ from seedbed.llm import errors
 from seedbed.llm.store.claims import Claims
 from seedbed.llm.store.database import Database, failures_named
 from seedbed.llm.store.migrations import digest_of, enter, with_digest
-from seedbed.llm.store.rows import Kept, Spent, values_of
+from seedbed.llm.store.rows import Kept, Spent, now, values_of
 
 
 class Store:
@@ -55,12 +55,13 @@ class Store:
             what that run has spent by now, in all its processes.
         """
         total = None
-        rows = [with_digest(values_of(one)) for one in answers]
+        at = now()
+        rows = [with_digest(values_of(answer, at)) for answer in answers]
         with self.file.transaction():
             entered = self.file.db.executemany(
                 f"{enter('responses')} ON CONFLICT (key) DO NOTHING", rows
             ).rowcount
-            self._give_up(one.key for one in answers)
+            self._give_up(answer.key for answer in answers)
             if spent:
                 before = self.spent(spent.run)
                 tokens, dollars = before.tokens + spent.tokens, before.dollars + spent.dollars
@@ -78,7 +79,7 @@ class Store:
         Returns:
             the answers that there are, and the keys that another process has claimed.
         """
-        with self.file.transaction():
+        with self.file.transaction(durable=False):
             if self.claims_lapsed:
                 self._leave()
             if self._claims is None:
@@ -94,7 +95,7 @@ class Store:
 
     def release(self, keys: Iterable[str]) -> None:
         """Give up the claims on requests that are not answered."""
-        with self.file.transaction():
+        with self.file.transaction(durable=False):
             self._give_up(keys)
 
     def _give_up(self, keys: Iterable[str]) -> None:
@@ -105,7 +106,7 @@ class Store:
         while claims.wait():
             with suppress(errors.StoreFailed), self.file.turn:
                 if not (claims.over or claims.lapsed):
-                    with self.file.transaction():
+                    with self.file.transaction(durable=False):
                         claims.renew(self.file.db)
 
     def _leave(self) -> None:
@@ -135,11 +136,11 @@ class Store:
         Raises:
             RowsDamaged: one of them is not what was kept.
         """
-        found: dict[str, list[Kept]] = {}
+        ended: dict[str, list[Kept]] = {}
         with self.file.turn:
             for kept in self.file.answers("base IN ({}) AND ended ORDER BY max_tokens, key", bases):
-                found.setdefault(kept.base, []).append(kept)
-        return found
+                ended.setdefault(kept.base, []).append(kept)
+        return ended
 
     def row(self, key: str) -> Kept | None:
         return self.get([key]).get(key)

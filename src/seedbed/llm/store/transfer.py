@@ -123,16 +123,16 @@ def _rows(path: Path) -> Iterable[Kept]:
 def statistics(store: Store) -> Iterator[str]:
     """The store's contents in lines to read."""
     yield f"{store.path}: {store.path.stat().st_size / 1e6:,.1f} MB"
-    found = by_model(store)
-    if not found:
+    models = by_model(store)
+    if not models:
         yield "  no answers"
-    for one in found:
+    for totals in models:
         yield ""
-        yield str(one["model"])
-        yield f"  answers        {one['answers']:,} ({one['cut']:,} cut at length)"
-        problems = ", ".join(f"{one[name]:,} {name}" for name in PROBLEMS if one[name])
+        yield str(totals["model"])
+        yield f"  answers        {totals['answers']:,} ({totals['cut']:,} cut at length)"
+        problems = ", ".join(f"{totals[name]:,} {name}" for name in PROBLEMS if totals[name])
         yield f"  problems       {problems or 'none'}"
-        tokens = one["prompt_tokens"], one["completion_tokens"]
+        tokens = totals["prompt_tokens"], totals["completion_tokens"]
         yield "  tokens         {:,.0f} in, {:,.0f} out".format(*tokens)
-        yield f"  text           {one['size'] / 1e6:,.1f} MB"
-        yield f"  kept           {one['first']} to {one['last']} UTC"
+        yield f"  text           {totals['size'] / 1e6:,.1f} MB"
+        yield f"  kept           {totals['first']} to {totals['last']} UTC"

@@ -17,11 +17,11 @@ def check(store: Store) -> None:
         StoreDamaged
     """
     with failures_named(store.path):
-        found = [said for (said,) in store.file.db.execute("PRAGMA integrity_check(3)")]
-        if found != [b"ok"]:
-            said = "; ".join(one.decode(errors="replace") for one in found)
-            raise errors.StoreDamaged(store.path, " ".join(said.split()))
-        damaged = [said for _, _, said in _damaged(store)]
+        faults = [fault for (fault,) in store.file.db.execute("PRAGMA integrity_check(3)")]
+        if faults != [b"ok"]:
+            text = "; ".join(fault.decode(errors="replace") for fault in faults)
+            raise errors.StoreDamaged(store.path, " ".join(text.split()))
+        damaged = [what for _, _, what in _damaged(store)]
     if damaged:
         raise errors.RowsDamaged(store.path, damaged)
 
@@ -29,10 +29,10 @@ def check(store: Store) -> None:
 def _damaged(store: Store) -> Iterator[tuple[str, int, str]]:
     """Table, row number and what is wrong, for each row that is not what was kept."""
     for table, columns in COLUMNS.items():
-        found = store.file.db.execute(
+        rows = store.file.db.execute(
             f"SELECT rowid, {', '.join(columns)}, digest FROM {table} ORDER BY rowid"  # noqa: S608
         )
-        for number, *row in found:
+        for number, *row in rows:
             if why := fault(table, row):
                 yield table, number, f"{named(table, row)} {why}"
 
@@ -65,18 +65,18 @@ def prune(
 def prune_damaged(store: Store, delete: bool) -> int:
     """Count the rows, of all tables, that are not what was kept; delete them if asked to."""
     with failures_named(store.path):
-        found = [(table, number) for table, number, _ in _damaged(store)]
+        damaged = [(table, number) for table, number, _ in _damaged(store)]
     if delete:
         with store.file.transaction():
-            for table, number in found:
+            for table, number in damaged:
                 store.file.db.execute(f"DELETE FROM {table} WHERE rowid = ?", (number,))  # noqa: S608
-    return len(found)
+    return len(damaged)
 
 
 def by_model(store: Store) -> list[dict[str, Any]]:
     """For each model: answers, cut, problems, tokens, bytes, first and last day."""
     with failures_named(store.path):
-        found = store.file.db.execute(
+        models = store.file.db.execute(
             "SELECT model, count(*) AS answers, sum(NOT ended AND problem IS NULL) AS cut, "
             "sum(problem = 'refused') AS refused, sum(problem = 'empty') AS empty, "
             "sum(problem = 'malformed') AS malformed, "
@@ -86,13 +86,13 @@ def by_model(store: Store) -> list[dict[str, Any]]:
             "min(created_at) AS first, max(created_at) AS last "
             "FROM responses GROUP BY model ORDER BY model"
         )
-        names = [column[0] for column in found.description]
+        names = [column[0] for column in models.description]
         return [
             {
                 name: value.decode(errors="replace") if isinstance(value, bytes) else value or 0
                 for name, value in zip(names, row, strict=True)
             }
-            for row in found
+            for row in models
         ]
 
 
