@@ -153,7 +153,7 @@ def as_seed(requests: Sequence[Request], examples: int, llm: Llm) -> tuple[Count
                 )
                 body["cache_prompt"] = True
                 answer = await client.post(PATHS["completions"], body)
-                texts[number] = choices_of(answer, 1)[1][0]["text"]
+                texts[number] = choices_of(answer, 1)[1][0].text
             seconds = time.perf_counter() - begun
         finally:
             await client.close()

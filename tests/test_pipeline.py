@@ -56,7 +56,8 @@ def kept(project: Project) -> int:
 
 def shorten_prompts(project: Project) -> None:
     """Leave three of the worked examples in each: every process has the model read them anew."""
-    for name in ("clf", "input_first", "output_first"):
+    names = ("clf/is_classification", "instances/input_first", "instances/output_first")
+    for name in names:
         path = project.folder / f"data/prompts/{name}.txt"
         head, *examples, last = path.read_text().split("\n\nTask: ")
         assert len(examples) > 3
