@@ -32,10 +32,10 @@ def test_a_clone_pulls_the_data_to_the_byte_without_a_model_or_the_answers(
     assert not any((clone.folder / name).exists() for name in pushed)
     # Neither is there, nor is either made.
     without = {"XDG_CACHE_HOME": str(tmp_path / "no-model"), "OPENAI_BASE_URL": "http://[::1]:9/v1"}
-    done = clone.run("dvc", "pull", **without)
+    done = clone.run("dvc", "pull", "dvc.yaml", **without)
     assert done.returncode == 0, done.stdout
     assert outputs(clone) == pushed
-    assert "up to date" in clone.run("dvc", "status", **without).stdout
+    assert "up to date" in clone.run("dvc", "status", "dvc.yaml", **without).stdout
     assert "up to date" in clone.run("dvc", "repro", **without).stdout
     done = clone.run("python", "-m", "seedbed", "export", "out", PYTHONPATH="src", **without)
     assert done.returncode == 0, done.stdout
