@@ -82,7 +82,7 @@ def test_an_imported_store_replays_the_run_to_the_byte_without_a_connection(
         assert b"replay" not in clone.read("dvc.lock")
         assert b"prices" not in clone.read("dvc.lock")
         clone.set("run.replay", False)
-        assert "up to date" in clone.run("dvc", "status", **there).stdout
+        assert "up to date" in clone.run("dvc", "status", "dvc.yaml", **there).stdout
 
         # Without one of the answers it says which.
         clone.set("run.replay", True)
