@@ -51,10 +51,10 @@ def place_of(error: ValidationError, data: bytes) -> tuple[int, int] | None:
 
     The parser counts bytes, and a newline as the beginning of the next line.
     """
-    found = _PLACE.search(error.errors()[0]["msg"])
-    if found is None:
+    match = _PLACE.search(error.errors()[0]["msg"])
+    if match is None:
         return None
-    line, column = int(found[1]), int(found[2])
+    line, column = int(match[1]), int(match[2])
     lines = data.split(b"\n", line)
     if column == 0 and line > 1:
         line -= 1

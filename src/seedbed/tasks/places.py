@@ -64,16 +64,16 @@ def list_tasks(folder: Path, param: str = "niv2.folder") -> dict[str, list[Path]
     Raises:
         BadFile: there is no such folder, or nothing in it.
     """
-    found: dict[str, list[Path]] = {}
+    paths_of: dict[str, list[Path]] = {}
     for path in _entries(folder, param):
         inside = _entries(path, param) if path.is_dir() and not _is_task_folder(path) else []
         for task in inside or [path]:
-            found.setdefault(task_name(task), []).append(task)
-    if not found:
+            paths_of.setdefault(task_name(task), []).append(task)
+    if not paths_of:
         raise BadFile(
             folder, "no tasks there", "Put NAME.json files or the authors' folders into it."
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(paths_of.items()))
 
 
 def find_tasks(folder: Path, names: list[str] | None = None) -> list[Path]:
@@ -88,13 +88,13 @@ def find_tasks(folder: Path, names: list[str] | None = None) -> list[Path]:
     """
     there = list_tasks(folder)
     wanted = there if names is None else set(names)
-    found: dict[str, Path] = {}
+    path_of: dict[str, Path] = {}
     for name in sorted(wanted):
         path = the_task(folder, there, name)
         # Some disks would keep what is written of both in one file.
-        if found.setdefault(name.casefold(), path) != path:
-            raise SameTaskName(found[name.casefold()], path)
-    return list(found.values())
+        if path_of.setdefault(name.casefold(), path) != path:
+            raise SameTaskName(path_of[name.casefold()], path)
+    return list(path_of.values())
 
 
 def the_task(folder: Path, there: dict[str, list[Path]], name: str) -> Path:
