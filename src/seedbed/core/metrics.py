@@ -1,4 +1,4 @@
-"""What stands in metrics/, and the points of plots/.
+"""The figures of metrics/ and the points of plots/.
 
 DVC compares runs by every number that it finds in a metrics file, in a column each. So a stage has
 a few that say how it went, each under a name that no other stage has (else DVC puts the file's
@@ -18,13 +18,12 @@ def mean(values: Sequence[float]) -> float:
 
 
 def share(part: int, whole: int) -> float:
-    """The part of the whole in 0..1, to six digits; 0 of nothing, as in `mean`."""
     return round(part / whole, 6) if whole else 0.0
 
 
-def counts(reasons: Iterable[str], counted: Counter[str]) -> dict[str, int]:
+def counts(reasons: Iterable[str], found: Counter[str]) -> dict[str, int]:
     """Every reason with its count, the 0s too, so that two runs can be compared."""
-    return {reason: counted[reason] for reason in reasons}
+    return {reason: found[reason] for reason in reasons}
 
 
 def mean_words(texts: Iterable[str]) -> float:
@@ -32,8 +31,8 @@ def mean_words(texts: Iterable[str]) -> float:
     return mean([len(text.split()) for text in texts])
 
 
-def with_tables(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's metrics as their file has them: each mapping becomes a table.
+def with_tables(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's figures as its metrics file has them: what is a mapping becomes a table.
 
     >>> with_tables({"kept": 1, "dropped": {"nan": 2}, "task": {"a": {"kept": 1}}})
     {'kept': 1, 'dropped': [{'name': 'nan', 'count': 2}], 'task': [{'name': 'a', 'kept': 1}]}
@@ -45,7 +44,7 @@ def with_tables(metrics: Mapping[str, Any]) -> dict[str, Any]:
         ]
         if isinstance(value, Mapping)
         else value
-        for name, value in metrics.items()
+        for name, value in figures.items()
     }
 
 
