@@ -61,7 +61,7 @@ def _sizes(task: Task) -> str:
     if known := sum(example.input in shown for example in task.examples):
         # A prompt that shows the demos has the answer in it.
         kind += f" ({known} of the examples are demos)"
-    if blank := sum(not "".join(one.targets).strip() for one in task.examples):
+    if blank := sum(not "".join(example.targets).strip() for example in task.examples):
         # Whatever a model says to them scores nothing.
         kind += f" ({blank} of the examples have no output)"
     return (
