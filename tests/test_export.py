@@ -30,7 +30,7 @@ from seedbed.views.export import folder as exporting
 from seedbed.views.export import tables
 from seedbed.views.export.card import Made, Table, card, fenced, front_matter
 from seedbed.views.export.folder import all_forms, export
-from seedbed.views.export.tables import Measured, Words, write_parquet
+from seedbed.views.export.parquet import Measured, Words, write_parquet
 
 
 @pytest.fixture(autouse=True)

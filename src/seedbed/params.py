@@ -155,15 +155,15 @@ def explained(error: ValidationError, tree: Tree) -> BadParam:
     """The first thing that is wrong with parameters, where `tree` has it."""
     errors = error.errors()
     # A name that is misspelt is also one that is missing: say the former.
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    first = next((problem for problem in errors if problem["type"] == "extra_forbidden"), errors[0])
     name = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
         return _unknown(tree, name)
     expected = plainly(first["msg"])
     expected = expected[0].lower() + expected[1:]
     value = first["input"]
-    found = "" if isinstance(value, dict) else f"found {shown(value)}: "
-    return tree.bad(name, found + expected, "Change it there.")
+    prefix = "" if isinstance(value, dict) else f"found {shown(value)}: "
+    return tree.bad(name, prefix + expected, "Change it there.")
 
 
 def _unknown(tree: Tree, name: Name) -> BadParam:

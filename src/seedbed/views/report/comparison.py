@@ -115,8 +115,8 @@ def compared() -> Compared:
     ):
         old, new = _flat(then.get(file)), _flat(now.get(file))
         files[file] = [Metric(name, old.get(name), new.get(name)) for name in {**new, **old}]
-    told = git("log", "-1", "--format=%h of %cs", before)[1] if before else None
-    return Compared(told, files)
+    commit = git("log", "-1", "--format=%h of %cs", before)[1] if before else None
+    return Compared(commit, files)
 
 
 def _flat(metrics: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -40,10 +40,10 @@ def commit() -> Commit | None:
 
     Untracked files are left out: the report itself may be one.
     """
-    known, said = git("log", "-1", "--format=%H%n%cs%n%s")
+    known, shown = git("log", "-1", "--format=%H%n%cs%n%s")
     if not known:
         return None
-    id_, date, subject = (*said.split("\n", 2), "", "")[:3]
+    id_, date, subject = (*shown.split("\n", 2), "", "")[:3]
     known, changed = git("diff", "--name-only", "HEAD")
     return Commit(id_, date, subject, changed.split("\n") if changed else [])
 
@@ -84,7 +84,7 @@ def parameters(pipeline: Pipeline, stages: Iterable[str]) -> dict[str, list[Para
     sections: dict[str, list[Parameter]] = {"llm": []}
     for parameter in known.values():
         sections.setdefault(parameter.section, []).append(parameter)
-    return {section: own for section, own in sections.items() if own}
+    return {section: listed for section, listed in sections.items() if listed}
 
 
 def _json(value: Any) -> str:
