@@ -35,7 +35,7 @@ app.add_typer(store_app, name="store", no_args_is_help=True)
 
 @contextmanager
 def explaining(name: str) -> Iterator[None]:
-    """Say what went wrong in one message."""
+    """Turn a failure inside into one message, and an exit status. name: the command's."""
     with Stop() as stopped:
         try:
             yield
@@ -52,7 +52,7 @@ def explaining(name: str) -> Iterator[None]:
 
 
 def stage_command(name: str) -> Callable[..., None]:
-    """What runs one stage on its declared parameters."""
+    """The command that runs one stage on its declared parameters."""
 
     def run(
         inputs: Annotated[

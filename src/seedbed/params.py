@@ -33,12 +33,12 @@ class Everything(Section):
 
     @property
     def asked(self) -> Llm:
-        """What the engine is told."""
+        """The engine's parameters: those of llm and run together."""
         return Llm(**dict(self.llm), **dict(self.run))
 
 
 def _of_all() -> type[Everything]:
-    # The last base's fields come first: what is wrong is told in the order of the methods.
+    # The last base's fields come first, so that errors come in the order of the methods.
     sections = [part.Sections for part in reversed(parts("params"))]
     return create_model("Everything", __base__=(*sections, Everything))
 

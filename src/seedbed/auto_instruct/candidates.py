@@ -69,6 +69,7 @@ class MetaPrompt:
         return self.text.partition("{")[0].rstrip(" ")
 
     def fill(self, task: Task) -> str:
+        """The prompt for a task."""
         texts = {
             "instruction": task.instruction,
             "demos": shown((demo.input, demo.output) for demo in task.demos[:DEMOS]),
@@ -79,15 +80,15 @@ class MetaPrompt:
 
 
 def answer_format(task: Task) -> str:
-    """What a zero-shot prompt says of a classification task's answers, a line of its own."""
+    """The line in which a zero-shot prompt lists a classification task's answers; "" for others."""
     return "\nPossible answers: " + ", ".join(task.labels) if task.labels else ""
 
 
 def seed_instruction(task: Task, shots: str) -> str:
     """The first candidate: the task's own instruction.
 
-    Without demos nobody would know the answers, so with `shots` zero they are said after it, as
-    the authors do.
+    Without demos nobody would know the answers, so with `shots` zero they follow it, as with the
+    authors.
     """
     return task.instruction + (answer_format(task) if shots == "zero" else "")
 
@@ -129,6 +130,7 @@ class Wanted:
     key: str | None = None
 
     def request(self, params: Candidates) -> Request:
+        """The request for its `sample`."""
         prompt = self.meta_prompt.fill(self.task)
         draw = draws.generator(params.seed, "candidate", self.task.name, self.meta_prompt.name)
         # The samples have all of the prompt in common, and other tasks' what stands before theirs.

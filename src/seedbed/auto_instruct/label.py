@@ -85,17 +85,18 @@ class Trial:
 
     @property
     def requests(self) -> int:
+        """How many requests it takes."""
         return sum(map(len, self.chosen))
 
 
 def plan(task: Task, candidates: list[Candidate], params: Label) -> Trial:
-    """What is to be tried on the first of the task's examples.
+    """Choose what is tried on the first `max_examples` of the task's examples.
 
     Raises:
         TooFewToDrawFrom: fewer candidates, or groups of them, than `sample_instructions`.
     """
     demos = shown((demo.input, demo.output) for demo in task.demos[:DEMOS])
-    # Of all examples, not of those alone that are tried: what the prompts are said to share has a
+    # Of all examples, not of those alone that are tried: what the prompts declare as shared has a
     # hand in the rounding of the answers, and more examples should not change those of the first.
     inputs_begin = common_label([example.input for example in task.examples])
     task = task.model_copy(update={"examples": task.examples[: params.max_examples]})

@@ -110,10 +110,11 @@ class LabelFile:
 
     @property
     def examples(self) -> int:
+        """How many there are."""
         return len(self._offsets)
 
     def rows(self, numbers: Iterable[int]) -> Iterator[Labelled]:
-        """These examples, counted from 0, from the file."""
+        """Yield the examples of these numbers, counted from 0, from the file."""
         with self.path.open("rb") as file:
             for number in numbers:
                 file.seek(self._offsets[number])
@@ -127,7 +128,7 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class Scores:
-    """A task's numbers: they are large, and not wanted once its examples are picked.
+    """A task's numbers: large, and of no use once its examples are picked.
 
     scores: (examples, candidates); ABSENT where a candidate was not tried on an example.
     names: (examples, 2): each example's id in 128 bits, which its draws come from.
@@ -143,7 +144,7 @@ def read_labels(
     """Check a task's file from end to end, and keep its numbers.
 
     Args:
-        advance: told how many more rows were read.
+        advance: called with how many more rows were read.
 
     Raises:
         BadFile: missing, or without the three header lines.

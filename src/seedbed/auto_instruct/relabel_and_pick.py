@@ -190,7 +190,7 @@ def split(
 
 
 def picked_rows(task: Task, places: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The kept examples at these places of picked.rows, each with its place."""
+    """Yield the kept examples at these places of picked.rows, each with its place."""
     rows = task.file.rows(task.picked.rows[places].tolist())
     for place, row in zip(places, rows, strict=True):
         yield place, picked_row(task, place, row)
@@ -206,6 +206,7 @@ def picked_row(task: Task, place: int, row: Labelled) -> dict[str, Any]:
 
 
 def picked_line(task: Task, place: int, row: dict[str, Any]) -> str:
+    """A kept example as a line. Raises BadRow: it has a number that JSON does not have."""
     try:
         return to_line(row)
     except ValueError:
@@ -253,7 +254,7 @@ def popularity(tasks: list[Task], when: str) -> Ints:
 
 
 def popularity_points(tasks: list[Task]) -> list[dict[str, Any]]:
-    """A point a candidate before and one after; the share is what can be compared."""
+    """Points for the `before_after` plot template: two a candidate, to compare by their `share`."""
     points: list[dict[str, Any]] = []
     for when in ("before", "after"):
         totals = popularity(tasks, when).tolist()

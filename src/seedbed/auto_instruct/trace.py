@@ -49,7 +49,7 @@ def knows(path: Path, writers: Collection[Path]) -> bool:
 
 
 def tell(telling: Telling, place: Place) -> None:
-    """The row at a place in one of FOLDERS, and whatever it came from. Raises as `account`."""
+    """Tell the row at a place in one of FOLDERS, and all it came from. Raises as `account`."""
     folder = place.path.parent
     if folder == CANDIDATES and place.path != ORIGINS:
         raise BadFile(

@@ -14,7 +14,7 @@ _PLACE = re.compile(r"(?<!\{)\{++[^\W\d]\w*+\}++")
 
 
 def read_prompt(path: Path, places: Collection[str]) -> str:
-    """A prompt file, in which each of `places`, braces included, stands once, and no other does.
+    """Read a prompt file, in which each of `places`, braces included, stands once, and no other.
 
     Raises:
         BadFile: it is missing, not UTF-8, or a place stands in it never or twice.
@@ -56,8 +56,10 @@ class Prompt:
 
     @property
     def prefix(self) -> str:
+        """What every prompt made from the file begins with."""
         # A space before the placeholder is the beginning of the next word, for most tokenizers.
         return self._before.rstrip(" ")
 
     def fill(self, text: str) -> str:
+        """The prompt with the text in its place."""
         return self._before + text + self._after

@@ -101,6 +101,7 @@ class Grown:
     completions: int = 0
 
     def reasons(self) -> Counter[str]:
+        """How many pieces were rejected for each reason."""
         return Counter(row.reason for row in self.rejected)
 
 
@@ -118,7 +119,7 @@ def grow(
     into: filled and given back; whoever looks on may pass an empty one.
 
     Raises:
-        NothingNew: so many rounds without a new one as `params.max_rounds_without_new`.
+        NothingNew: `params.max_rounds_without_new` rounds in a row brought none.
     """
     grown = Grown() if into is None else into
     pool = [seed.text for seed in seeds]
@@ -240,7 +241,7 @@ def judge_round(
 
 
 def metrics(grown: Grown) -> dict[str, Any]:
-    """Means where not counts; nothing in them differs from run to run."""
+    """The stage's metrics: means and counts; nothing in them differs from run to run."""
     reasons = grown.reasons()
     return {
         "accepted": len(grown.accepted),

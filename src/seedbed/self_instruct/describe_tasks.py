@@ -29,7 +29,7 @@ from seedbed.self_instruct.sunburst import sunburst
 
 
 class Drawn(Section):
-    """What is wanted of bootstrap's section."""
+    """What is read of bootstrap's section."""
 
     request_batch_size: int
 
@@ -51,14 +51,14 @@ class Inputs:
 
 
 def highest(rows: list[Instruction]) -> list[float]:
-    """Each instruction's ROUGE-L F1 with the one most like it."""
+    """Each instruction's ROUGE-L F1 (0 to 1) with the one most like it, in order."""
     return [next(iter(row.most_similar.values())) for row in rows]
 
 
 def growth(
     accepted: list[Instruction], rejected: list[RejectedInstruction], rounds: int, per_round: int
 ) -> Iterator[dict[str, Any]]:
-    """Points for the `growth` plot template, after each round, or, of many, after some hundred.
+    """Points for the `growth` plot template: after each round, or after some hundred of many.
 
     Yields:
         `requests` so far, and the `count` of each `kind` of what they brought so far: accepted,

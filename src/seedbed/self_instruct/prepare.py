@@ -142,7 +142,7 @@ def sample(rows: list[GeneratedInstance], params: Prepare) -> list[GeneratedInst
     """The instances of `num_instructions` instructions, which are drawn at random; in order.
 
     Raises:
-        TooFewInstructions: there are not so many.
+        TooFewInstructions: there are fewer.
     """
     if params.num_instructions is None:
         return rows

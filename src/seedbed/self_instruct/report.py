@@ -82,6 +82,7 @@ class Rows:
         return Counter((kinds[row[0]], row[5]) for row in self.rows if row[5] is not None)
 
     def count(self, kind: str) -> int:
+        """How many rows of a kind there are."""
         place = list(FILE_OF_KIND).index(kind)
         return sum(row[0] == place for row in self.rows)
 

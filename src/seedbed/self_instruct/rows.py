@@ -26,7 +26,7 @@ PREPARED = Path("data/prepare")
 
 
 def instruction_id(request: int, piece: int, key: str) -> str:
-    """The id of a piece of a completion: of which request of the run, which piece, which answer.
+    """The id of a piece of a completion. request: its number in the run; key: the answer's.
 
     >>> instruction_id(17, 2, "3fa92c01b7de55aa")
     '17.2-3fa92c01b7de'

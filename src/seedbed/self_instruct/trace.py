@@ -40,7 +40,7 @@ def knows(path: Path, writers: Collection[Path]) -> bool:
 
 
 def tell(telling: Telling, place: Place) -> None:
-    """The row at a place, in a file that it `knows`, and whatever it came from. As `account`."""
+    """Tell the row at a place in a file it `knows`, and all it came from. Raises as `account`."""
     row = row_at(place, ROWS_OF[place.path])
     if isinstance(row, Prepared):
         _prepared(telling, place, row)

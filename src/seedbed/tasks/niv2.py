@@ -84,8 +84,8 @@ def read_task(path: Path, max_examples: int | None = None) -> Task:
     """One task, from its file or folder.
 
     Args:
-        max_examples: keep the first so many. Whether it is a classification, and its labels, are
-            found from all of them nevertheless: so neither changes with this number.
+        max_examples: how many to keep, the first ones; None for all. All of them decide all the
+            same whether it is a classification, and its labels: neither changes with this number.
 
     Raises:
         BadFile, BadRow: not UTF-8, not JSON, a field or file that is missing or of another shape,
@@ -173,7 +173,7 @@ class _File(Record):
 
     definition: _Texts = Field(alias="Definition")
     demos: list[Demo] = Field(alias="Positive Examples", min_length=1)
-    # Were every output of 100 MB wrong, one of them is told.
+    # Were every output of 100 MB wrong, the first is enough for a message.
     instances: Annotated[list[_Instance], FailFast()] = Field(alias="Instances", min_length=1)
     categories: _Texts = Field(alias="Categories", default="")
 

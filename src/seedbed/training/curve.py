@@ -158,7 +158,7 @@ def _named(point: Point, by: Literal["rows", "threshold"]) -> str:
 
 
 def metrics(points: Sequence[Point]) -> dict[str, Any]:
-    """The best point, beside the table of all."""
+    """The stage's metrics: the best point, beside the table of all."""
     best = max(points, key=lambda point: point.rouge_l)
     return {
         "curve_points": len(points),

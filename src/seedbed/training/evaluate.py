@@ -64,7 +64,7 @@ class Plan:
 
 
 def plan(all_cases: list[Case], params: Evaluate) -> Plan:
-    """Look for what the models were trained on, and leave it out if that is asked for.
+    """Look for what the models were trained on; leave it out if `leave_out_overlaps` says so.
 
     Raises:
         TaskAmongTrained: a model was trained on the instruction of one of the tasks.

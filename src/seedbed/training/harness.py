@@ -32,7 +32,7 @@ def files(
     prompts: Prompts,
     base: str,
 ) -> dict[Path, Iterable[str]]:
-    """What is written: path to pieces of text.
+    """The files to write: path to pieces of text.
 
     Args:
         rows: model by model, each in the order of the cases.

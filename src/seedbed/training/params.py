@@ -86,7 +86,7 @@ class Curve(Section):
 
 
 class Sections(Section):
-    """All of them."""
+    """All sections of training."""
 
     evaluate: Evaluate
     curve: Curve

@@ -22,7 +22,7 @@ def knows(path: Path, writers: Collection[Path]) -> bool:
 
 
 def tell(telling: Telling, place: Place) -> None:
-    """An answer of an evaluated model, and whatever it came from. Raises as `account`."""
+    """Tell an answer of an evaluated model, and all it came from. Raises as `account`."""
     row = row_at(place, Evaluation)
     with telling.out.under(str(place)):
         stage = telling.row(place, row)

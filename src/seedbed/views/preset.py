@@ -27,7 +27,7 @@ Change = tuple[str, Any, Any]
 
 
 def path_of(name: str) -> Path:
-    """Raises BadFile: there is no preset of that name."""
+    """The file of a preset. Raises BadFile: there is none of that name."""
     path = PRESETS / f"{name}.yaml"
     if not exists(path):
         there = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml"))) or "none"

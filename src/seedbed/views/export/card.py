@@ -132,7 +132,8 @@ def _exports(tables: Sequence[Table]) -> list[Export]:
 
 
 def size_category(rows: int) -> str:
-    """
+    """The hub's category for a number of rows.
+
     >>> size_category(999), size_category(1000), size_category(52_000)
     ('n<1K', '1K<n<10K', '10K<n<100K')
     """
