@@ -13,14 +13,14 @@ from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
+    COMPLETIONS,
     INSTRUCTIONS,
     PREPARED,
-    RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
     ClassifiedInstruction,
+    Completion,
     GeneratedInstance,
     Instruction,
-    RawInstances,
     RejectedInstance,
     RejectedInstruction,
     instance_id,
@@ -65,7 +65,7 @@ def self_instruct(count: int, instruction: Callable[[], str], text: Callable[[],
             )
         )
     raw = [
-        RawInstances(
+        Completion(
             instruction=row.instruction,
             instruction_id=row.id,
             raw_instances=text(),
@@ -126,7 +126,7 @@ def self_instruct(count: int, instruction: Callable[[], str], text: Callable[[],
         INSTRUCTIONS: accepted,
         REJECTED_INSTRUCTIONS: too_similar,
         CLASSIFIED: classified,
-        RAW_INSTANCES: raw,
+        COMPLETIONS: raw,
         ALPACA: rows,
         PREPARED / "finetuning.jsonl": finetuning,
         PREPARED / "rejected.jsonl": refused,

@@ -46,7 +46,7 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.rouge import RougeIndex, tokens
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer
-from seedbed.self_instruct.bootstrap import Asked, Grown, Known, draw_requests, judge_round
+from seedbed.self_instruct.bootstrap import Asked, Grown, PoolEntry, draw_requests, judge_round
 from seedbed.self_instruct.instructions import refuser
 from seedbed.self_instruct.params import Bootstrap
 
@@ -271,13 +271,13 @@ def whole_bootstrap() -> Whole:
     seeds = [writer.instruction() for _ in range(SEEDS)]
     params, prompt = parameters(WANTED), Prompt("bootstrap/tasks.txt", "tasks")
     refuse, grown = refuse_with(params), Grown()
-    known = [Known(f"seed_task_{number}", text) for number, text in enumerate(seeds)]
+    known = [PoolEntry(f"seed_task_{number}", text) for number, text in enumerate(seeds)]
     pool, index = list(seeds), CountingIndex(seeds)
     source = candidates(writer, pool)
     judging = drawing = 0.0
     while len(grown.accepted) < WANTED:
         begun = time.perf_counter()
-        machine = [Known(row.id, row.instruction) for row in grown.accepted]
+        machine = [PoolEntry(row.id, row.instruction) for row in grown.accepted]
         asked = draw_requests(grown.completions, known, machine, params, prompt)
         drawing += time.perf_counter() - begun
         given = answers(list(islice(source, ROUND)), asked)

@@ -30,7 +30,7 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
 from seedbed.llm.contract.request import key_of
 from seedbed.self_instruct.instructions import numbered
-from seedbed.self_instruct.rows import PREPARED, RAW_INSTANCES, RawInstances
+from seedbed.self_instruct.rows import COMPLETIONS, PREPARED, Completion
 
 TASKS = sized(52_000, 400)
 REPEATS = sized(3, 1)
@@ -122,7 +122,7 @@ def exchange(prompt: str, text: str, finish_reason: str) -> Exchange:
     return Exchange(prompt=prompt, response=response, key=key_of(prompt))
 
 
-def rows() -> Iterator[RawInstances]:
+def rows() -> Iterator[Completion]:
     writer = Writer(seed=0)
     draw = writer.random
     first = Prompt("bootstrap/tasks.txt", "tasks")
@@ -136,7 +136,7 @@ def rows() -> Iterator[RawInstances]:
         fault = draw.choices(KINDS, WEIGHTS)[0]
         text = completion(writer, fault, is_classification)
         continued = numbered([writer.instruction() for _ in range(7)])
-        yield RawInstances(
+        yield Completion(
             instruction=instruction,
             raw_instances=text,
             is_classification=is_classification,
@@ -156,7 +156,7 @@ def rows() -> Iterator[RawInstances]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path = folder / RAW_INSTANCES
+        path = folder / COMPLETIONS
         path.parent.mkdir(parents=True)
         with path.open("w", encoding="utf-8") as file:
             file.writelines(map(to_line, rows()))

@@ -22,9 +22,9 @@ from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.params import Clf, Instances, Prepare
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
+    COMPLETIONS,
     INSTRUCTIONS,
     PREPARED,
-    RAW_INSTANCES,
     GeneratedInstance,
     Named,
 )
@@ -80,7 +80,7 @@ def _their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     )
     write(
-        RAW_INSTANCES,
+        COMPLETIONS,
         (
             {"instruction": text, "raw_instances": raw, "instance_metadata": own,
              "instruction_metadata": first, **similar}
@@ -122,7 +122,7 @@ def test_prepare_takes_the_kind_from_clfs_file_and_leaves_the_key_null() -> None
 
 def test_an_instruction_of_no_known_kind_is_named_before_anything_is_written() -> None:
     write(CLASSIFIED, [{"instruction": TEXTS[0], "is_classification": "No"}])
-    with pytest.raises(BadRow, match=f"{RAW_INSTANCES}:2: no is_classification, nor has"):
+    with pytest.raises(BadRow, match=f"{COMPLETIONS}:2: no is_classification, nor has"):
         prepared()
     assert not PREPARED.exists()
 
@@ -136,7 +136,7 @@ def test_a_row_without_a_key_is_told_back_to_the_answer_that_came_with_the_file(
     told = "\n".join(account(f"{PREPARED / name}.jsonl:{line_of(TEXTS[0])}"))
     for part in (
         "  key: null",
-        f"cut from {RAW_INSTANCES}:1",
+        f"cut from {COMPLETIONS}:1",
         "answer without a key",
         "it came with the file: the response store has none without a key",
         "│ Output: the Nile",
@@ -176,6 +176,8 @@ def test_the_report_knows_where_each_row_comes_from() -> None:
     prepared()
     found = rows.collect()
     assert found.without_origin == 0
-    origins = {row[4]: row[2] for row in found.rows if row[0] == list(rows.FILES).index("row")}
+    origins = {
+        row[4]: row[2] for row in found.rows if row[0] == list(rows.FILE_OF_KIND).index("row")
+    }
     assert (origins["the Nile"], origins["kind"]) == (0, 1)
     assert made_with.models(rows.part().keys) == ([], 0)

@@ -28,7 +28,7 @@ from seedbed.core.prompts import Prompt
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.self_instruct import bootstrap, describe_tasks
-from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, Known, grow
+from seedbed.self_instruct.bootstrap import ALL_REASONS, Grown, PoolEntry, grow
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import numbered, split_numbered
 from seedbed.self_instruct.params import Bootstrap
@@ -43,7 +43,7 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 VOCABULARY = [f"word{n}" for n in range(400)]
 SEEDS = [f"Seed {n} says {' '.join(VOCABULARY[8 * n : 8 * n + 6])}." for n in range(12)]
-KNOWN = [Known(f"seed_task_{n}", text) for n, text in enumerate(SEEDS)]
+KNOWN = [PoolEntry(f"seed_task_{n}", text) for n, text in enumerate(SEEDS)]
 Reply = Callable[[Request], str | tuple[str, str]]
 
 
@@ -224,7 +224,13 @@ def is_accepted(seed: str, new: str, threshold: float) -> bool:
     )
     grown = Grown()
     with suppress(NothingNew):
-        grow([Known("s", seed)], params, SimpleNamespace(fill=str), Fake(lambda _: new), into=grown)
+        grow(
+            [PoolEntry("s", seed)],
+            params,
+            SimpleNamespace(fill=str),
+            Fake(lambda _: new),
+            into=grown,
+        )
     assert len(grown.accepted) + (grown.reasons() == {"too_similar": 1}) == 1
     return bool(grown.accepted)
 

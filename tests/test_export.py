@@ -28,10 +28,10 @@ from seedbed.self_instruct.rows import FinetuningRow
 from seedbed.training.params import Sections as Training
 from seedbed.views.errors import FolderTaken, NothingToExport
 from seedbed.views.export import folder as exporting
-from seedbed.views.export import tables
+from seedbed.views.export import parquet
 from seedbed.views.export.card import Made, Table, card, fenced, front_matter
 from seedbed.views.export.folder import all_forms, export
-from seedbed.views.export.tables import Measured, Words, write_parquet
+from seedbed.views.export.parquet import Measured, Words, write_parquet
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +155,7 @@ def test_a_row_of_ones_own_labels_fits_the_same_columns(tmp_path: Path) -> None:
 def test_more_rows_than_a_group_are_all_there_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "ROWS_A_GROUP", 2)
+    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 2)
     ids = {"id": "i/1", "instruction_id": "i"}
     rows = [{"prompt": f"p {n}", "completion": "", **ids, "key": None} for n in range(5)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

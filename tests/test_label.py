@@ -272,7 +272,7 @@ def test_answers_of_no_use_score_nothing_and_say_so() -> None:
     assert rows[1].instruction_rouge[0] == 0
     assert rows[1].instruction_labels[0] == 0
     assert cut == 3
-    figures = label.metrics({"t": label.figures_of(trial, rows, cut)})
+    figures = label.metrics({"t": label.measure(trial, rows, cut)})
     assert figures["problems"]["refused"] == 1
     assert figures["outputs_cut"] == 3
     assert figures["outputs"] == 4
@@ -285,7 +285,7 @@ def test_examples_whose_answer_stands_in_the_prompt_are_counted(shots: str, coun
     one = one.model_copy(update={"demos": [*one.demos[:2], demo]})
     trial = label.plan(one, candidates_of(count=2), settings_of(shots=shots))
     rows = labelled([one], candidates=2, shots=shots)[0][0]
-    figures = label.metrics({"t": label.figures_of(trial, rows, 0)})
+    figures = label.metrics({"t": label.measure(trial, rows, 0)})
     assert figures["examples_shown_as_demos"] == count
 
 
@@ -302,7 +302,7 @@ def test_figures_are_those_of_the_plain_computation(number: int | None) -> None:
     tasks, figures = [task("a", 12), task("b", 5)], {}
     for one, rows in zip(tasks, labelled(tasks, some, sample_instructions=number)[0], strict=True):
         trial = label.plan(one, candidates_of(one.name, 7), settings_of())
-        figures[one.name] = label.figures_of(trial, rows, 0)
+        figures[one.name] = label.measure(trial, rows, 0)
         scores: dict[int, list[float]] = {}
         for row in rows:
             for place, score in zip(row.instruction_idx, row.instruction_rouge, strict=True):

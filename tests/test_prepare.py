@@ -19,12 +19,12 @@ from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_
 from seedbed.self_instruct.errors import TooFewInstructions
 from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct.rows import (
+    COMPLETIONS,
     PREPARED,
-    RAW_INSTANCES,
     FinetuningRow,
     GeneratedInstance,
+    LeanCompletion,
     MessagesRow,
-    RawAnswer,
     RejectedInstance,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
@@ -43,7 +43,7 @@ def key_of_answer(instruction: str) -> str:
 
 def answer(
     instruction: str, text: str, *, classification: bool = False, why: str = "stop"
-) -> RawAnswer:
+) -> LeanCompletion:
     row = {
         "instruction": instruction,
         "raw_instances": text,
@@ -53,7 +53,7 @@ def answer(
             "key": key_of_answer(instruction),
         },
     }
-    return RawAnswer.model_validate(row)
+    return LeanCompletion.model_validate(row)
 
 
 def examples(name: str, count: int) -> str:
@@ -263,7 +263,7 @@ def test_what_repeats_exactly_goes_and_is_counted() -> None:
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_files({RAW_INSTANCES: map(to_line, ROWS)})
+    write_files({COMPLETIONS: map(to_line, ROWS)})
     shutil.copy(ROOT / "data" / "seed_tasks.jsonl", "data")
 
 
@@ -382,14 +382,14 @@ def test_asking_for_too_many_instructions_touches_nothing() -> None:
 
 
 def test_completions_without_any_usable_instance_are_an_error() -> None:
-    write_files({RAW_INSTANCES: [to_line(answer("Chat", "I am sorry, I cannot."))]})
+    write_files({COMPLETIONS: [to_line(answer("Chat", "I am sorry, I cannot."))]})
     with pytest.raises(BadFile, match="none of its 1 completions holds a usable instance"):
         run()
 
 
 def test_a_broken_line_is_named_before_anything_is_written() -> None:
-    write_files({RAW_INSTANCES: [*map(to_line, ROWS[:2]), '{"instruction": "i"}\n']})
-    with pytest.raises(BadRow, match=f"{RAW_INSTANCES}:3: field raw_instances"):
+    write_files({COMPLETIONS: [*map(to_line, ROWS[:2]), '{"instruction": "i"}\n']})
+    with pytest.raises(BadRow, match=f"{COMPLETIONS}:3: field raw_instances"):
         run()
     assert not PREPARED.exists()
 

@@ -22,7 +22,7 @@ from support.project import Project
 from support.stages import run_stage
 from support.tries import tries
 
-from seedbed.auto_instruct import race, relabel_and_pick
+from seedbed.auto_instruct import relabel_and_pick, weighted_draws
 from seedbed.auto_instruct.errors import (
     NothingToTrainOn,
     OtherCandidates,
@@ -32,7 +32,7 @@ from seedbed.auto_instruct.errors import (
 from seedbed.auto_instruct.label_file import Labelled
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import ABSENT, REASONS, Picked, evenness, pick
-from seedbed.auto_instruct.words import by_words
+from seedbed.auto_instruct.token_estimate import by_words
 from seedbed.core.files import read_rows
 from seedbed.errors import BadFile, BadRow
 from seedbed.tasks.places import MERGED
@@ -54,8 +54,8 @@ def picked(
     scores = np.full((len(examples), candidates), ABSENT)
     for place, one in enumerate(examples):
         scores[place, one.idx] = one.rouge
-    names = race.as_keys([race.name(example.id) for example in examples])
-    keys = race.keys(names, params.seed, "relabel", TASK)
+    names = weighted_draws.as_keys([weighted_draws.name(example.id) for example in examples])
+    keys = weighted_draws.keys(names, params.seed, "relabel", TASK)
     may = np.zeros(candidates, dtype=bool)
     may[list(range(candidates)) if allowed is None else allowed] = True
     found = pick(scores, keys, may, params)
@@ -281,7 +281,7 @@ def test_the_numbers_are_splitmix64s() -> None:
         4593380528125082431,
         16408922859458223821,
     ]
-    numbers = race.uniform(np.array([1234567], dtype=np.uint64), 5)[0]
+    numbers = weighted_draws.uniform(np.array([1234567], dtype=np.uint64), 5)[0]
     assert numbers.tolist() == [((word >> 11) + 0.5) * 2**-53 for word in published]
 
 
@@ -289,7 +289,11 @@ def test_another_seed_purpose_task_or_example_draws_otherwise() -> None:
     kinds = [(42, "relabel", "a", "x"), (43, "relabel", "a", "x"), (42, "other", "a", "x")]
     kinds += [(42, "relabel", "b", "x"), (42, "relabel", "a", "y")]
     keys = {
-        tuple(race.keys(race.as_keys([race.name(name)]), seed, what, task)[0])
+        tuple(
+            weighted_draws.keys(
+                weighted_draws.as_keys([weighted_draws.name(name)]), seed, what, task
+            )[0]
+        )
         for seed, what, task, name in kinds
     }
     assert len(keys) == len(kinds)
@@ -297,7 +301,7 @@ def test_another_seed_purpose_task_or_example_draws_otherwise() -> None:
 
 def test_the_first_are_as_many_as_wanted_even_if_all_tie() -> None:
     times = np.array([[1.0, 1.0, 1.0, 0.5], [3.0, 1.0, 2.0, 2.0], [np.inf, 1.0, np.inf, np.inf]])
-    won = race.first(times, 2)
+    won = weighted_draws.first(times, 2)
     assert won.tolist() == [[1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0]]
 
 
@@ -379,9 +383,9 @@ def test_examples_are_drawn_as_often_as_their_weights_say(criterion: str) -> Non
 
 def test_weights_are_even_where_there_is_nothing_to_tell_apart() -> None:
     for popularity in ([4, 4, 4], [0, 0, 0], [7]):
-        weights = race.inverse_weights(np.array(popularity))
+        weights = weighted_draws.inverse_weights(np.array(popularity))
         assert weights.tolist() == pytest.approx([1 / len(popularity)] * len(popularity))
-    weights = race.inverse_weights(np.array([1, 1000, 0])).tolist()
+    weights = weighted_draws.inverse_weights(np.array([1, 1000, 0])).tolist()
     assert weights[0] / weights[2] == pytest.approx(math.e)
 
 

@@ -16,7 +16,7 @@ from seedbed.core.prompts import Prompt
 from seedbed.errors import BadFile, BadRow
 from seedbed.self_instruct import completions as instances
 from seedbed.self_instruct.completions import judge, parse_input_first, parse_output_first
-from seedbed.self_instruct.finetuning import chat, drop_field_name, encode
+from seedbed.self_instruct.encoding import chat, drop_field_name, encode
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
 
 # --- prompts

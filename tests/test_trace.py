@@ -31,16 +31,16 @@ from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.origins import ROWS_OF, Pool
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
+    COMPLETIONS,
     INSTRUCTIONS,
     PREPARED,
-    RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
     SEED_TASKS,
     ClassifiedInstruction,
+    Completion,
     GeneratedInstance,
     Instance,
     Instruction,
-    RawInstances,
     RejectedInstance,
     RejectedInstruction,
     SeedTask,
@@ -175,8 +175,8 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             )
             for n, text in enumerate(GROWN)
         ],
-        RAW_INSTANCES: [
-            RawInstances(
+        COMPLETIONS: [
+            Completion(
                 instruction=text,
                 instruction_id=f"grown {n}",
                 raw_instances=f"Output: raw answer {n}",
@@ -249,7 +249,7 @@ def tree_of(text: str) -> str:
         *[
             (
                 f"{PREPARED}/{name}.jsonl:{line}",
-                [f"cut from {RAW_INSTANCES}:4", f"its instruction was classified: {CLASSIFIED}:4"],
+                [f"cut from {COMPLETIONS}:4", f"its instruction was classified: {CLASSIFIED}:4"],
             )
             for name, line in [
                 ("finetuning", 1),
@@ -260,7 +260,7 @@ def tree_of(text: str) -> str:
                 ("rejected", 1),
             ]
         ],
-        (f"{RAW_INSTANCES}:4", [f"its instruction was classified: {CLASSIFIED}:4"]),
+        (f"{COMPLETIONS}:4", [f"its instruction was classified: {CLASSIFIED}:4"]),
         (f"{CLASSIFIED}:4", []),
     ],
 )
@@ -296,13 +296,13 @@ def test_the_few_shot_beginning_is_shortened_unless_all_is_asked_for() -> None:
     prompt = instances_prompt(GROWN[3])
     before = prompt.index("Task: Rank three")
     short = f"… ({before:,} characters of data/prompts/instances/input_first.txt)"
-    text = told(f"{RAW_INSTANCES}:4")
+    text = told(f"{COMPLETIONS}:4")
     assert (
         f"      prompt:\n        {short}\n        │ Task: Rank three lakes.\n        │ \n" in text
     )
     assert "        │ Come up with a series of tasks:\n" in text, "a heading is no few-shot part"
 
-    text = told(f"{RAW_INSTANCES}:4", full=True)
+    text = told(f"{COMPLETIONS}:4", full=True)
     assert "characters of" not in text
     assert "\n".join(f"        │ {line}" for line in prompt.split("\n")) in text
     assert '    raw body:\n      │ {"id": "cmpl-' in text
@@ -311,18 +311,18 @@ def test_the_few_shot_beginning_is_shortened_unless_all_is_asked_for() -> None:
 @pytest.mark.usefixtures("store")
 def test_an_edited_prompt_file_is_found_by_what_it_still_shares() -> None:
     path = Path("data/prompts/instances/output_first.txt")
-    edit(RAW_INSTANCES, 4, lambda row: row.update(is_classification=True))
-    assert "prompt file: data/prompts/instances/input_first.txt" in told(f"{RAW_INSTANCES}:4")
+    edit(COMPLETIONS, 4, lambda row: row.update(is_classification=True))
+    assert "prompt file: data/prompts/instances/input_first.txt" in told(f"{COMPLETIONS}:4")
     input_first = Path("data/prompts/instances/input_first.txt")
     input_first.write_text(input_first.read_text().replace("Example 2", "Instance 2"))
-    text = told(f"{RAW_INSTANCES}:4")
+    text = told(f"{COMPLETIONS}:4")
     assert "prompt file: data/prompts/instances/input_first.txt" in text
     (shared,) = re.findall(r"… \(([\d,]+) characters of data/prompts/instances/input_first", text)
     assert 0 < int(shared.replace(",", "")) < 2000
     for one in (input_first, path):
         one.write_text("Quite another beginning {instruction}")
     assert "  prompt file: none of instances's begins as the prompt does\n" in told(
-        f"{RAW_INSTANCES}:4"
+        f"{COMPLETIONS}:4"
     )
 
 
@@ -417,7 +417,7 @@ def write_pool(rows: list[tuple[str, int, list[str]]]) -> Pool:
 def test_the_way_back_has_an_end_even_where_rows_show_each_other() -> None:
     pool = write_pool([("one", 3, ["other", "self"]), ("other", 3, ["one"]), ("self", 1, ["self"])])
     ancestors = list(pool.ancestors(["one"]))
-    assert [(shown.depth, shown.id, bool(shown.told)) for shown in ancestors] == [
+    assert [(shown.depth, shown.id, bool(shown.told_at)) for shown in ancestors] == [
         (0, "one", False),
         (1, "other", False),
         (2, "one", True),
@@ -544,10 +544,10 @@ def test_nothing_that_a_terminal_would_act_on_is_printed(store: dict[str, Kept])
 
 @pytest.mark.usefixtures("store")
 def test_neither_is_it_in_a_message() -> None:
-    edit(RAW_INSTANCES, 4, lambda row: row.update(instruction=EVIL))
+    edit(COMPLETIONS, 4, lambda row: row.update(instruction=EVIL))
     edit(CLASSIFIED, 1, lambda row: row.update(instruction=EVIL))
     edit(INSTRUCTIONS, 1, lambda row: row.update(most_similar={EVIL: "no number"}))
-    for place in (f"{RAW_INSTANCES}:4", f"{CLASSIFIED}:1", f"{INSTRUCTIONS}:1", f"{EVIL}:1"):
+    for place in (f"{COMPLETIONS}:4", f"{CLASSIFIED}:1", f"{INSTRUCTIONS}:1", f"{EVIL}:1"):
         assert_refused_in_plain_text(place)
 
 
@@ -595,7 +595,7 @@ def test_a_row_that_is_none_is_named_with_its_line(broken: str, said: str) -> No
         account(f"{CLASSIFIED}:2")
 
 
-@pytest.mark.parametrize("missing", [RAW_INSTANCES, CLASSIFIED, INSTRUCTIONS])
+@pytest.mark.parametrize("missing", [COMPLETIONS, CLASSIFIED, INSTRUCTIONS])
 @pytest.mark.usefixtures("store")
 def test_a_file_that_the_row_came_from_must_be_here(missing: Path) -> None:
     missing.unlink()
@@ -609,13 +609,13 @@ def test_a_file_that_the_row_came_from_must_be_here(missing: Path) -> None:
 def test_files_of_different_runs_are_told_apart() -> None:
     place = f"{PREPARED}/finetuning.jsonl:1"
     edit(INSTRUCTIONS, 4, lambda row: row.update(id="another"))
-    with pytest.raises(OriginMissing, match=f"{RAW_INSTANCES}:4: {INSTRUCTIONS} has no row with"):
+    with pytest.raises(OriginMissing, match=f"{COMPLETIONS}:4: {INSTRUCTIONS} has no row with"):
         account(place)
     edit(CLASSIFIED, 4, lambda row: row.update(instruction_id="another"))
-    with pytest.raises(OriginMissing, match=f"{RAW_INSTANCES}:4: {CLASSIFIED} has no row with"):
+    with pytest.raises(OriginMissing, match=f"{COMPLETIONS}:4: {CLASSIFIED} has no row with"):
         account(place)
-    edit(RAW_INSTANCES, 4, lambda row: row.update(instruction_id="another"))
-    with pytest.raises(OriginMissing, match=f"{place}: {RAW_INSTANCES} has no row with.*\n.*repro"):
+    edit(COMPLETIONS, 4, lambda row: row.update(instruction_id="another"))
+    with pytest.raises(OriginMissing, match=f"{place}: {COMPLETIONS} has no row with.*\n.*repro"):
         account(place)
 
 

@@ -34,25 +34,25 @@ app.add_typer(store_app, name="store", no_args_is_help=True)
 
 
 @contextmanager
-def told(name: str) -> Iterator[None]:
-    """Say what went wrong in one message."""
+def explaining(name: str) -> Iterator[None]:
+    """Turn a failure inside into one message, and an exit status. name: the command's."""
     with Stop() as stopped:
         try:
             yield
         except SeedbedError as error:
             # What is quoted in a message may be a model's text, or a server's.
-            said = "\n".join(map(printable, str(error).split("\n")))
-            print(f"seedbed {name}: {said}", file=sys.stderr)
+            message = "\n".join(map(printable, str(error).split("\n")))
+            print(f"seedbed {name}: {message}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt as stop:
             for note in getattr(stop, "__notes__", []):
-                told_how = f"seedbed {note}. Run the same command to go on from there."
-                print(f"\n{told_how}", file=sys.stderr)
+                hint = f"seedbed {note}. Run the same command to go on from there."
+                print(f"\n{hint}", file=sys.stderr)
             raise typer.Exit(128 + stopped.number) from None
 
 
 def stage_command(name: str) -> Callable[..., None]:
-    """What runs one stage on its declared parameters."""
+    """The command that runs one stage on its declared parameters."""
 
     def run(
         inputs: Annotated[
@@ -64,7 +64,7 @@ def stage_command(name: str) -> Callable[..., None]:
             typer.Option("--round", help="Write into a folder of this name, below the stage's."),
         ] = None,
     ) -> None:
-        with told(name):
+        with explaining(name):
             stage = module_of(name)
             stage.run(
                 params.load(name, stage.Params),
@@ -95,7 +95,7 @@ def preset(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A file of presets/, such as paper.")],
 ) -> None:
     """Write the values of a preset into params.yaml; `git checkout params.yaml` takes them back."""
-    with told("preset"):
+    with explaining("preset"):
         from seedbed.views.preset import apply
 
         changes = apply(name)
@@ -107,7 +107,7 @@ def preset(
 @app.command()
 def estimate() -> None:
     """What a run would send: requests, tokens and cost, a line a stage."""
-    with told("estimate"):
+    with explaining("estimate"):
         from seedbed.views.estimate import foresee, table
 
         show(list(table(*foresee(params.everything()))))
@@ -116,7 +116,7 @@ def estimate() -> None:
 @app.command()
 def doctor() -> None:
     """Is the server there, which models has it, what does it refuse, how fast is it?"""
-    with told("doctor"):
+    with explaining("doctor"):
         from seedbed.views.doctor import examine
 
         for line in examine(params.everything().asked):
@@ -134,7 +134,7 @@ def trace(
     ] = False,
 ) -> None:
     """A row of any output → what it came from, back to the tasks that people wrote."""
-    with told("trace"):
+    with explaining("trace"):
         from seedbed.views.trace import account
 
         show(account(row, full))
@@ -147,7 +147,7 @@ def report(
     ),
 ) -> None:
     """A run as one page: what was run, metrics, plots, and every row with its origin."""
-    with told("report"):
+    with explaining("report"):
         from seedbed.core.files import write_files
         from seedbed.views.report.build import build
 
@@ -164,7 +164,7 @@ def tasks(
     ] = None,
 ) -> None:
     """Natural Instructions tasks: which are there, how large, and what is wrong with them."""
-    with told("tasks"):
+    with explaining("tasks"):
         sections = None if folder else params.everything()
         broken = False
         for method in parts("tasks"):
@@ -205,7 +205,7 @@ def export(
     ] = "en",
 ) -> None:
     """The finished data → a folder for the Hugging Face hub: Parquet, JSON Lines, a data card."""
-    with told("export"):
+    with explaining("export"):
         from seedbed.views.export.folder import export
 
         show(list(map(printable, export(folder, license, language))))
@@ -229,7 +229,7 @@ def opened_store() -> Iterator["Store"]:
 @store_app.command("stats")
 def store_stats() -> None:
     """What is in the store, a paragraph a model."""
-    with told("store stats"), opened_store() as store:
+    with explaining("store stats"), opened_store() as store:
         from seedbed.llm.store.transfer import statistics
 
         show(statistics(store))
@@ -238,7 +238,7 @@ def store_stats() -> None:
 @store_app.command("check")
 def store_check() -> None:
     """Read the whole file through for damage, and compare each row with its digest."""
-    with told("store check"), opened_store() as store:
+    with explaining("store check"), opened_store() as store:
         from seedbed.llm.store.upkeep import check
 
         check(store)
@@ -256,7 +256,7 @@ def store_export(
     model: Model = None,
 ) -> None:
     """Write the answers as JSON Lines, for somebody without a key: see run.replay."""
-    with told("store export"), opened_store() as store:
+    with explaining("store export"), opened_store() as store:
         from seedbed.core.files import write_files
         from seedbed.llm.store.transfer import export
 
@@ -279,7 +279,7 @@ def store_import(
     ],
 ) -> None:
     """Add the answers of an exported store."""
-    with told("store import"):
+    with explaining("store import"):
         from seedbed.llm.store.place import default_path
         from seedbed.llm.store.store import Store
         from seedbed.llm.store.transfer import read_in
@@ -310,7 +310,7 @@ def store_prune(
         raise typer.BadParameter("say which: --model, --problem or --before; or --damaged")
     if chosen and damaged:
         raise typer.BadParameter("--damaged goes alone: what a row says of itself may be wrong")
-    with told("store prune"), opened_store() as store:
+    with explaining("store prune"), opened_store() as store:
         from seedbed.llm.store.upkeep import prune, prune_damaged
 
         day = f"{before:%Y-%m-%d}" if before else None

@@ -33,12 +33,12 @@ class Everything(Section):
 
     @property
     def asked(self) -> Llm:
-        """What the engine is told."""
+        """The engine's parameters: those of llm and run together."""
         return Llm(**dict(self.llm), **dict(self.run))
 
 
 def _of_all() -> type[Everything]:
-    # The last base's fields come first: what is wrong is told in the order of the methods.
+    # The last base's fields come first, so that errors come in the order of the methods.
     sections = [part.Sections for part in reversed(parts("params"))]
     return create_model("Everything", __base__=(*sections, Everything))
 
@@ -155,15 +155,15 @@ def explained(error: ValidationError, tree: Tree) -> BadParam:
     """The first thing that is wrong with parameters, where `tree` has it."""
     errors = error.errors()
     # A name that is misspelt is also one that is missing: say the former.
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    first = next((problem for problem in errors if problem["type"] == "extra_forbidden"), errors[0])
     name = tuple(first["loc"])
     if first["type"] == "extra_forbidden":
         return _unknown(tree, name)
     expected = plainly(first["msg"])
     expected = expected[0].lower() + expected[1:]
     value = first["input"]
-    found = "" if isinstance(value, dict) else f"found {shown(value)}: "
-    return tree.bad(name, found + expected, "Change it there.")
+    prefix = "" if isinstance(value, dict) else f"found {shown(value)}: "
+    return tree.bad(name, prefix + expected, "Change it there.")
 
 
 def _unknown(tree: Tree, name: Name) -> BadParam:

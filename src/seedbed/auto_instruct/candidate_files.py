@@ -20,6 +20,7 @@ ORIGINS = CANDIDATES / "origins.jsonl"
 
 
 def file_of(task: str, folder: Path = CANDIDATES) -> Path:
+    """Where the task's instructions stand."""
     return folder / f"{task}.json"
 
 
@@ -31,16 +32,16 @@ def read_instructions(path: Path) -> list[str]:
         BadRow: not JSON.
     """
     remedy = "It must be one JSON list of texts, the task's instructions."
-    found = read_json(path, TypeAdapter(Any).validate_json, remedy)
-    if not isinstance(found, list):
-        raise BadFile(path, f"holds a {type(found).__name__}, not a list", remedy)
-    if not found:
+    texts = read_json(path, TypeAdapter(Any).validate_json, remedy)
+    if not isinstance(texts, list):
+        raise BadFile(path, f"holds a {type(texts).__name__}, not a list", remedy)
+    if not texts:
         raise BadFile(path, "an empty list", remedy)
-    for index, text in enumerate(found):
+    for index, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
             shown = json.dumps(text, ensure_ascii=False)[:60]
             raise BadFile(path, f"instruction {index} is {shown}, not a text", remedy)
-    return found
+    return texts
 
 
 def read_candidates(tasks: Iterable[str], folder: Path = CANDIDATES) -> dict[str, list[Candidate]]:

@@ -69,31 +69,32 @@ class MetaPrompt:
         return self.text.partition("{")[0].rstrip(" ")
 
     def fill(self, task: Task) -> str:
+        """The prompt for a task."""
         texts = {
             "instruction": task.instruction,
             "demos": shown((demo.input, demo.output) for demo in task.demos[:DEMOS]),
             "answer_format": answer_format(task),
         }
         # All in one go: an instruction may have a {placeholder} in it.
-        return re.sub(r"\{(\w+)\}", lambda found: texts.get(found[1], found[0]), self.text)
+        return re.sub(r"\{(\w+)\}", lambda match: texts.get(match[1], match[0]), self.text)
 
 
 def answer_format(task: Task) -> str:
-    """What a zero-shot prompt says of a classification task's answers, a line of its own."""
+    """The line in which a zero-shot prompt lists a classification task's answers; "" for others."""
     return "\nPossible answers: " + ", ".join(task.labels) if task.labels else ""
 
 
 def seed_instruction(task: Task, shots: str) -> str:
     """The first candidate: the task's own instruction.
 
-    Without demos nobody would know the answers, so with `shots` zero they are said after it, as
-    the authors do.
+    Without demos nobody would know the answers, so with `shots` zero they follow it, as with the
+    authors.
     """
     return task.instruction + (answer_format(task) if shots == "zero" else "")
 
 
 def read_meta_prompts(shots: str) -> list[MetaPrompt]:
-    """All of a kind, in the order of their names.
+    """The meta-prompts of a kind, few or zero, in the order of their names.
 
     Raises:
         BadFile, BadRow: there are none, or one does not show what it must, and that alone.
@@ -129,6 +130,7 @@ class Wanted:
     key: str | None = None
 
     def request(self, params: Candidates) -> Request:
+        """The request for its `sample`."""
         prompt = self.meta_prompt.fill(self.task)
         draw = draws.generator(params.seed, "candidate", self.task.name, self.meta_prompt.name)
         # The samples have all of the prompt in common, and other tasks' what stands before theirs.
@@ -141,7 +143,7 @@ class Wanted:
         )
 
     def take(self, answer: Answer) -> bool:
-        """Whether it has a text; the last one stays if it has none."""
+        """Take the answer's text, and give whether it has one; without one the last text stays."""
         text = whole_sentences(answer.text) if answer.cut else answer.text.strip()
         if not text:
             return False
@@ -158,10 +160,10 @@ def whole_sentences(text: str) -> str:
     ('Read it.', '1. Read it.')
     """
     ends = [
-        found.end()
-        for found in _SENTENCE_END.finditer(text)
+        match.end()
+        for match in _SENTENCE_END.finditer(text)
         # The number of a step, as in "2.", is no sentence.
-        if not text[: found.start()].rpartition("\n")[2].strip().isdecimal()
+        if not text[: match.start()].rpartition("\n")[2].strip().isdecimal()
     ]
     return text[: ends[-1] if ends else None].strip()
 
@@ -170,7 +172,7 @@ def whole_sentences(text: str) -> str:
 class Made:
     """The candidates of all tasks, task by task, and what became of the answers.
 
-    repeats: candidates that say what another one of their task does, for all the sampling;
+    repeats: candidates that say what another one of their task does, for all the sampling.
     missing: those for which no text came, and the seed instruction stands in.
     resampled: answers beyond the first of each.
     """
@@ -186,7 +188,7 @@ class Made:
 def generate(
     tasks: list[Task], params: Candidates, meta_prompts: list[MetaPrompt], ask: Ask
 ) -> Made:
-    """1 + samples × meta-prompts candidates a task, in order; the first is the seed instruction."""
+    """1 + samples × meta-prompts candidates for each task, in order; first the seed instruction."""
     made = Made()
     wanted = first_wanted(tasks, params, meta_prompts)
     # What a task has already, and the next sample of each of its meta-prompts.
@@ -199,28 +201,28 @@ def generate(
     )
     open_ = wanted
     for again in range(params.max_resamples + 1):
-        answers = ask([one.request(params) for one in open_])
+        answers = ask([candidate.request(params) for candidate in open_])
         still = []
-        for one, answer in zip(open_, answers, strict=True):
+        for candidate, answer in zip(open_, answers, strict=True):
             made.cut += answer.cut
             made.problems.update([answer.problem] if answer.problem else [])
-            if one.take(answer) and one.text not in there[one.task.name]:
-                there[one.task.name].add(one.text)
+            if candidate.take(answer) and candidate.text not in there[candidate.task.name]:
+                there[candidate.task.name].add(candidate.text)
             else:
-                still.append(one)
+                still.append(candidate)
         open_ = still
         if not open_ or again == params.max_resamples:
             break
         made.resampled += len(open_)
-        for one in open_:
-            one.sample = next_sample[one.task.name, one.meta_prompt.name]
-            next_sample[one.task.name, one.meta_prompt.name] += 1
-    made.missing = sum(not one.text for one in open_)
+        for candidate in open_:
+            candidate.sample = next_sample[candidate.task.name, candidate.meta_prompt.name]
+            next_sample[candidate.task.name, candidate.meta_prompt.name] += 1
+    made.missing = sum(not candidate.text for candidate in open_)
     made.repeats = len(open_) - made.missing
     each = len(meta_prompts) * params.samples
     for number, task in enumerate(tasks):
-        own = wanted[number * each : (number + 1) * each]
-        made.rows += _rows(task, seed_instruction(task, params.shots), own)
+        of_task = wanted[number * each : (number + 1) * each]
+        made.rows += _rows(task, seed_instruction(task, params.shots), of_task)
     return made
 
 
@@ -240,19 +242,22 @@ def _rows(task: Task, seed: str, wanted: Iterable[Wanted]) -> Iterator[Candidate
     yield Candidate(
         task=task.name, index=0, meta_prompt=None, sample=None, key=None, instruction=seed
     )
-    for index, one in enumerate(wanted, 1):
+    for index, candidate in enumerate(wanted, 1):
         yield Candidate(
             task=task.name,
             index=index,
-            meta_prompt=one.meta_prompt.name,
-            sample=one.taken,
-            key=one.key,
-            instruction=one.text or seed,
+            meta_prompt=candidate.meta_prompt.name,
+            sample=candidate.taken,
+            key=candidate.key,
+            instruction=candidate.text or seed,
         )
 
 
 def metrics(made: Made, tasks: int) -> dict[str, Any]:
-    """The stage's figures; words are those of the candidates that were written by the model."""
+    """The stage's metrics; words are those of candidates that the model wrote.
+
+    tasks: how many there are.
+    """
     return {
         "tasks": tasks,
         "candidates": len(made.rows),
@@ -269,17 +274,19 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the tasks, ask for instructions, write candidates and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    own = params.candidates
-    meta_prompts = read_meta_prompts(own.shots)
+    section = params.candidates
+    meta_prompts = read_meta_prompts(section.shots)
     # One example would do, but a task that label cannot read should cost nothing here.
     paths = find_tasks(Path(params.niv2.folder), params.niv2.tasks)
     tasks = [read_task(path, max_examples=1) for path in paths]
     with (
-        Progress("candidates", len(tasks) * len(meta_prompts) * own.samples, "answers") as progress,
+        Progress(
+            "candidates", len(tasks) * len(meta_prompts) * section.samples, "answers"
+        ) as progress,
         open_engine(params.llm, progress.answered_row) as engine,
     ):
-        made = generate(tasks, own, meta_prompts, engine.ask)
-    each = 1 + len(meta_prompts) * own.samples
+        made = generate(tasks, section, meta_prompts, engine.ask)
+    each = 1 + len(meta_prompts) * section.samples
     assert len(made.rows) == each * len(tasks), "every task has as many candidates"
     lists: dict[str, list[str]] = {}
     for row in made.rows:

@@ -11,8 +11,8 @@ import numpy as np
 
 from seedbed.auto_instruct.label_file import read_labels
 from seedbed.auto_instruct.pick import ABSENT
-from seedbed.auto_instruct.race import Floats
 from seedbed.auto_instruct.rows import LABELLED
+from seedbed.auto_instruct.weighted_draws import Floats
 from seedbed.core.files import to_json, write_files
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress

@@ -7,17 +7,17 @@ from seedbed.errors import SeedbedError
 
 
 class TooFewToDrawFrom(SeedbedError):
-    def __init__(self, task: str, wanted: int, found: int, of: str):
+    def __init__(self, task: str, wanted: int, count: int, of: str):
         super().__init__(
-            f"label.sample_instructions is {wanted}, but {task} has only {found} {of}\n"
+            f"label.sample_instructions is {wanted}, but {task} has only {count} {of}\n"
             "  Lower it, or set it to null to take them all."
         )
 
 
 class TooFewCandidates(SeedbedError):
-    def __init__(self, path: Path, found: int, wanted: int):
+    def __init__(self, path: Path, count: int, wanted: int):
         super().__init__(
-            f"{path}:2: task {path.stem} has {found} candidates, "
+            f"{path}:2: task {path.stem} has {count} candidates, "
             f"but relabel_and_pick.sample_instructions is {wanted}\n"
             "  Lower it in params.yaml, or make more candidates."
         )
@@ -28,7 +28,7 @@ class OtherCandidates(SeedbedError):
 
     def __init__(self, labels: Path, given: Path, labelled: list[str], now: list[str]):
         pairs = enumerate(itertools.zip_longest(labelled, now))
-        place = next(i for i, (one, other) in pairs if one != other)
+        place = next(i for i, (before, after) in pairs if before != after)
         super().__init__(
             f"{labels}:2: field instructions: {len(labelled)} of them, but {given} has {len(now)}; "
             f"number {place} is the first that is another\n"

@@ -49,10 +49,10 @@ def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
 
 
 def _stand_ins(
-    task: Task, own: Candidates, meta_prompts: list[candidates.MetaPrompt]
+    task: Task, params: Candidates, meta_prompts: list[candidates.MetaPrompt]
 ) -> Iterator[Candidate]:
     """As many candidates, and groups of them, as the task will have."""
-    groups = [None, *(meta.name for meta in meta_prompts for _ in range(own.samples))]
+    groups = [None, *(meta.name for meta in meta_prompts for _ in range(params.samples))]
     for index, group in enumerate(groups):
         yield Candidate(
             task=task.name,
@@ -60,5 +60,5 @@ def _stand_ins(
             meta_prompt=group,
             sample=None,
             key=None,
-            instruction=candidates.seed_instruction(task, own.shots),
+            instruction=candidates.seed_instruction(task, params.shots),
         )

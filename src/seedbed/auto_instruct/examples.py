@@ -1,4 +1,4 @@
-"""From an example that was labelled or kept to what it came from, file by file."""
+"""The way back from an example that was labelled or kept to what it came from, file by file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class Merged(Labelled):
 
 
 @dataclass(frozen=True)
-class Found:
-    """An example of a task's file. instructions: the task's candidates, as the file has them."""
+class ExampleInFile:
+    """An example, and its place in a task's file. instructions: the candidates in that file."""
 
     place: Place
     row: Labelled
     instructions: list[str]
 
 
-def example_at(place: Place) -> Found:
+def example_at(place: Place) -> ExampleInFile:
     """The example on a line of a task's file, of label's or relabel-and-pick's.
 
     Raises:
@@ -52,10 +52,10 @@ def example_at(place: Place) -> Found:
         )
     if number >= file.examples:
         raise NoSuchLine(place.path, place.line, file.examples + HEADERS)
-    return Found(place, next(file.rows([number])), file.instructions)
+    return ExampleInFile(place, next(file.rows([number])), file.instructions)
 
 
-def label_of(place: Place, row: Labelled) -> Found:
+def label_of(place: Place, row: Labelled) -> ExampleInFile:
     """The example of data/label that a kept one came from.
 
     Raises:
@@ -73,11 +73,11 @@ def label_of(place: Place, row: Labelled) -> Found:
         path, id_ = LABELLED / place.path.name, row.id
     outputs = dict(zip(row.instruction_idx, row.instruction_outputs, strict=True))
     file = _read(path)
-    for number, one in enumerate(file.rows(range(file.examples))):
-        if (one.id, one.input) == (id_, row.input):
-            tried = dict(zip(one.instruction_idx, one.instruction_outputs, strict=True))
+    for number, labelled in enumerate(file.rows(range(file.examples))):
+        if (labelled.id, labelled.input) == (id_, row.input):
+            tried = dict(zip(labelled.instruction_idx, labelled.instruction_outputs, strict=True))
             if outputs.items() <= tried.items():
-                return Found(Place(path, file.line_of(number)), one, file.instructions)
+                return ExampleInFile(Place(path, file.line_of(number)), labelled, file.instructions)
     raise OriginMissing(str(place), path, f"the id {id_!r}, its input and its outputs")
 
 
@@ -89,14 +89,14 @@ class Origin:
     place: Place | None
 
 
-def candidates_of(found: Found) -> list[Origin]:
+def candidates_of(example: ExampleInFile) -> list[Origin]:
     """The candidates that an example of label's was tried with, in order.
 
     Raises:
         OriginMissing: the task has others now.
         NotHere, BadFile, BadRow: as `read_candidates`.
     """
-    task = found.place.path.stem
+    task = example.place.path.stem
     if not file_of(task).exists():
         raise NotHere(file_of(task))
     candidates = read_candidates([task])[task]
@@ -104,19 +104,20 @@ def candidates_of(found: Found) -> list[Origin]:
     if ORIGINS.exists():
         rows = enumerate(read_rows(ORIGINS, Candidate), 1)
         lines = {row.index: line for line, row in rows if row.task == task}
-    for index, text in enumerate(found.instructions):
+    for index, text in enumerate(example.instructions):
         if index >= len(candidates) or candidates[index].instruction != text:
             what = f"the instruction {text[:80]!r} at place {index}"
-            raise OriginMissing(str(found.place), file_of(task), what)
-    places = [Place(ORIGINS, lines[one.index]) if lines else None for one in candidates]
-    return [Origin(*one) for one in zip(candidates, places, strict=True)]
+            raise OriginMissing(str(example.place), file_of(task), what)
+    places = [Place(ORIGINS, lines[candidate.index]) if lines else None for candidate in candidates]
+    return [Origin(*pair) for pair in zip(candidates, places, strict=True)]
 
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """Where a task stands, and of how many examples one of them is which, counted from 1.
+    """Where a task stands, and where one of its examples is among them.
 
-    example: None if the task has it no more.
+    example: its number, counted from 1; None if the task has it no more.
+    examples: how many the task has.
     """
 
     path: Path
@@ -132,12 +133,12 @@ def find_example(folder: Path, name: str, row: Labelled) -> Whereabouts:
     """
     path = find_task(folder, name)
     task: Task = read_task(path)
-    found: Iterable[int] = (
+    numbers: Iterable[int] = (
         number
-        for number, one in enumerate(task.examples, 1)
-        if (one.id, one.input) == (row.id, row.input)
+        for number, example in enumerate(task.examples, 1)
+        if (example.id, example.input) == (row.id, row.input)
     )
-    return Whereabouts(path, next(iter(found), None), len(task.examples))
+    return Whereabouts(path, next(iter(numbers), None), len(task.examples))
 
 
 def find_task(folder: Path, name: str) -> Path:

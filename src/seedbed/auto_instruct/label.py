@@ -55,8 +55,8 @@ class Inputs:
     candidates: Path = CANDIDATES
 
 
-class Said(NamedTuple):
-    """What is wanted of an answer: of a million, the rest is gigabytes."""
+class LeanAnswer(NamedTuple):
+    """What is kept of an answer: of a million, the rest is gigabytes."""
 
     text: str
     key: str
@@ -64,7 +64,7 @@ class Said(NamedTuple):
     cut: bool
 
     @classmethod
-    def of(cls, answer: Answer) -> "Said":
+    def of(cls, answer: Answer) -> "LeanAnswer":
         return cls(answer.text.strip(), answer.key, answer.problem, answer.cut)
 
 
@@ -85,25 +85,26 @@ class Trial:
 
     @property
     def requests(self) -> int:
+        """How many requests it takes."""
         return sum(map(len, self.chosen))
 
 
 def plan(task: Task, candidates: list[Candidate], params: Label) -> Trial:
-    """What is to be tried on the first of the task's examples.
+    """Choose what is tried on the first `max_examples` of the task's examples.
 
     Raises:
         TooFewToDrawFrom: fewer candidates, or groups of them, than `sample_instructions`.
     """
     demos = shown((demo.input, demo.output) for demo in task.demos[:DEMOS])
-    # Of all examples, not of those alone that are tried: what the prompts are said to share has a
+    # Of all examples, not of those alone that are tried: what the prompts declare as shared has a
     # hand in the rounding of the answers, and more examples should not change those of the first.
     inputs_begin = common_label([example.input for example in task.examples])
     task = task.model_copy(update={"examples": task.examples[: params.max_examples]})
     groups = _groups(candidates) if params.one_from_each_group else None
-    found = len(candidates) if groups is None else len(groups)
-    if params.sample_instructions is not None and params.sample_instructions > found:
+    available = len(candidates) if groups is None else len(groups)
+    if params.sample_instructions is not None and params.sample_instructions > available:
         of = "candidates" if groups is None else "groups of candidates"
-        raise TooFewToDrawFrom(task.name, params.sample_instructions, found, of)
+        raise TooFewToDrawFrom(task.name, params.sample_instructions, available, of)
     return Trial(
         task=task,
         candidates=candidates,
@@ -118,8 +119,8 @@ def plan(task: Task, candidates: list[Candidate], params: Label) -> Trial:
 def _groups(candidates: Iterable[Candidate]) -> list[list[int]]:
     """The candidates by the meta-prompt that they come from; each that has none by itself."""
     groups: dict[str | int, list[int]] = {}
-    for one in candidates:
-        groups.setdefault(one.meta_prompt or one.index, []).append(one.index)
+    for candidate in candidates:
+        groups.setdefault(candidate.meta_prompt or candidate.index, []).append(candidate.index)
     return list(groups.values())
 
 
@@ -157,36 +158,36 @@ def requests(trial: Trial, params: Label) -> Iterator[Request]:
 def label(
     trials: Sequence[Trial], params: Label, ask: Ask
 ) -> Iterator[tuple[Trial, list[LabelledExample], int]]:
-    """For each task its rows, in the examples' order, and how many answers were cut."""
-    answers = iter(ask(one for trial in trials for one in requests(trial, params)))
+    """Yield for each task its rows, in the examples' order, and how many answers were cut."""
+    answers = iter(ask(request for trial in trials for request in requests(trial, params)))
     for trial in trials:
-        own = [Said.of(answer) for answer in islice(answers, trial.requests)]
-        assert len(own) == trial.requests, "one answer a request"
-        rows = list(_rows(trial, own, params))
+        of_trial = [LeanAnswer.of(answer) for answer in islice(answers, trial.requests)]
+        assert len(of_trial) == trial.requests, "one answer a request"
+        rows = list(_rows(trial, of_trial, params))
         assert len(rows) == len(trial.task.examples), "rows in = rows out"
-        yield trial, rows, sum(answer.cut for answer in own)
+        yield trial, rows, sum(answer.cut for answer in of_trial)
 
 
-def _rows(trial: Trial, answers: list[Said], params: Label) -> Iterator[LabelledExample]:
+def _rows(trial: Trial, answers: list[LeanAnswer], params: Label) -> Iterator[LabelledExample]:
     """answers: in the order of `requests`."""
     # From candidate by candidate to example by example: each example's come in ascending order.
-    of_example: list[list[Said]] = [[] for _ in trial.chosen]
+    of_example: list[list[LeanAnswer]] = [[] for _ in trial.chosen]
     in_order = iter(answers)
     pairs = sorted((place, row) for row, chosen in enumerate(trial.chosen) for place in chosen)
     for _, row in pairs:
         of_example[row].append(next(in_order))
 
-    outputs = [answer.text for own in of_example for answer in own]
+    outputs = [answer.text for group in of_example for answer in group]
     targets = [
         example.targets
-        for example, own in zip(trial.task.examples, of_example, strict=True)
-        for _ in own
+        for example, group in zip(trial.task.examples, of_example, strict=True)
+        for _ in group
     ]
     scores = iter(best_rouge_l(outputs, targets).tolist())
-    for example, chosen, own in zip(trial.task.examples, trial.chosen, of_example, strict=True):
-        said = [answer.text for answer in own]
-        rouge = list(islice(scores, len(own)))
-        problems = [answer.problem for answer in own]
+    for example, chosen, group in zip(trial.task.examples, trial.chosen, of_example, strict=True):
+        texts = [answer.text for answer in group]
+        rouge = list(islice(scores, len(group)))
+        problems = [answer.problem for answer in group]
         yield LabelledExample(
             id=example.id,
             input=example.input,
@@ -195,20 +196,20 @@ def _rows(trial: Trial, answers: list[Said], params: Label) -> Iterator[Labelled
             instruction_idx=chosen,
             instruction_labels=[
                 int(is_right(params.metric, text, example.targets, score))
-                for text, score in zip(said, rouge, strict=True)
+                for text, score in zip(texts, rouge, strict=True)
             ],
-            instruction_outputs=said,
+            instruction_outputs=texts,
             instruction_rouge=rouge,
-            instruction_keys=[answer.key for answer in own],
+            instruction_keys=[answer.key for answer in group],
             instruction_problems=list(problems) if any(problems) else None,
         )
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How a task's candidates did. Means of ROUGE-L F1 over the examples each was tried on.
+class TaskMetrics:
+    """How a task's candidates did: means of ROUGE-L F1, over the examples each was tried on.
 
-    candidates: a mean for each; NaN for one that was never tried.
+    candidates: (candidates,), a mean for each; NaN for one that was never tried.
     oracle: the mean of each example's best.
     shown: examples whose prompts had their answer in them: the task's own demos.
     right: share of outputs that are right by the metric.
@@ -224,7 +225,7 @@ class Figures:
     problems: Counter[str]
 
     def summary(self) -> dict[str, float]:
-        """A candidate that was never tried is none of these; DVC has no null."""
+        """The numbers by name. A candidate that was never tried counts in none; DVC has no null."""
         tried = self.candidates[~np.isnan(self.candidates)].tolist()
         seed = float(self.candidates[0])
         return {
@@ -237,18 +238,18 @@ class Figures:
         }
 
 
-def figures_of(trial: Trial, rows: list[LabelledExample], cut: int) -> Figures:
-    """Of one task."""
+def measure(trial: Trial, rows: list[LabelledExample], cut: int) -> TaskMetrics:
+    """One task's metrics. rows: as `label` gives them; cut: how many answers were cut."""
     candidates = len(trial.candidates)
     in_prompts = {demo.input for demo in trial.task.demos[:DEMOS]} if trial.demos else set()
     sums, times = np.zeros(candidates), np.zeros(candidates)
     for row in rows:
         sums[row.instruction_idx] += row.instruction_rouge
         times[row.instruction_idx] += 1
-    labels = [one for row in rows for one in row.instruction_labels]
+    labels = [label for row in rows for label in row.instruction_labels]
     with np.errstate(invalid="ignore"):
         means = sums / times
-    return Figures(
+    return TaskMetrics(
         rows=len(rows),
         shown=sum(row.input in in_prompts for row in rows),
         candidates=means,
@@ -262,34 +263,40 @@ def figures_of(trial: Trial, rows: list[LabelledExample], cut: int) -> Figures:
     )
 
 
-def metrics(figures: dict[str, Figures]) -> dict[str, Any]:
-    """The stage's figures; those of ROUGE: the mean over the tasks, each counting the same."""
-    summaries = {task: one.summary() for task, one in figures.items()}
-    names = dict.fromkeys(name for one in summaries.values() for name in one)
-    problems: Counter[str] = sum((one.problems for one in figures.values()), Counter())
+def metrics(tasks: dict[str, TaskMetrics]) -> dict[str, Any]:
+    """The stage's metrics, of those of each task, by name.
+
+    Those of ROUGE are the mean over the tasks, each counting the same.
+    """
+    summaries = {name: task.summary() for name, task in tasks.items()}
+    names = dict.fromkeys(name for summary in summaries.values() for name in summary)
+    problems: Counter[str] = sum((task.problems for task in tasks.values()), Counter())
     return {
-        **{name: mean([one[name] for one in summaries.values() if name in one]) for name in names},
-        "examples_tried": sum(one.rows for one in figures.values()),
-        "examples_shown_as_demos": sum(one.shown for one in figures.values()),
-        "outputs": sum(one.answers for one in figures.values()),
-        "outputs_cut": sum(one.cut for one in figures.values()),
+        **{
+            name: mean([summary[name] for summary in summaries.values() if name in summary])
+            for name in names
+        },
+        "examples_tried": sum(task.rows for task in tasks.values()),
+        "examples_shown_as_demos": sum(task.shown for task in tasks.values()),
+        "outputs": sum(task.answers for task in tasks.values()),
+        "outputs_cut": sum(task.cut for task in tasks.values()),
         "problems": counts(PROBLEMS, problems),
         "task": {
-            task: {
-                "rows": figures[task].rows,
-                **one,
-                "outputs_cut": figures[task].cut,
-                "problems": figures[task].problems.total(),
+            name: {
+                "rows": tasks[name].rows,
+                **summary,
+                "outputs_cut": tasks[name].cut,
+                "problems": tasks[name].problems.total(),
             }
-            for task, one in summaries.items()
+            for name, summary in summaries.items()
         },
     }
 
 
 def lines_of(trial: Trial, rows: Iterable[LabelledExample], template: str) -> Iterator[str]:
-    """A task's file."""
+    """The lines of a task's file: three headers, then the rows."""
     yield to_line({"prompt": template})
-    yield to_line({"instructions": [one.instruction for one in trial.candidates]})
+    yield to_line({"instructions": [candidate.instruction for candidate in trial.candidates]})
     # The ranking model is shown them whether or not this stage's prompts had them.
     yield to_line({"demos": shown((demo.input, demo.output) for demo in trial.task.demos[:DEMOS])})
     for row in rows:
@@ -301,7 +308,7 @@ def read_template() -> str:
     return read_prompt(RANKER_PROMPT, ["{{input}}", "{{instruction}}"])
 
 
-def read_trials(inputs: Inputs, niv2: Niv2, own: Label) -> list[Trial]:
+def read_trials(inputs: Inputs, niv2: Niv2, params: Label) -> list[Trial]:
     """The tasks and their candidates, all checked.
 
     Raises:
@@ -310,31 +317,31 @@ def read_trials(inputs: Inputs, niv2: Niv2, own: Label) -> list[Trial]:
     paths = find_tasks(Path(niv2.folder), niv2.tasks)
     candidates = read_candidates(map(task_name, paths), inputs.candidates)
     # One by one: of a task of thousands of examples only those that are tried are held.
-    return [plan(read_task(path), candidates[task_name(path)], own) for path in paths]
+    return [plan(read_task(path), candidates[task_name(path)], params) for path in paths]
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read tasks and candidates, try them, write labels and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    own = params.label
+    section = params.label
     template = read_template()
-    trials = read_trials(inputs, params.niv2, own)
+    trials = read_trials(inputs, params.niv2, section)
     files: dict[Path, list[str]] = {}
-    figures: dict[str, Figures] = {}
+    of_tasks: dict[str, TaskMetrics] = {}
     with (
         Progress("label", sum(trial.requests for trial in trials), "answers") as progress,
         open_engine(params.llm, progress.answered_row) as engine,
     ):
-        for trial, rows, cut in label(trials, own, engine.ask):
+        for trial, rows, cut in label(trials, section, engine.ask):
             name = trial.task.name
             files[into.folder / f"{name}.jsonl"] = list(lines_of(trial, rows, template))
-            figures[name] = figures_of(trial, rows, cut)
+            of_tasks[name] = measure(trial, rows, cut)
     write_files(
         {
             **files,
-            into.metrics: to_json(with_tables(metrics(figures))),
+            into.metrics: to_json(with_tables(metrics(of_tasks))),
         },
         alone_in=into.folder,
     )
-    progress.finish(sum(one.rows for one in figures.values()))
+    progress.finish(sum(task.rows for task in of_tasks.values()))

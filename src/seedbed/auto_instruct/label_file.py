@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError
 
-from seedbed.auto_instruct import race
+from seedbed.auto_instruct import weighted_draws
 from seedbed.auto_instruct.pick import ABSENT
-from seedbed.auto_instruct.race import Floats, Keys
 from seedbed.auto_instruct.rows import Id
+from seedbed.auto_instruct.weighted_draws import Floats, Keys
 from seedbed.core.files import bad_row, opened
 from seedbed.core.records import Record
 from seedbed.errors import BadFile, BadRow
@@ -77,7 +77,7 @@ class Labelled(Record):
 
     def lists(self) -> dict[str, list[Any]]:
         """The lists that have an entry for each candidate, the further ones too."""
-        own: dict[str, list[Any]] = {
+        lists: dict[str, list[Any]] = {
             "instruction_idx": self.instruction_idx,
             "instruction_labels": self.instruction_labels,
             "instruction_outputs": self.instruction_outputs,
@@ -85,12 +85,12 @@ class Labelled(Record):
         }
         more = self.model_extra
         if more:
-            own |= {
+            lists |= {
                 name: value
                 for name, value in more.items()
                 if name.startswith(PREFIX) and isinstance(value, list)
             }
-        return own
+        return lists
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,11 @@ class LabelFile:
 
     @property
     def examples(self) -> int:
+        """How many there are."""
         return len(self._offsets)
 
     def rows(self, numbers: Iterable[int]) -> Iterator[Labelled]:
-        """These examples, counted from 0, from the file."""
+        """Yield the examples of these numbers, counted from 0, from the file."""
         with self.path.open("rb") as file:
             for number in numbers:
                 file.seek(self._offsets[number])
@@ -127,7 +128,7 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class Scores:
-    """A task's numbers: they are large, and not wanted once its examples are picked.
+    """A task's numbers: large, and of no use once its examples are picked.
 
     scores: (examples, candidates); ABSENT where a candidate was not tried on an example.
     names: (examples, 2): each example's id in 128 bits, which its draws come from.
@@ -143,7 +144,7 @@ def read_labels(
     """Check a task's file from end to end, and keep its numbers.
 
     Args:
-        advance: told how many more rows were read.
+        advance: called with how many more rows were read.
 
     Raises:
         BadFile: missing, or without the three header lines.
@@ -173,7 +174,7 @@ def read_labels(
             offset = reading.add(block, offset)
             advance(len(block))
     rows = reading.rows
-    found = LabelFile(
+    labels = LabelFile(
         path=path,
         task=path.stem,
         headers=[line.decode("utf-8").rstrip("\r\n") + "\n" for line in raw],
@@ -183,8 +184,8 @@ def read_labels(
         _offsets=reading.offsets[:rows],
     )
     scores = Scores(reading.scores[:rows], reading.names[:rows])
-    _refuse_repeated_ids(found, scores.names)
-    return found, scores
+    _refuse_repeated_ids(labels, scores.names)
+    return labels, scores
 
 
 class _Reading:
@@ -206,7 +207,7 @@ class _Reading:
         places, scores, lengths = array("q"), array("d"), array("q")
         for line in block:
             row = self._parse(line, self.rows + len(digests))
-            digests.append(race.name(row.id))
+            digests.append(weighted_draws.name(row.id))
             offsets.append(offset)
             offset += len(line)
             scores.extend(row.instruction_rouge)
@@ -217,7 +218,7 @@ class _Reading:
                 places.extend([-1] * len(row.instruction_idx))
         here = slice(self.rows, self.rows + len(block))
         self._place(here, np.asarray(places), np.asarray(scores), np.asarray(lengths))
-        self.names[here] = race.as_keys(digests)
+        self.names[here] = weighted_draws.as_keys(digests)
         self.offsets[here] = offsets
         self.rows += len(block)
         return offset
@@ -292,7 +293,7 @@ def _header(path: Path, line: int, text: bytes, record: type[Header]) -> Header:
         raise bad_row(path, line, text, error, shape) from None
 
 
-def _refuse_repeated_ids(found: LabelFile, names: Keys) -> None:
+def _refuse_repeated_ids(labels: LabelFile, names: Keys) -> None:
     # Equal names are equal ids: that two of a million have the same 128 bits by chance takes luck
     # of one in 10^26.
     order = np.lexsort((names[:, 1], names[:, 0]))  # stable
@@ -301,10 +302,10 @@ def _refuse_repeated_ids(found: LabelFile, names: Keys) -> None:
     if len(repeated):
         place = repeated[np.argmin(order[repeated + 1])]
         first, second = int(order[place]), int(order[place + 1])
-        row = next(found.rows([second]))
+        row = next(labels.rows([second]))
         raise BadRow(
-            found.path,
-            found.line_of(second),
-            f"id {row.id!r} is already that of line {found.line_of(first)}",
+            labels.path,
+            labels.line_of(second),
+            f"id {row.id!r} is already that of line {labels.line_of(first)}",
             "Give it its own.",
         )

@@ -27,10 +27,10 @@ def is_right(metric: Metric, output: str, targets: Iterable[str], rouge: float) 
     if metric == "rouge":
         return rouge >= GOOD
     plain = _normalized if metric.startswith("normalized") else _plain
-    said = plain(output)
+    given = plain(output)
     if metric.endswith("prefix_match"):
-        return any(target and said.startswith(target) for target in map(plain, targets))
-    return bool(said) and any(said == target for target in map(plain, targets))
+        return any(target and given.startswith(target) for target in map(plain, targets))
+    return bool(given) and any(given == target for target in map(plain, targets))
 
 
 @lru_cache(maxsize=4096)  # an example's targets are met once for each candidate

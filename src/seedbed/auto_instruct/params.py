@@ -51,8 +51,8 @@ class Candidates(Section):
     """Instructions for the tasks of niv2.
 
     shots: whether the meta-prompts show a task's demos.
-    samples: of each meta-prompt. max_resamples: times that each is sampled again if it says
-        what is there already, or nothing.
+    samples: how many of each meta-prompt.
+    max_resamples: how often each is sampled again if it repeats another or says nothing.
     """
 
     shots: Literal["few", "zero"]
@@ -65,9 +65,9 @@ class Candidates(Section):
 class Label(Section):
     """How candidates are tried.
 
-    max_examples: the first so many of each task; null for all.
-    sample_instructions: so many of the candidates for each example, at random; null for all.
-    one_from_each_group: of the candidates of one meta-prompt at most one for each example.
+    max_examples: how many of each task's examples, the first ones; null for all.
+    sample_instructions: how many candidates to draw for each example; null for all.
+    one_from_each_group: whether an example gets at most one candidate of each meta-prompt.
     metric: what makes an output right (the 0/1 label); ROUGE-L is always recorded.
     """
 
@@ -81,7 +81,7 @@ class Label(Section):
 
 
 class RelabelAndPick(Section):
-    """The names of the authors' options, and what their merging of the tasks takes.
+    """How examples are kept for the ranker; under the names of the authors' options.
 
     sample_instructions: candidates drawn for each example.
     min_qualify_range: hundredths of ROUGE that the drawn scores must span; 0 for no limit.
@@ -90,7 +90,7 @@ class RelabelAndPick(Section):
     max_instruction_tokens: longer candidates are left out; null for no limit.
     tokenizer: what counts them: the model's own, if its server offers it, or their words.
     unseen_dev_tasks: all of their examples are for development, none for training.
-    seen_dev_examples: of each other task so many, and never more than half, likewise.
+    seen_dev_examples: how many examples of each other task, and never more than half, likewise.
     min_task_examples, max_task_examples: of a task's training examples in train.jsonl.
     """
 
@@ -117,7 +117,7 @@ class RelabelAndPick(Section):
 
 
 class Sections(Section):
-    """All of them."""
+    """All sections of Auto-Instruct."""
 
     niv2: Niv2
     candidates: Candidates

@@ -1,4 +1,4 @@
-"""From the scores of one task's candidates to the examples and labels that a ranker learns from.
+"""The scores of one task's candidates → the examples and labels that a ranker learns from.
 
 Auto-Instruct (arXiv 2310.13127), section 3.3 and appendix A: a few candidates are drawn for each
 example, the popular ones less often; their scores become the target of a list-wise loss; examples
@@ -24,9 +24,9 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from seedbed.auto_instruct import race
+from seedbed.auto_instruct import weighted_draws
 from seedbed.auto_instruct.params import RelabelAndPick
-from seedbed.auto_instruct.race import Floats, Keys
+from seedbed.auto_instruct.weighted_draws import Floats, Keys
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -100,6 +100,7 @@ def pick(scores: Floats, keys: Keys, allowed: Bools, params: RelabelAndPick) -> 
 
 
 def blocks(rows: int) -> Iterator[slice]:
+    """Slices of BLOCK rows each, the last of what is left."""
     return (slice(begin, min(begin + BLOCK, rows)) for begin in range(0, rows, BLOCK))
 
 
@@ -155,7 +156,7 @@ class _Sound:
     ) -> "_Sound":
         wanted = params.sample_instructions
         weights = np.ones(len(allowed))
-        weights[allowed] = race.inverse_weights(popularity[allowed])
+        weights[allowed] = weighted_draws.inverse_weights(popularity[allowed])
         dropped = Counter[str]()
         # With what an empty task has, so that there is something to join.
         rows, drawn = [np.zeros(0, np.int64)], [np.zeros((0, wanted), np.int32)]
@@ -169,25 +170,27 @@ class _Sound:
                 here, may = here[enough], may[enough]
                 if not len(here):
                     continue
-            times = race.times(race.uniform(keys[here, 0], len(allowed)), weights)
+            times = weighted_draws.times(
+                weighted_draws.uniform(keys[here, 0], len(allowed)), weights
+            )
             times[~may] = np.inf
-            won = np.flatnonzero(race.first(times, wanted)).reshape(-1, wanted)
+            won = np.flatnonzero(weighted_draws.first(times, wanted)).reshape(-1, wanted)
             place, candidates = won // len(allowed), won % len(allowed)
-            own = scores[here[place], candidates]
+            drawn_scores = scores[here[place], candidates]
 
-            fault = _faults(own, params)
+            fault = _faults(drawn_scores, params)
             for number, count in zip(*np.unique(fault, return_counts=True), strict=True):
                 if number != SOUND:
                     dropped[REASONS[number]] += int(count)
             kept = fault == SOUND
-            own = own[kept]
+            drawn_scores = drawn_scores[kept]
             rows.append(here[kept])
             drawn.append(candidates[kept].astype(np.int32))
-            ties.append(best(own))
+            ties.append(best(drawn_scores))
             criterion.append(
-                relabel(own).max(axis=1, initial=0.0)
+                relabel(drawn_scores).max(axis=1, initial=0.0)
                 if params.rank_criteria == "norm_score_max"
-                else np.ptp(own, axis=1)
+                else np.ptp(drawn_scores, axis=1)
             )
         return cls(
             np.concatenate(rows),
@@ -198,10 +201,10 @@ class _Sound:
         )
 
 
-def _faults(own: Floats, params: RelabelAndPick) -> Ints:
+def _faults(scores: Floats, params: RelabelAndPick) -> Ints:
     """The place in REASONS of what is wrong with each row of drawn scores, or SOUND."""
     with np.errstate(invalid="ignore", divide="ignore"):  # of the rows that fall anyway
-        by_candidate = columns(own)
+        by_candidate = columns(scores)
         highest = by_candidate.max(axis=0)
         span = highest - by_candidate.min(axis=0)
         # Numbers that differ by next to nothing may have no deviation in this arithmetic.
@@ -211,7 +214,7 @@ def _faults(own: Floats, params: RelabelAndPick) -> Ints:
         conditions = [np.isnan(highest), equal, narrow]
         names = ["nan", "all_equal", "below_min_range"]
         if params.min_best_norm_score is not None:
-            conditions.append(relabel(own).max(axis=1) < params.min_best_norm_score)
+            conditions.append(relabel(scores).max(axis=1) < params.min_best_norm_score)
             names.append("below_min_best")
     # The first that holds, in the order in which the method asks.
     return np.select(conditions, [REASONS.index(name) for name in names], default=SOUND)
@@ -228,17 +231,19 @@ def _choose(sound: _Sound, keys: Keys, candidates: int, params: RelabelAndPick) 
         sums = np.empty(number, dtype=np.int64)
         for block in blocks(number):
             sums[block] = popularity[sound.drawn[block]].sum(axis=1)
-        weights = race.inverse_weights(sums)
-    numbers = race.uniform(keys[sound.rows, 1], 1)[:, 0]
-    return np.flatnonzero(race.first(race.times(numbers, weights)[None, :], params.max_examples))
+        weights = weighted_draws.inverse_weights(sums)
+    numbers = weighted_draws.uniform(keys[sound.rows, 1], 1)[:, 0]
+    return np.flatnonzero(
+        weighted_draws.first(weighted_draws.times(numbers, weights)[None, :], params.max_examples)
+    )
 
 
 def _popularity(scores: Floats, rows: Ints) -> Ints:
     """On how many of these rows each candidate ties the best, all candidates counted."""
-    found = np.zeros(scores.shape[1], dtype=np.int64)
+    counts = np.zeros(scores.shape[1], dtype=np.int64)
     for block in blocks(len(rows)):
-        found += np.count_nonzero(best(scores[rows[block]]), axis=0)
-    return found
+        counts += np.count_nonzero(best(scores[rows[block]]), axis=0)
+    return counts
 
 
 def _count(drawn: NDArray[np.integer], ties: Bools, candidates: int) -> Ints:
@@ -247,9 +252,9 @@ def _count(drawn: NDArray[np.integer], ties: Bools, candidates: int) -> Ints:
 
 
 def evenness(counts: Ints) -> float:
-    """Entropy of the counts, as a share of the highest there could be: 1 if all are equal.
+    """Entropy of the counts as a share of the highest there could be, in 0..1.
 
-    0 if all falls on one, and if there is nothing to share out.
+    1 if all counts are equal; 0 if one has everything, or if there is nothing to share out.
     """
     total = int(counts.sum())
     if len(counts) < 2 or not total:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from seedbed.auto_instruct import race
+from seedbed.auto_instruct import weighted_draws
 from seedbed.auto_instruct.candidate_files import file_of, read_instructions
 from seedbed.auto_instruct.errors import (
     NothingToTrainOn,
@@ -28,7 +28,7 @@ from seedbed.auto_instruct.label_file import LabelFile, Labelled, Scores, read_l
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import REASONS, Ints, Picked, evenness, pick
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED
-from seedbed.auto_instruct.words import by_words
+from seedbed.auto_instruct.token_estimate import by_words
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, share, with_tables
@@ -109,11 +109,11 @@ def read_task(
     if len(file.instructions) < params.sample_instructions:
         raise TooFewCandidates(path, len(file.instructions), params.sample_instructions)
     # Labels of one's own may come without it.
-    own = file_of(file.task, candidates)
-    if own.exists():
-        given = read_instructions(own)
+    path_of_candidates = file_of(file.task, candidates)
+    if path_of_candidates.exists():
+        given = read_instructions(path_of_candidates)
         if given != file.instructions:
-            raise OtherCandidates(path, own, file.instructions, given)
+            raise OtherCandidates(path, path_of_candidates, file.instructions, given)
     return file, numbers
 
 
@@ -136,7 +136,7 @@ def pick_task(
     else:
         picked = pick(
             numbers.scores,
-            race.keys(numbers.names, params.seed, "relabel", file.task),
+            weighted_draws.keys(numbers.names, params.seed, "relabel", file.task),
             allowed,
             params,
         )
@@ -190,7 +190,7 @@ def split(
 
 
 def picked_rows(task: Task, places: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The kept examples at these places of picked.rows, each with its place."""
+    """Yield the kept examples at these places of picked.rows, each with its place."""
     rows = task.file.rows(task.picked.rows[places].tolist())
     for place, row in zip(places, rows, strict=True):
         yield place, picked_row(task, place, row)
@@ -206,6 +206,7 @@ def picked_row(task: Task, place: int, row: Labelled) -> dict[str, Any]:
 
 
 def picked_line(task: Task, place: int, row: dict[str, Any]) -> str:
+    """A kept example as a line. Raises BadRow: it has a number that JSON does not have."""
     try:
         return to_line(row)
     except ValueError:
@@ -238,32 +239,34 @@ def merged_lines(tasks: list[Task], name: str) -> Iterator[str]:
 
 
 def popularity(tasks: list[Task], when: str) -> Ints:
-    """On how many examples of all tasks each candidate ties the best; by its place in its list.
+    """On how many examples of all tasks each candidate ties the best: (candidates,), by place.
+
+    when: "before" or "after" the drawing.
 
     A place means the same in all tasks: 0 is the seed instruction, and so on.
     """
     longest = max(len(task.file.instructions) for task in tasks)
-    found: Ints = np.zeros(longest, dtype=np.int64)
+    total: Ints = np.zeros(longest, dtype=np.int64)
     for task in tasks:
-        own: Ints = getattr(task.picked, when)
-        found[: len(own)] += own
-    return found
+        of_task: Ints = getattr(task.picked, when)
+        total[: len(of_task)] += of_task
+    return total
 
 
 def popularity_points(tasks: list[Task]) -> list[dict[str, Any]]:
-    """A point a candidate before and one after; the share is what can be compared."""
+    """Points for the `before_after` plot template: two a candidate, to compare by their `share`."""
     points: list[dict[str, Any]] = []
     for when in ("before", "after"):
-        found = popularity(tasks, when).tolist()
+        totals = popularity(tasks, when).tolist()
         points += [
-            {"candidate": i, "when": when, "count": one, "share": share(one, sum(found))}
-            for i, one in enumerate(found)
+            {"candidate": i, "when": when, "count": count, "share": share(count, sum(totals))}
+            for i, count in enumerate(totals)
         ]
     return points
 
 
 def metrics(tasks: list[Task]) -> dict[str, Any]:
-    """The stage's figures. Examples = kept + dropped; kept = those merged + left out."""
+    """The stage's metrics. Examples = kept + dropped; kept = those merged + left out."""
     whole = [task for task in tasks if task.skipped is None]
     return {
         "examples": sum(task.file.examples for task in tasks),
@@ -298,31 +301,31 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read labels, pick, merge; write the ranker's data, metrics and plots."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    own = params.relabel_and_pick
+    section = params.relabel_and_pick
     # By name, since a directory is listed in any order.
     paths = sorted(inputs.labelled.glob("*.jsonl"))
     if not paths:
         raise BadFile(inputs.labelled, "no task's file in it", "Run `dvc repro label`.")
     known = [path.stem for path in paths]
-    for name in own.unseen_dev_tasks:
+    for name in section.unseen_dev_tasks:
         if name not in known:
             raise UnknownTask("relabel_and_pick.unseen_dev_tasks", name, known)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress("relabel-and-pick", None, "examples"))
         count = None
-        if own.max_instruction_tokens is not None and own.tokenizer == "model":
+        if section.max_instruction_tokens is not None and section.tokenizer == "model":
             engine = stack.enter_context(open_engine(params.llm, progress.answered))
             count = engine.count_tokens
         tasks = []
         for path in paths:
-            file, numbers = read_task(path, inputs.candidates, own, progress)
-            tasks.append(pick_task(file, numbers, own, count))
+            file, numbers = read_task(path, inputs.candidates, section, progress)
+            tasks.append(pick_task(file, numbers, section, count))
             del numbers
-        figures = metrics(tasks)
-        if not figures["train"]:
-            reasons = figures["dropped"] | figures["left_out_of_merged"]
-            held_out = {"held out": figures["unseen_dev"]}
-            raise NothingToTrainOn(figures["examples"], reasons | held_out)
+        stage_metrics = metrics(tasks)
+        if not stage_metrics["train"]:
+            reasons = stage_metrics["dropped"] | stage_metrics["left_out_of_merged"]
+            held_out = {"held out": stage_metrics["unseen_dev"]}
+            raise NothingToTrainOn(stage_metrics["examples"], reasons | held_out)
         outputs = {
             into.folder / task.file.path.name: task_lines(task)
             for task in tasks
@@ -331,9 +334,9 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         write_files(
             {
                 **outputs,
-                into.metrics: to_json(with_tables(figures)),
+                into.metrics: to_json(with_tables(stage_metrics)),
                 into.plot("candidate_popularity"): to_json(popularity_points(tasks)),
             },
             alone_in=into.folder,
         )
-    progress.finish(figures["examples_kept"])
+    progress.finish(stage_metrics["examples_kept"])

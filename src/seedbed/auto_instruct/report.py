@@ -26,8 +26,8 @@ class Ranked:
     index: its place among the task's; the seed instruction has 0.
     origin: the meta-prompt and sample that it was asked with; "" if it is not known.
     rouge: mean ROUGE-L F1 over the examples that it was tried on; None if on none.
-    tried: on so many examples.
-    drawn: in so many of the kept examples it stands.
+    tried: on how many examples it was tried.
+    drawn: in how many of the kept examples it stands.
     """
 
     index: int
@@ -40,7 +40,11 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Contest:
-    """A task. examples: that were labelled; kept: None if relabel-and-pick has no such task."""
+    """A task.
+
+    examples: how many were labelled.
+    kept: how many of these were kept; None if relabel-and-pick has no such task.
+    """
 
     task: str
     examples: int
@@ -56,22 +60,22 @@ class Contest:
 
     @property
     def of_best(self) -> list[str]:
-        """What is to be said of the best candidate, piece by piece; nothing if none was tried."""
+        """What the page says of the best candidate, piece by piece; nothing if none was tried."""
         best = self.candidates[0]
         if best.rouge is None:
             return []
-        told = [f"mean ROUGE-L {best.rouge:.3f}"]
+        pieces = [f"mean ROUGE-L {best.rouge:.3f}"]
         seed = next((ranked for ranked in self.candidates if ranked.index == 0), None)
         if best.index == 0:
-            told.append("the task’s own instruction is the best")
+            pieces.append("the task’s own instruction is the best")
         elif seed and seed.rouge is not None:
             gain = best.rouge - seed.rouge
-            told.append(f"{'+' if gain >= 0 else '−'}{abs(gain):.3f} on the task’s own")
+            pieces.append(f"{'+' if gain >= 0 else '−'}{abs(gain):.3f} on the task’s own")
         if best.origin and best.index:
-            told.append(f"from {best.origin}")
+            pieces.append(f"from {best.origin}")
         if equals := sum(ranked.rouge == best.rouge for ranked in self.candidates) - 1:
-            told.append(f"{equals} {'others do' if equals > 1 else 'other does'} as well")
-        return told
+            pieces.append(f"{equals} {'others do' if equals > 1 else 'other does'} as well")
+        return pieces
 
 
 def part() -> Part:
@@ -98,7 +102,7 @@ def part() -> Part:
 
 
 class _Labelled(Record):
-    """What is wanted of an example: that of a label file of one's own may have no keys."""
+    """What is read of an example: that of a label file of one's own may have no keys."""
 
     instruction_keys: list[str] = Field(default_factory=list)
 

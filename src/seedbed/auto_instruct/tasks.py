@@ -16,12 +16,12 @@ _MOST_SHOWN = 8
 
 
 def survey_of(params: Sections) -> Iterator[tuple[str, bool]]:
-    """Of the tasks that the parameters name. As `survey`."""
+    """The survey of the tasks that the parameters name. As `survey`."""
     return survey(Path(params.niv2.folder), params.niv2.tasks)
 
 
 def survey(folder: Path, names: list[str] | None = None) -> Iterator[tuple[str, bool]]:
-    """Lines, each with whether what it speaks of is sound. Every task is looked at.
+    """Yield lines, each with whether what it speaks of is sound; reads every task.
 
     Args:
         names: what niv2.tasks asks for, if that is to be checked too.
@@ -61,7 +61,7 @@ def _sizes(task: Task) -> str:
     if known := sum(example.input in shown for example in task.examples):
         # A prompt that shows the demos has the answer in it.
         kind += f" ({known} of the examples are demos)"
-    if blank := sum(not "".join(one.targets).strip() for one in task.examples):
+    if blank := sum(not "".join(example.targets).strip() for example in task.examples):
         # Whatever a model says to them scores nothing.
         kind += f" ({blank} of the examples have no output)"
     return (

@@ -8,7 +8,7 @@ from typing import Any
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
 from seedbed.auto_instruct.examples import (
-    Found,
+    ExampleInFile,
     Merged,
     Origin,
     candidates_of,
@@ -49,7 +49,7 @@ def knows(path: Path, writers: Collection[Path]) -> bool:
 
 
 def tell(telling: Telling, place: Place) -> None:
-    """The row at a place in one of FOLDERS, and whatever it came from. Raises as `account`."""
+    """Tell the row at a place in one of FOLDERS, and all it came from. Raises as `account`."""
     folder = place.path.parent
     if folder == CANDIDATES and place.path != ORIGINS:
         raise BadFile(
@@ -64,8 +64,8 @@ def tell(telling: Telling, place: Place) -> None:
     if folder == CANDIDATES:
         _candidate(telling, place, row_at(place, Candidate))
     elif folder == LABELLED:
-        found = example_at(place)
-        _labelled(telling, found, found.row.instruction_idx)
+        example = example_at(place)
+        _labelled(telling, example, example.row.instruction_idx)
     else:
         merged = place.path.stem in MERGED
         _kept(telling, place, row_at(place, Merged) if merged else example_at(place).row)
@@ -101,10 +101,10 @@ def _kept(telling: Telling, place: Place, row: Labelled) -> None:
     _labelled(telling, label_of(place, row), row.instruction_idx, "kept from ")
 
 
-def _labelled(telling: Telling, found: Found, shown: list[int], how: str = "") -> None:
+def _labelled(telling: Telling, example: ExampleInFile, shown: list[int], how: str = "") -> None:
     """An example as label tried candidates on it. shown: the candidates to be told."""
-    out, place, row = telling.out, found.place, found.row
-    candidates = candidates_of(found)
+    out, place, row = telling.out, example.place, example.row
+    candidates = candidates_of(example)
     with out.under(f"{how}{place}"):
         stage = telling.written(place.path)
         _example(telling, row)
@@ -113,9 +113,9 @@ def _labelled(telling: Telling, found: Found, shown: list[int], how: str = "") -
         with out.under(f"{tried}{drawn}"):
             # An entry for each candidate, in whichever lists there are.
             for values in zip(*row.lists().values(), strict=True):
-                one = dict(zip(row.lists(), values, strict=True))
-                if one["instruction_idx"] in shown:
-                    _tried(telling, candidates[one["instruction_idx"]], one)
+                entries = dict(zip(row.lists(), values, strict=True))
+                if entries["instruction_idx"] in shown:
+                    _tried(telling, candidates[entries["instruction_idx"]], entries)
         with out.under(f"prompt of the ranking model, passed on: {RANKER_PROMPT}"):
             telling.revision(stage, RANKER_PROMPT)
         telling.parameters(stage)
@@ -123,13 +123,13 @@ def _labelled(telling: Telling, found: Found, shown: list[int], how: str = "") -
     _task(telling, stage, place.path.stem, row)
 
 
-def _tried(telling: Telling, origin: Origin, one: dict[str, Any]) -> None:
-    """A candidate on an example. one: what the row has of it, by the names of its lists."""
+def _tried(telling: Telling, origin: Origin, entries: dict[str, Any]) -> None:
+    """A candidate on an example. entries: the row's, by list."""
     out, candidate = telling.out, origin.candidate
-    output, key = one["instruction_outputs"], one.get("instruction_keys")
+    output, key = entries["instruction_outputs"], entries.get("instruction_keys")
     key = None if key is None else str(key)
-    metrics = f"label {one['instruction_labels']:g}, ROUGE-L {one['instruction_rouge']:.3f}"
-    if problem := one.get("instruction_problems"):
+    metrics = f"label {entries['instruction_labels']:g}, ROUGE-L {entries['instruction_rouge']:.3f}"
+    if problem := entries.get("instruction_problems"):
         metrics += f", problem: {problem}"
     if not telling.full:
         quoted = json.dumps(telling.shortened(output), ensure_ascii=False)
@@ -150,7 +150,9 @@ def _made(telling: Telling, path: Path, origins: list[Origin]) -> None:
     """How candidates came about: their file, meta-prompts and parameters."""
     with telling.out.under(f"its candidates: {path}"):
         stage = telling.written(path)
-        files = [_meta_prompt(telling, one.candidate) for one in origins if one.candidate.key]
+        files = [
+            _meta_prompt(telling, origin.candidate) for origin in origins if origin.candidate.key
+        ]
         for file in dict.fromkeys(files):
             with telling.out.under(f"meta-prompt: {file}"):
                 telling.revision(stage, file)
@@ -158,14 +160,14 @@ def _made(telling: Telling, path: Path, origins: list[Origin]) -> None:
 
 
 def _task(telling: Telling, stage: str, name: str, row: Labelled) -> None:
-    found = find_example(_tasks_of(telling, stage), name, row)
+    whereabouts = find_example(_tasks_of(telling, stage), name, row)
     which = (
-        f"example {found.example:,} of {found.examples:,}"
-        if found.example
-        else f"the example is not among its {found.examples:,}: has it changed since?"
+        f"example {whereabouts.example:,} of {whereabouts.examples:,}"
+        if whereabouts.example
+        else f"the example is not among its {whereabouts.examples:,}: has it changed since?"
     )
-    with telling.out.under(f"its task: {found.path}, {which}"):
-        telling.revision(stage, found.path)
+    with telling.out.under(f"its task: {whereabouts.path}, {which}"):
+        telling.revision(stage, whereabouts.path)
 
 
 def _example(telling: Telling, row: Labelled) -> None:

@@ -16,6 +16,6 @@ def generator(seed: int, *identity: str | int) -> random.Random:
 
 
 def rank(seed: int, *identity: str | int) -> bytes:
-    """A random but fixed place for `identity`: sorting by it shuffles, its first N are a sample."""
+    """A random but fixed rank for `identity`: sorting by it shuffles, its first N are a sample."""
     name = json.dumps([seed, *identity], ensure_ascii=False)
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()

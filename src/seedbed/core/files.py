@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from seedbed.errors import BadFile, BadRow, WriteFailed
 
-Row = TypeVar("Row", bound=BaseModel)
+RowT = TypeVar("RowT", bound=BaseModel)
 Read = TypeVar("Read")
 
 _AS_UTF_8 = "Save it as UTF-8, without a byte order mark."
@@ -31,7 +31,7 @@ _HALF = re.compile("unexpected end of hex escape|lone leading surrogate in hex e
 
 
 def problem_of(error: ValidationError) -> tuple[str, str]:
-    """Name and say the first thing that pydantic found wrong: ("instances.0.output", "…")."""
+    """Field and message of the first thing that pydantic found wrong: ("instances.0.id", "…")."""
     first = error.errors()[0]
     return ".".join(str(part) for part in first["loc"]), plainly(first["msg"])
 
@@ -51,10 +51,10 @@ def place_of(error: ValidationError, data: bytes) -> tuple[int, int] | None:
 
     The parser counts bytes, and a newline as the beginning of the next line.
     """
-    found = _PLACE.search(error.errors()[0]["msg"])
-    if found is None:
+    match = _PLACE.search(error.errors()[0]["msg"])
+    if match is None:
         return None
-    line, column = int(found[1]), int(found[2])
+    line, column = int(match[1]), int(match[2])
     lines = data.split(b"\n", line)
     if column == 0 and line > 1:
         line -= 1
@@ -102,7 +102,7 @@ def exists(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, to be read.
+    """Open a file to read its bytes.
 
     Raises:
         BadFile: it is missing, or cannot be read.
@@ -158,7 +158,7 @@ def read_json(path: Path, read: Callable[[bytes], Read], shape: str) -> Read:
 
 
 def bad_row(path: Path, number: int, line: bytes, error: ValidationError, shape: str) -> BadRow:
-    """What is wrong with a line of JSON. shape: what it should be."""
+    """The error for a line of JSON. number: the line's, from 1; shape: what the line should be."""
     field, message = problem_of(error)
     place = place_of(error, line)
     if place is None:
@@ -168,7 +168,7 @@ def bad_row(path: Path, number: int, line: bytes, error: ValidationError, shape:
     return BadRow(path, number, f"{message} (column {place[1]})", shape)
 
 
-def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
+def read_rows(path: Path, record: type[RowT]) -> Iterator[RowT]:
     """Yield the rows of a JSON Lines file, in order. Blank lines are refused.
 
     Raises:
@@ -196,15 +196,15 @@ def to_line(row: BaseModel | Mapping[str, Any]) -> str:
 
 
 def to_json(data: Any) -> list[str]:
-    """A metrics or plot file: indented, so that git shows what changed."""
+    """The pieces of a metrics or plot file: JSON, indented, so that git shows what changed."""
     return [json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"]
 
 
 @contextmanager
 def beside(places: Iterable[Path]) -> Iterator[dict[Path, Path]]:
-    """Where to write what is to be moved to `places` when it is complete; not there after.
+    """For each place a path beside it, to write to and then to move from; gone afterwards.
 
-    What a process that was killed has left there goes too. Whoever writes in a folder holds a
+    What a killed process has left there goes too. Whoever writes in a folder holds a
     shared lock on it, which the system takes from a process that dies. So whoever gets it for
     itself alone may clear up; where there are no locks nobody does.
 

@@ -23,12 +23,15 @@ class Into:
 
     @property
     def folder(self) -> Path:
+        """Its folder in data/."""
         return DATA / self.name
 
     @property
     def metrics(self) -> Path:
+        """Its metrics file."""
         stage, *round_ = Path(self.name).parts
         return METRICS.joinpath(*round_, f"{stage}.json")
 
     def plot(self, name: str) -> Path:
+        """The points of the plot of that name."""
         return PLOTS.joinpath(*Path(self.name).parts[1:], f"{name}.json")

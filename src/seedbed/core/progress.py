@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-Row = TypeVar("Row")
+RowT = TypeVar("RowT")
 
 
 @dataclass
 class Tally:
-    """What was done so far; tokens and cost (US dollars) are those of answers that were sent for.
+    """What was done so far; tokens and cost (US dollars) count answers that were sent for.
 
     cost: None if the model has no price.
     note: why it is slow just now, or what it waits for.
@@ -74,14 +74,14 @@ class Progress:
         self._show()
 
     def answered_row(self, tally: Tally) -> None:
-        """The same where an answer is a row."""
+        """Show the tally, where each answer is a row: the line moves on by as many."""
         rows = tally.sent + tally.reused - self._rows
         self._tally = tally
         self._rows += rows
         self.advance(rows)
 
-    def over(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The same rows, each of them a step."""
+    def over(self, rows: Iterable[RowT]) -> Iterator[RowT]:
+        """Yield the same rows, and move the line on with each."""
         for row in rows:
             yield row
             self._bar.update()

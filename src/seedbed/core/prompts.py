@@ -14,7 +14,7 @@ _PLACE = re.compile(r"(?<!\{)\{++[^\W\d]\w*+\}++")
 
 
 def read_prompt(path: Path, places: Collection[str]) -> str:
-    """A prompt file, in which each of `places`, braces included, stands once, and no other does.
+    """Read a prompt file, in which each of `places`, braces included, stands once, and no other.
 
     Raises:
         BadFile: it is missing, not UTF-8, or a place stands in it never or twice.
@@ -24,12 +24,12 @@ def read_prompt(path: Path, places: Collection[str]) -> str:
     text = read_text(path).removesuffix("\n")
     # A misspelt place would go to the model as it stands, thousands of times: better to refuse a
     # few texts that only look like one.
-    for found in _PLACE.finditer(text):
-        if found[0] not in places:
+    for match in _PLACE.finditer(text):
+        if match[0] not in places:
             raise BadRow(
                 path,
-                text.count("\n", 0, found.start()) + 1,
-                f"there is no place {cut(found[0])}",
+                text.count("\n", 0, match.start()) + 1,
+                f"there is no place {cut(match[0])}",
                 f"There are: {', '.join(places)}. If it is a text, put a space within its braces.",
             )
     for place in places:
@@ -56,8 +56,10 @@ class Prompt:
 
     @property
     def prefix(self) -> str:
+        """What every prompt made from the file begins with."""
         # A space before the placeholder is the beginning of the next word, for most tokenizers.
         return self._before.rstrip(" ")
 
     def fill(self, text: str) -> str:
+        """The prompt with the text in its place."""
         return self._before + text + self._after

@@ -14,7 +14,7 @@ class Record(BaseModel):
 class Exchange(Record):
     """What was asked and what came back, without what differs from run to run.
 
-    `key` is the answer's key in the response store, which holds the whole raw answer; None where
+    `key` is the answer's key in the response store, which holds the whole answer; None where
     another program asked.
     """
 

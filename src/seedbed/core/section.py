@@ -10,7 +10,7 @@ class Section(BaseModel):
 
 
 def place(text: str) -> str:
-    """Checks what may be the name of a file or folder."""
+    """The text itself. Raises ValueError: it cannot name a file or folder."""
     if "\0" in text:
         raise ValueError("no file or folder can have a NUL character in its name")
     return text

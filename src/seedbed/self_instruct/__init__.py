@@ -6,7 +6,7 @@ STAGES: each stage, as dvc.yaml calls it, and what it makes of what; its module 
 STAGES = {
     "bootstrap": "Seed tasks → instructions.",
     "clf": "Instructions → is it a classification task?",
-    "instances": "Instructions → raw instances.",
-    "prepare": "Raw instances → finetuning data.",
+    "instances": "Instructions → completions that hold inputs and outputs.",
+    "prepare": "Completions → finetuning data.",
     "describe-tasks": "What the new tasks ask for, how alike and how long they are: pictures.",
 }

@@ -1,4 +1,4 @@
-"""Which answers Self-Instruct's rows are made of: these tell which model was asked."""
+"""The answers that Self-Instruct's rows are made of, by key: they tell which model was asked."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,12 +8,12 @@ from seedbed.core.files import read_rows
 from seedbed.core.records import Record
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
+    COMPLETIONS,
     INSTRUCTIONS,
-    RAW_INSTANCES,
     ClassifiedInstruction,
 )
 
-Row = TypeVar("Row", bound=Record)
+RowT = TypeVar("RowT", bound=Record)
 
 
 class _Keyed(Record):
@@ -21,7 +21,7 @@ class _Keyed(Record):
 
 
 class _Instruction(Record):
-    """What is wanted of an Instruction: the prompts in it are most of the file."""
+    """What is read of an Instruction: the prompts in it are most of the file."""
 
     metadata: _Keyed
 
@@ -37,16 +37,16 @@ def keys() -> dict[str, set[str]]:
         BadFile, BadRow: a file is broken.
     """
     return {
-        "bootstrap": _known(row.metadata.key for row in _rows(INSTRUCTIONS, _Instruction)),
-        "clf": _known(row.key for row in _rows(CLASSIFIED, ClassifiedInstruction)),
-        "instances": _known(row.instance_metadata.key for row in _rows(RAW_INSTANCES, _Instances)),
+        "bootstrap": _not_none(row.metadata.key for row in _rows(INSTRUCTIONS, _Instruction)),
+        "clf": _not_none(row.key for row in _rows(CLASSIFIED, ClassifiedInstruction)),
+        "instances": _not_none(row.instance_metadata.key for row in _rows(COMPLETIONS, _Instances)),
     }
 
 
-def _rows(path: Path, record: type[Row]) -> Iterator[Row]:
+def _rows(path: Path, record: type[RowT]) -> Iterator[RowT]:
     """The rows of a file; none of one that is missing or has none."""
     return read_rows(path, record) if path.exists() and path.stat().st_size else iter(())
 
 
-def _known(keys: Iterable[str | None]) -> set[str]:
+def _not_none(keys: Iterable[str | None]) -> set[str]:
     return {key for key in keys if key}

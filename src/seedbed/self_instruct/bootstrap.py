@@ -63,7 +63,7 @@ class Inputs:
 Advance = Callable[..., None]
 
 
-class Known(NamedTuple):
+class PoolEntry(NamedTuple):
     """An instruction that a prompt can show: a seed task's, or an accepted one."""
 
     id: str
@@ -101,11 +101,12 @@ class Grown:
     completions: int = 0
 
     def reasons(self) -> Counter[str]:
+        """How many pieces were rejected for each reason."""
         return Counter(row.reason for row in self.rejected)
 
 
 def grow(
-    seeds: list[Known],
+    seeds: list[PoolEntry],
     params: Bootstrap,
     prompt: Prompt,
     ask: Ask,
@@ -118,7 +119,7 @@ def grow(
     into: filled and given back; whoever looks on may pass an empty one.
 
     Raises:
-        NothingNew: so many rounds without a new one as `params.max_rounds_without_new`.
+        NothingNew: `params.max_rounds_without_new` rounds in a row brought none.
     """
     grown = Grown() if into is None else into
     pool = [seed.text for seed in seeds]
@@ -132,7 +133,7 @@ def grow(
     )
     rounds_without_new = 0
     while len(grown.accepted) < params.num_instructions_to_generate:
-        machine = [Known(row.id, row.instruction) for row in grown.accepted]
+        machine = [PoolEntry(row.id, row.instruction) for row in grown.accepted]
         asked = draw_requests(grown.completions, seeds, machine, params, prompt)
         accepted, rejected = len(grown.accepted), len(grown.rejected)
         answers = ask([request for request, _ in asked])
@@ -151,7 +152,7 @@ def grow(
 
 
 def draw_requests(
-    first: int, seeds: list[Known], machine: list[Known], params: Bootstrap, prompt: Prompt
+    first: int, seeds: list[PoolEntry], machine: list[PoolEntry], params: Bootstrap, prompt: Prompt
 ) -> list[Asked]:
     """The requests of a round, numbered from `first` on in the run.
 
@@ -240,7 +241,7 @@ def judge_round(
 
 
 def metrics(grown: Grown) -> dict[str, Any]:
-    """Means where not counts; nothing in them differs from run to run."""
+    """The stage's metrics: means and counts; nothing in them differs from run to run."""
     reasons = grown.reasons()
     return {
         "accepted": len(grown.accepted),
@@ -254,7 +255,7 @@ def metrics(grown: Grown) -> dict[str, Any]:
     }
 
 
-def read_seeds(path: Path, own: Bootstrap) -> tuple[list[Known], Prompt]:
+def read_seeds(path: Path, params: Bootstrap) -> tuple[list[PoolEntry], Prompt]:
     """The hand-written instructions to grow from, and the prompt to show them in.
 
     Raises:
@@ -262,31 +263,31 @@ def read_seeds(path: Path, own: Bootstrap) -> tuple[list[Known], Prompt]:
     """
     tasks = read_seed_tasks(path)
     kind = "seed tasks"
-    if own.use_clf_seed_tasks_only:
+    if params.use_clf_seed_tasks_only:
         tasks = [task for task in tasks if task.is_classification]
         kind = "classification seed tasks"
-    if len(tasks) < own.num_prompt_instructions:
-        raise TooFewSeedTasks(path, len(tasks), own.num_prompt_instructions, kind)
+    if len(tasks) < params.num_prompt_instructions:
+        raise TooFewSeedTasks(path, len(tasks), params.num_prompt_instructions, kind)
     name = (
         "bootstrap/classification_tasks.txt"
-        if own.use_clf_seed_tasks_only
+        if params.use_clf_seed_tasks_only
         else "bootstrap/tasks.txt"
     )
-    return [Known(task.id, task.instruction) for task in tasks], Prompt(name, "tasks")
+    return [PoolEntry(task.id, task.instruction) for task in tasks], Prompt(name, "tasks")
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the seed tasks, grow, write instructions and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    own = params.bootstrap
-    seeds, prompt = read_seeds(inputs.seed_tasks, own)
-    wanted = own.num_instructions_to_generate
+    section = params.bootstrap
+    seeds, prompt = read_seeds(inputs.seed_tasks, section)
+    wanted = section.num_instructions_to_generate
     with (
         Progress("bootstrap", wanted, "instructions") as progress,
         open_engine(params.llm, progress.answered) as engine,
     ):
-        grown = grow(seeds, own, prompt, engine.ask, progress.advance)
+        grown = grow(seeds, section, prompt, engine.ask, progress.advance)
     write_files(
         {
             into.folder / INSTRUCTIONS.name: map(to_line, grown.accepted),

@@ -1,7 +1,7 @@
 """clf: instructions → is it a classification task?
 
 The model is asked with a few-shot prompt (Self-Instruct, section 2.2): classification tasks need
-their instances written the other way round. Its raw answer is kept; `is_yes` reads it.
+their instances written the other way round. Its completion is kept as it came; `is_yes` reads it.
 """
 
 from collections import Counter
@@ -67,18 +67,18 @@ def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterat
 
 
 def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
-    """The stage's figures."""
-    said = answered(rows)
+    """The stage's metrics."""
+    answers = answered(rows)
     return {
-        "classification_share": share(said["yes"], len(rows)),
-        "neither_yes_nor_no": said["unparsable"],
-        "answers": counts(("yes", "no", "unparsable"), said),
+        "classification_share": share(answers["yes"], len(rows)),
+        "neither_yes_nor_no": answers["unparsable"],
+        "answers": counts(("yes", "no", "unparsable"), answers),
         "problems": counts(PROBLEMS, Counter(row.problem for row in rows if row.problem)),
     }
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
-    """Read the instructions, classify, write answers and metrics."""
+    """Read the instructions, classify, write completions and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     instructions = list(read_rows(inputs.instructions, Named))

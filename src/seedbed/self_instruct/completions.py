@@ -84,18 +84,18 @@ def parse_input_first(text: str, without_label: OutputWithoutLabel = "refuse") -
 
 
 def _input_and_output(piece: str, without_label: OutputWithoutLabel) -> Pair:
-    found, next_input = _OUTPUT.search(piece), _INPUT
-    inside = [] if found else list(_OUTPUT_ANYWHERE.finditer(piece))
+    output_label, next_input = _OUTPUT.search(piece), _INPUT
+    inside = [] if output_label else list(_OUTPUT_ANYWHERE.finditer(piece))
     if len(inside) == 1:
         # Of several within lines any may be text.
-        found, next_input = inside[0], _INPUT_ANYWHERE
-    if found is None and not inside and without_label == "take":
+        output_label, next_input = inside[0], _INPUT_ANYWHERE
+    if output_label is None and not inside and without_label == "take":
         return "", _INPUT.split(piece)[0].strip()
-    given = piece[: found.start() if found else None].strip()
-    if label := _INPUT.match(given):
-        given = given[label.end() :].strip()
+    given = piece[: output_label.start() if output_label else None].strip()
+    if input_label := _INPUT.match(given):
+        given = given[input_label.end() :].strip()
     # What follows a later input is another instance's.
-    return given, next_input.split(piece[found.end() :])[0].strip() if found else None
+    return given, next_input.split(piece[output_label.end() :])[0].strip() if output_label else None
 
 
 def parse_output_first(text: str) -> list[Pair]:

@@ -29,7 +29,7 @@ from seedbed.self_instruct.sunburst import sunburst
 
 
 class Drawn(Section):
-    """What is wanted of bootstrap's section."""
+    """What is read of bootstrap's section."""
 
     request_batch_size: int
 
@@ -51,14 +51,14 @@ class Inputs:
 
 
 def highest(rows: list[Instruction]) -> list[float]:
-    """Each instruction's ROUGE-L F1 with the one most like it."""
+    """Each instruction's ROUGE-L F1 (0 to 1) with the one most like it, in order."""
     return [next(iter(row.most_similar.values())) for row in rows]
 
 
 def growth(
     accepted: list[Instruction], rejected: list[RejectedInstruction], rounds: int, per_round: int
 ) -> Iterator[dict[str, Any]]:
-    """Points for the `growth` plot template, after each round, or, of many, after some hundred.
+    """Points for the `growth` plot template: after each round, or after some hundred of many.
 
     Yields:
         `requests` so far, and the `count` of each `kind` of what they brought so far: accepted,
@@ -88,12 +88,12 @@ def shares(rows: list[ClassifiedInstruction]) -> list[dict[str, Any]]:
 
 
 def metrics(roots: list[Root]) -> dict[str, Any]:
-    """What was found of the instructions' verbs and nouns."""
+    """How many instructions have a root verb, and an object of it."""
     return {
         "verbs": {
-            "verb_and_noun": sum(found.noun is not None for found in roots),
-            "verb_alone": sum(found.verb is not None and found.noun is None for found in roots),
-            "no_verb": sum(found.verb is None for found in roots),
+            "verb_and_noun": sum(noun is not None for _, noun in roots),
+            "verb_alone": sum(verb is not None and noun is None for verb, noun in roots),
+            "no_verb": sum(verb is None for verb, _ in roots),
         },
     }
 
@@ -108,7 +108,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     lengths = [len(row.instruction.split()) for row in accepted]
     with Progress("describe-tasks", len(accepted), "rows") as progress:
         roots = [root(row.instruction) for row in progress.over(accepted)]
-    pairs = [(found.verb, found.noun) for found in roots if found.verb and found.noun]
+    pairs = [(verb, noun) for verb, noun in roots if verb and noun]
     per_round = params.bootstrap.request_batch_size
     rounds = json.loads(read_text(inputs.metrics))["completions"] // per_round
     grown = list(growth(accepted, rejected, rounds, per_round))

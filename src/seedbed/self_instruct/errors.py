@@ -6,17 +6,17 @@ from seedbed.errors import SeedbedError
 
 
 class TooFewSeedTasks(SeedbedError):
-    def __init__(self, path: Path, found: int, needed: int, kind: str):
+    def __init__(self, path: Path, count: int, needed: int, kind: str):
         super().__init__(
-            f"{path}: {found} {kind} for prompts that show {needed} of them\n"
+            f"{path}: {count} {kind} for prompts that show {needed} of them\n"
             "  Add tasks to the file, or lower bootstrap.num_prompt_instructions."
         )
 
 
 class TooFewInstructions(SeedbedError):
-    def __init__(self, wanted: int, found: int):
+    def __init__(self, wanted: int, count: int):
         super().__init__(
-            f"prepare.num_instructions is {wanted}, but only {found} instructions have instances\n"
+            f"prepare.num_instructions is {wanted}, but only {count} instructions have instances\n"
             "  Lower it, set it to null to take them all, or generate more instructions."
         )
 

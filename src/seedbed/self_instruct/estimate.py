@@ -29,7 +29,7 @@ def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
 
 
 def _bootstrap(params: Sections, foresight: Foresight) -> tuple[Foreseen, list[str]]:
-    own = params.bootstrap
+    section = params.bootstrap
     seen = Foreseen("bootstrap")
     grown = bootstrap.Grown()
     last: list[Request] = []
@@ -39,13 +39,13 @@ def _bootstrap(params: Sections, foresight: Foresight) -> tuple[Foreseen, list[s
         last = list(requests)
         return foresight.answers(seen, last)
 
-    seeds, prompt = bootstrap.read_seeds(bootstrap.Inputs().seed_tasks, own)
+    seeds, prompt = bootstrap.read_seeds(bootstrap.Inputs().seed_tasks, section)
     try:
-        bootstrap.grow(seeds, own, prompt, ask, into=grown)
+        bootstrap.grow(seeds, section, prompt, ask, into=grown)
     except Unknown:
         rate, why = _accepted_a_completion(grown)
         # The round that was just looked up brings some of them.
-        wanted = own.num_instructions_to_generate - len(grown.accepted)
+        wanted = section.num_instructions_to_generate - len(grown.accepted)
         rounds = ceil(wanted / rate / len(last)) - 1
         foresight.more(seen, last * rounds)
         seen.guess(f"requests: {rate:.2g} instructions accepted each, {why}")
@@ -69,8 +69,8 @@ def _clf(
     seen = Foreseen("clf")
     prompt = Prompt("clf/is_classification.txt", "instruction")
     unknown = params.bootstrap.num_instructions_to_generate - len(instructions)
-    found = foresight.look_up(seen, clf.requests(instructions, params.clf, prompt))
-    kinds = [None if answer is None else is_yes(answer.text) for answer in found]
+    answers = foresight.look_up(seen, clf.requests(instructions, params.clf, prompt))
+    kinds = [None if answer is None else is_yes(answer.text) for answer in answers]
     if unknown:
         like = clf.requests(instructions or [STAND_IN], params.clf, prompt)
         foresight.more(seen, islice(cycle(like), unknown))
@@ -84,25 +84,25 @@ def _instances(
     instructions: list[str],
     kinds: list[bool | None],
 ) -> Foreseen:
-    own = params.instances
+    section = params.instances
     seen = Foreseen("instances")
     prompts = instances.Prompts()
     known: list[tuple[str, bool]] = []
     unknown = 0
-    for i, kind in enumerate(kinds[: own.num_instructions]):
+    for i, kind in enumerate(kinds[: section.num_instructions]):
         if kind is None:
             unknown += 1
-        elif own.tasks == "all" or (own.tasks == "classification") == kind:
+        elif section.tasks == "all" or (section.tasks == "classification") == kind:
             known.append((instructions[i], kind))
-    for _ in foresight.look_up(seen, instances.requests(known, own, prompts)):
+    for _ in foresight.look_up(seen, instances.requests(known, section, prompts)):
         pass
     if unknown:
-        kind = own.tasks == "classification"
+        kind = section.tasks == "classification"
         like = instances.requests(
-            [(text, kind) for text in instructions or [STAND_IN]], own, prompts
+            [(text, kind) for text in instructions or [STAND_IN]], section, prompts
         )
         foresight.more(seen, islice(cycle(like), unknown))
-        taken = "generation" if own.tasks == "all" else own.tasks
-        what = "prompts" if own.tasks == "all" else "requests"
+        taken = "generation" if section.tasks == "all" else section.tasks
+        what = "prompts" if section.tasks == "all" else "requests"
         seen.guess(f"{what}: as if {unknown} that are not classified yet were {taken} tasks")
     return seen

@@ -1,4 +1,4 @@
-"""instances: instructions → raw instances.
+"""instances: instructions → completions that hold inputs and outputs.
 
 For a generation task the model writes the input first, then the output. For a classification
 task it writes the class label first and then an input that fits, since inputs written first lean
@@ -26,11 +26,11 @@ from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Instances
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
+    COMPLETIONS,
     INSTRUCTIONS,
-    RAW_INSTANCES,
     ClassifiedInstruction,
+    Completion,
     Instruction,
-    RawInstances,
     is_yes,
 )
 
@@ -59,7 +59,7 @@ class Task:
 
 
 def read_tasks(inputs: Inputs) -> list[Task]:
-    """The instructions with their kind.
+    """The instructions with their kind, in order.
 
     Raises:
         RowsDoNotMatch: the two files do not list the same instructions.
@@ -79,7 +79,7 @@ def read_tasks(inputs: Inputs) -> list[Task]:
 
 
 def select(tasks: list[Task], params: Instances) -> list[Task]:
-    """The first `num_instructions`, and of these the kind that `tasks` asks for."""
+    """Those of the first `num_instructions` that are of the kind that `tasks` asks for."""
     wanted = {"all": (True, False), "generation": (False,), "classification": (True,)}
     return [
         task
@@ -114,14 +114,12 @@ def requests(
         )
 
 
-def generate(
-    tasks: list[Task], params: Instances, prompts: Prompts, ask: Ask
-) -> list[RawInstances]:
+def generate(tasks: list[Task], params: Instances, prompts: Prompts, ask: Ask) -> list[Completion]:
     """One row a task, in order."""
     pairs = ((task.row.instruction, task.is_classification) for task in tasks)
     asked = list(requests(pairs, params, prompts))
     return [
-        RawInstances(
+        Completion(
             instruction=task.row.instruction,
             instruction_id=task.row.id,
             raw_instances=answer.text,
@@ -137,8 +135,11 @@ def generate(
     ]
 
 
-def metrics(rows: list[RawInstances], left_out: int) -> dict[str, Any]:
-    """The stage's figures. Instructions in = the sum of `rows`."""
+def metrics(rows: list[Completion], left_out: int) -> dict[str, Any]:
+    """The stage's metrics; the sum of `rows` is the number of instructions that came in.
+
+    left_out: how many were not asked about.
+    """
     responses = [row.instance_metadata.response or {} for row in rows]
     cut = sum(response["choices"][0]["finish_reason"] == "length" for response in responses)
     problems = Counter(response["problem"] for response in responses if "problem" in response)
@@ -172,7 +173,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         rows = generate(selected, params.instances, prompts, engine.ask)
     write_files(
         {
-            into.folder / RAW_INSTANCES.name: map(to_line, rows),
+            into.folder / COMPLETIONS.name: map(to_line, rows),
             into.metrics: to_json(with_tables(metrics(rows, len(tasks) - len(rows)))),
         }
     )

@@ -1,4 +1,4 @@
-"""From a row of Self-Instruct's to the rows that it came from, back to the seed tasks."""
+"""The way back from a row of Self-Instruct's to the rows that it came from, to the seed tasks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from seedbed.core.records import Record
 from seedbed.runs.places import Place, rows_of
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
+    COMPLETIONS,
     INSTRUCTIONS,
     PREPARED,
-    RAW_INSTANCES,
     REJECTED_INSTRUCTIONS,
     SEED_TASKS,
     ClassifiedInstruction,
+    Completion,
     FinetuningRow,
     GeneratedInstance,
     Instruction,
     MessagesRow,
-    RawInstances,
     RejectedInstance,
     RejectedInstruction,
 )
@@ -31,7 +31,7 @@ ROWS_OF: dict[Path, type[Record]] = {
     INSTRUCTIONS: Instruction,
     REJECTED_INSTRUCTIONS: RejectedInstruction,
     CLASSIFIED: ClassifiedInstruction,
-    RAW_INSTANCES: RawInstances,
+    COMPLETIONS: Completion,
     PREPARED / "finetuning.jsonl": FinetuningRow,
     PREPARED / "messages.jsonl": MessagesRow,
     ALPACA: GeneratedInstance,
@@ -42,7 +42,7 @@ ROWS_OF: dict[Path, type[Record]] = {
 
 
 @dataclass(frozen=True)
-class Known:
+class Located:
     """An instruction that prompts can show, and where it stands.
 
     round, shown: of a machine-written one; a seed task's has no round, and its prompt none.
@@ -55,20 +55,21 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Ancestor:
     """An instruction that a prompt showed.
 
     depth: 0 in the prompt asked about, 1 in one that led to an instruction of that, and so on.
     number: its place in the prompt's list.
     known: None if neither file has the id.
-    told: where what its own prompt showed was told already: at the first row of that prompt.
+    told_at: the first row of its own prompt, where what that prompt showed is told already; None
+        where it is told here.
     """
 
     depth: int
     number: int
     id: str
-    known: Known | None
-    told: Place | None = None
+    known: Located | None
+    told_at: Place | None = None
 
 
 class Pool:
@@ -76,31 +77,31 @@ class Pool:
 
     def __init__(self) -> None:
         """Read both files. Raises NotHere, BadFile, BadRow."""
-        self.known: dict[str, Known] = {}
+        self.known: dict[str, Located] = {}
         for line, row in enumerate(rows_of(INSTRUCTIONS, Instruction), 1):
             place = Place(INSTRUCTIONS, line)
             shown = tuple(row.shown or ())
-            self.known[row.id] = Known(place, row.instruction, row.request_idx, shown)
+            self.known[row.id] = Located(place, row.instruction, row.request_idx, shown)
         for line, task in enumerate(read_seed_tasks(SEED_TASKS), 1):
-            self.known[task.id] = Known(Place(SEED_TASKS, line), task.instruction)
+            self.known[task.id] = Located(Place(SEED_TASKS, line), task.instruction)
 
-    def ancestors(self, shown: Sequence[str]) -> Iterator[Shown]:
-        """What a prompt showed, and what each machine-written one was grown from.
+    def ancestors(self, shown: Sequence[str]) -> Iterator[Ancestor]:
+        """Yield the instructions that a prompt showed, and those that each of them was grown from.
 
         Each prompt's list is followed once, so the way back has an end.
         """
-        told: dict[tuple[int, tuple[str, ...]], Place] = {}
+        first_row: dict[tuple[int, tuple[str, ...]], Place] = {}
         todo = [(0, number, id_) for number, id_ in _backwards(shown)]
         while todo:
             depth, number, id_ = todo.pop()
             known = self.known.get(id_)
             if known is None or known.round is None:
-                yield Shown(depth, number, id_, known)
+                yield Ancestor(depth, number, id_, known)
                 continue
             prompt = known.round, known.shown
-            yield Shown(depth, number, id_, known, told.get(prompt))
-            if prompt not in told:
-                told[prompt] = known.place
+            yield Ancestor(depth, number, id_, known, first_row.get(prompt))
+            if prompt not in first_row:
+                first_row[prompt] = known.place
                 todo += [(depth + 1, above, other) for above, other in _backwards(known.shown)]
 
 

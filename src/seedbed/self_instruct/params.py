@@ -62,7 +62,7 @@ class Prepare(Section):
 
 
 class Sections(Section):
-    """All of them."""
+    """All sections of Self-Instruct."""
 
     bootstrap: Bootstrap
     clf: Clf

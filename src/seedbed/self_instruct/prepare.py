@@ -1,8 +1,9 @@
-"""prepare: raw instances → finetuning data.
+"""prepare: completions → finetuning data.
 
-The completions are cut into (input, output) pairs, the faulty ones go, and what remains is
-written in the forms that today's trainers read (Self-Instruct, section 2.3). Every random draw
-belongs to the instruction or the instance that it is for, so one more row changes no other.
+The completions of `instances` are cut into (input, output) pairs, the faulty ones go, and what
+remains is written in the forms that today's trainers read (Self-Instruct, section 2.3). Every
+random draw belongs to the instruction or the instance that it is for, so one more row changes no
+other.
 """
 
 from collections import Counter
@@ -19,18 +20,18 @@ from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
 from seedbed.self_instruct.completions import REASONS, judge, parse_input_first, parse_output_first
+from seedbed.self_instruct.encoding import chat, encode
 from seedbed.self_instruct.errors import TooFewInstructions
-from seedbed.self_instruct.finetuning import chat, encode
 from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
-    RAW_INSTANCES,
+    COMPLETIONS,
     SEED_TASKS,
     ClassifiedInstruction,
     FinetuningRow,
     GeneratedInstance,
+    LeanCompletion,
     MessagesRow,
-    RawAnswer,
     RejectedInstance,
     instance_id,
     is_yes,
@@ -48,7 +49,7 @@ class Params(Section):
 class Inputs:
     """What it reads, where dvc.yaml says nothing else."""
 
-    raw_instances: Path = RAW_INSTANCES
+    raw_instances: Path = COMPLETIONS
     classified: Path = CLASSIFIED
     seed_tasks: Path = SEED_TASKS
 
@@ -65,14 +66,14 @@ class Parsed:
     per_task: list[int] = field(default_factory=list)
 
 
-def read_answers(inputs: Inputs) -> Iterator[RawAnswer]:
-    """The completions, each with its kind: where a row has none, that of clf's file.
+def read_completions(inputs: Inputs) -> Iterator[LeanCompletion]:
+    """Yield the completions, in order, each with its kind: clf's file has it where a row lacks it.
 
     Raises:
         BadFile, BadRow: as `read_rows`; BadRow too for an instruction that clf's file lacks.
     """
     kinds: dict[str, bool] | None = None
-    for line, row in enumerate(read_rows(inputs.raw_instances, RawAnswer), 1):
+    for line, row in enumerate(read_rows(inputs.raw_instances, LeanCompletion), 1):
         if row.is_classification is None:
             if kinds is None:
                 classified = read_rows(inputs.classified, ClassifiedInstruction)
@@ -88,7 +89,7 @@ def read_answers(inputs: Inputs) -> Iterator[RawAnswer]:
         yield row
 
 
-def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
+def parse(rows: Iterable[LeanCompletion], params: Prepare) -> Parsed:
     """Cut each row's completion into instances and sort them into kept and rejected."""
     parsed = Parsed()
     for row in rows:
@@ -138,10 +139,10 @@ def parse(rows: Iterable[RawAnswer], params: Prepare) -> Parsed:
 
 
 def sample(rows: list[GeneratedInstance], params: Prepare) -> list[GeneratedInstance]:
-    """The instances of `num_instructions` instructions drawn at random, in order.
+    """The instances of `num_instructions` instructions, which are drawn at random; in order.
 
     Raises:
-        TooFewInstructions: there are not so many.
+        TooFewInstructions: there are fewer.
     """
     if params.num_instructions is None:
         return rows
@@ -163,7 +164,7 @@ class Training:
 
 
 def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]:
-    """Encode, drop what repeats exactly, shuffle."""
+    """Encode each instance as prompt and completion, drop what repeats exactly, shuffle."""
     unique: dict[tuple[str, str], Training] = {}
     for row in rows:
         draw = draws.generator(params.seed, "encode", row.instruction, row.input, row.output)
@@ -171,12 +172,12 @@ def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]
         unique.setdefault((prompt, completion), Training(row, prompt, completion))
     return sorted(
         unique.values(),
-        key=lambda one: draws.rank(params.seed, "shuffle", one.prompt, one.completion),
+        key=lambda row: draws.rank(params.seed, "shuffle", row.prompt, row.completion),
     )
 
 
 def seed_instances(path: Path) -> Iterator[GeneratedInstance]:
-    """The hand-written instances."""
+    """Yield the seed tasks' own instances, in order. Raises as `read_seed_tasks`."""
     for task in read_seed_tasks(path):
         for number, instance in enumerate(task.instances, 1):
             yield GeneratedInstance(
@@ -190,16 +191,19 @@ def seed_instances(path: Path) -> Iterator[GeneratedInstance]:
 
 
 def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str, Any]:
-    """The stage's figures; lengths and shares are those of the finetuning data."""
-    instances = [one.instance for one in training]
+    """The stage's metrics; lengths (in words) and shares are those of the finetuning data.
+
+    encoded: how many instances were encoded, repeats included.
+    """
+    instances = [row.instance for row in training]
     return {
         "finetuning_rows": len(training),
         "instances_rejected": len(parsed.rejected),
         "instances_per_task": mean(parsed.per_task),
         "tasks_with_instances": len(parsed.per_task),
-        "with_input_share": share(sum(bool(one.input) for one in instances), len(instances)),
-        "input_words": mean_words(one.input for one in instances if one.input),
-        "output_words": mean_words(one.output for one in instances),
+        "with_input_share": share(sum(bool(row.input) for row in instances), len(instances)),
+        "input_words": mean_words(row.input for row in instances if row.input),
+        "output_words": mean_words(row.output for row in instances),
         "tasks": {
             "with_instances": len(parsed.per_task),
             "unparsable": parsed.tasks_unparsable,
@@ -211,10 +215,10 @@ def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str,
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
-    """Read raw instances, parse, encode; write the forms, metrics and plots."""
-    own = params.prepare
+    """Read the completions, parse, encode; write the forms, metrics and plots."""
+    section = params.prepare
     with Progress("prepare", None, "tasks") as progress:
-        parsed = parse(progress.over(read_answers(inputs)), own)
+        parsed = parse(progress.over(read_completions(inputs)), section)
         if not parsed.kept:
             raise BadFile(
                 inputs.raw_instances,
@@ -222,14 +226,14 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
                 "Look at its raw_instances: a model that keeps to the form of "
                 "data/prompts/instances/input_first.txt is needed.",
             )
-        sampled = sample(parsed.kept, own)
+        sampled = sample(parsed.kept, section)
         rows = list(sampled)
-        if own.include_seed_tasks:
+        if section.include_seed_tasks:
             rows += seed_instances(inputs.seed_tasks)
-        training = finetuning(rows, own)
-        instances = [one.instance for one in training]
-        input_words = [len(one.input.split()) for one in instances if one.input]
-        output_words = [len(one.output.split()) for one in instances]
+        training = finetuning(rows, section)
+        instances = [row.instance for row in training]
+        input_words = [len(instance.input.split()) for instance in instances if instance.input]
+        output_words = [len(instance.output.split()) for instance in instances]
         write_files(
             {
                 into.folder / "all_generated_instances.jsonl": map(to_line, parsed.kept),

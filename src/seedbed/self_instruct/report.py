@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from seedbed.core.files import read_rows
 from seedbed.core.records import Record
-from seedbed.runs.page import Kind, Part
-from seedbed.runs.page import Row as PageRow
+from seedbed.runs.page import Kind, Part, Row
 from seedbed.self_instruct.answers import keys
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import (
@@ -33,24 +32,24 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 REJECTED_INSTANCES = PREPARED / "rejected.jsonl"
 
 # alpaca.jsonl has instruction, input and output apart, which finetuning.jsonl encodes on the same
-# line: it is the one that is named.
+# line: the page names the latter.
 FINETUNING = PREPARED / "finetuning.jsonl"
-FILES = {
+FILE_OF_KIND = {
     "row": ALPACA,
     "instruction": INSTRUCTIONS,
     "refused instance": REJECTED_INSTANCES,
     "refused instruction": REJECTED_INSTRUCTIONS,
 }
 
-# What the page calls a row of each, and many.
-NAMES = {
+# What the page calls one row of a kind, and many.
+NAMES_OF_KIND = {
     "row": ("finetuning row", "finetuning rows"),
     "instruction": ("accepted instruction", "accepted instructions"),
     "refused instance": ("refused instance", "refused instances"),
     "refused instruction": ("refused instruction", "refused instructions"),
 }
 
-Row = TypeVar("Row", bound=Record)
+RowT = TypeVar("RowT", bound=Record)
 
 
 # Where an instruction comes from: its number among the instructions; a seed task's, as -1 less
@@ -60,13 +59,13 @@ Reference = int | str
 
 @dataclass
 class Rows:
-    """All rows in the order of their files, and what they refer to, as lists: JSON is then small.
+    """All rows in the order of their files, and what they refer to, as lists, for small JSON.
 
     seeds: [id, instruction].
     prompts: what each prompt of bootstrap's showed.
     instructions: [text, round, prompt, key, whether classification (null: not asked)].
-    rows: [kind (a place in FILES), line, instruction, input, output, reason, prompt, round, key];
-        a refused instruction is a text with its own prompt and round, for the others both are
+    rows: [kind (a place in FILE_OF_KIND), line, instruction, input, output, reason, prompt, round,
+        key]; a refused instruction is a text with its own prompt and round, for the others both are
         null; reason is null for what was kept.
     without_origin: rows whose instruction is of another run.
     """
@@ -79,22 +78,21 @@ class Rows:
 
     def reasons(self) -> Counter[tuple[str, str]]:
         """How often each kind of row was refused for each reason."""
-        kinds = list(FILES)
+        kinds = list(FILE_OF_KIND)
         return Counter((kinds[row[0]], row[5]) for row in self.rows if row[5] is not None)
 
     def count(self, kind: str) -> int:
-        place = list(FILES).index(kind)
+        """How many rows of a kind there are."""
+        place = list(FILE_OF_KIND).index(kind)
         return sum(row[0] == place for row in self.rows)
 
-    def of_kind(self, kind: str) -> list[PageRow]:
+    def of_kind(self, kind: str) -> list[Row]:
         """The rows of a kind as the page wants them."""
-        place = list(FILES).index(kind)
+        wanted = list(FILE_OF_KIND).index(kind)
         return [
-            PageRow(
-                line, text, input_, output, reason, key, None if shown is None else (shown, round_)
-            )
-            for own, line, text, input_, output, reason, shown, round_, key in self.rows
-            if own == place
+            Row(line, text, input_, output, reason, key, None if shown is None else (shown, round_))
+            for place, line, text, input_, output, reason, shown, round_, key in self.rows
+            if place == wanted
         ]
 
 
@@ -106,34 +104,34 @@ def part() -> Part:
     Raises:
         As `collect`.
     """
-    found = collect()
-    refused = found.count("refused instance") + found.count("refused instruction")
+    rows = collect()
+    refused = rows.count("refused instance") + rows.count("refused instruction")
     notices = []
-    if found.without_origin:
+    if rows.without_origin:
         notices.append(
-            f"{found.without_origin:,} rows have an origin that is not known: they are of "
+            f"{rows.without_origin:,} rows have an origin that is not known: they are of "
             "another run, or of another program. Run `dvc repro`."
         )
     return Part(
         made_of=[INSTRUCTIONS, REJECTED_INSTRUCTIONS, ALPACA, REJECTED_INSTANCES],
         counts=[
-            (len(found.seeds), "seed tasks"),
-            (len(found.instructions), "new instructions"),
-            (found.count("row"), "finetuning rows"),
+            (len(rows.seeds), "seed tasks"),
+            (len(rows.instructions), "new instructions"),
+            (rows.count("row"), "finetuning rows"),
             (refused, "pieces refused"),
         ],
         notices=notices,
         kinds=[
-            Kind(*NAMES[kind], FINETUNING if kind == "row" else path, found.of_kind(kind))
-            for kind, path in FILES.items()
+            Kind(*NAMES_OF_KIND[kind], FINETUNING if kind == "row" else path, rows.of_kind(kind))
+            for kind, path in FILE_OF_KIND.items()
         ],
         keys=keys(),
         origins={
             "seedFile": SEED_TASKS.as_posix(),
             "instructionFile": INSTRUCTIONS.as_posix(),
-            "seeds": found.seeds,
-            "prompts": found.prompts,
-            "instructions": found.instructions,
+            "seeds": rows.seeds,
+            "prompts": rows.prompts,
+            "instructions": rows.instructions,
         },
     )
 
@@ -144,27 +142,27 @@ def collect() -> Rows:
     Raises:
         BadFile, BadRow: a file is broken.
     """
-    return _Collecting().found
+    return _Collector().rows
 
 
-class _Collecting:
+class _Collector:
     def __init__(self) -> None:
-        self.found = Rows()
+        self.rows = Rows()
         seeds = read_seed_tasks(SEED_TASKS) if SEED_TASKS.exists() else []
-        self.found.seeds = [[task.id, task.instruction] for task in seeds]
+        self.rows.seeds = [[task.id, task.instruction] for task in seeds]
         # What each id refers to.
         self._by_id: dict[str, Reference] = {
             task.id: -1 - number for number, task in enumerate(seeds)
         }
         self._prompts: dict[tuple[int, tuple[str, ...]], int] = {}
         self._add_instructions()
-        for line, kept in _rows(FILES["row"], GeneratedInstance):
+        for line, kept in _rows(FILE_OF_KIND["row"], GeneratedInstance):
             self._add_instance("row", line, kept)
-        for line, refused in _rows(FILES["refused instance"], RejectedInstance):
+        for line, refused in _rows(FILE_OF_KIND["refused instance"], RejectedInstance):
             self._add_instance("refused instance", line, refused, refused.reason)
         self._add_refused_instructions()
         # In the order in which the page names them; within a file, as they stand there.
-        self.found.rows.sort(key=lambda row: row[0])
+        self.rows.rows.sort(key=lambda row: row[0])
 
     def _add_instructions(self) -> None:
         classified = {
@@ -178,7 +176,7 @@ class _Collecting:
             key = row.metadata.key
             prompt = self._prompt(row)
             known = classified.get(row.id)
-            self.found.instructions.append([row.instruction, row.request_idx, prompt, key, known])
+            self.rows.instructions.append([row.instruction, row.request_idx, prompt, key, known])
             self._add("instruction", line, number, key=key)
 
     def _add_instance(
@@ -189,12 +187,12 @@ class _Collecting:
         reason: str | None = None,
     ) -> None:
         origin = self._by_id.get(row.instruction_id, row.instruction)
-        self.found.without_origin += isinstance(origin, str)
+        self.rows.without_origin += isinstance(origin, str)
         self._add(kind, line, origin, row.input, row.output, reason, key=row.key)
 
     def _add_refused_instructions(self) -> None:
         for line, row in _rows(REJECTED_INSTRUCTIONS, RejectedInstruction):
-            self.found.without_origin += row.shown is None
+            self.rows.without_origin += row.shown is None
             self._add(
                 "refused instruction",
                 line,
@@ -217,8 +215,8 @@ class _Collecting:
         round_: int | None = None,
         key: str | None = None,
     ) -> None:
-        place = list(FILES).index(kind)
-        self.found.rows.append(
+        place = list(FILE_OF_KIND).index(kind)
+        self.rows.rows.append(
             [place, line, instruction, input_, output, reason, prompt, round_, key]
         )
 
@@ -228,8 +226,8 @@ class _Collecting:
             return None
         shown = tuple(row.shown)
         number = self._prompts.setdefault((row.request_idx, shown), len(self._prompts))
-        if number == len(self.found.prompts):
-            self.found.prompts.append([self._by_id.get(id_, id_) for id_ in shown])
+        if number == len(self.rows.prompts):
+            self.rows.prompts.append([self._by_id.get(id_, id_) for id_ in shown])
         return number
 
 
@@ -237,6 +235,6 @@ def _there(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _rows(path: Path, record: type[Row]) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, record: type[RowT]) -> Iterator[tuple[int, RowT]]:
     """The rows of a file with their lines; none of one that is missing or has none."""
     return enumerate(read_rows(path, record), 1) if _there(path) else iter(())

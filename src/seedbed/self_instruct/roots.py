@@ -67,10 +67,10 @@ def root(instruction: str) -> Root:
     """
     first = None
     for sentence in re.split(r"(?<=[.?!:])\s+", instruction.replace("’", "'")):
-        found = _sentence(sentence)
-        if found.noun:
-            return found
-        first = first or found.verb
+        parsed = _sentence(sentence)
+        if parsed.noun:
+            return parsed
+        first = first or parsed.verb
     return Root(first, None)
 
 

@@ -21,12 +21,12 @@ SEED_TASKS = Path("data/seed_tasks.jsonl")
 INSTRUCTIONS = Path("data/bootstrap/machine_generated_instructions.jsonl")
 REJECTED_INSTRUCTIONS = Path("data/bootstrap/rejected.jsonl")
 CLASSIFIED = Path("data/clf/is_clf_or_not.jsonl")
-RAW_INSTANCES = Path("data/instances/machine_generated_instances.jsonl")
+COMPLETIONS = Path("data/instances/machine_generated_instances.jsonl")
 PREPARED = Path("data/prepare")
 
 
 def instruction_id(request: int, piece: int, key: str) -> str:
-    """The id of a piece of a completion: of which request of the run, which piece, which answer.
+    """The id of a piece of a completion. request: its number in the run; key: the answer's.
 
     >>> instruction_id(17, 2, "3fa92c01b7de55aa")
     '17.2-3fa92c01b7de'
@@ -65,7 +65,7 @@ class SeedTask(Record):
 
 
 class Named(Record):
-    """An instruction and its id: all that some read of its row."""
+    """An instruction and its id: some stages read no more of its row."""
 
     instruction: str
     id: InstructionId
@@ -101,7 +101,7 @@ class RejectedInstruction(Record):
 
 
 class ClassifiedInstruction(Record):
-    """The model's raw answer to "is it classification?" (clf)."""
+    """The model's completion when asked "is it classification?" (clf)."""
 
     instruction: str
     instruction_id: InstructionId
@@ -110,22 +110,23 @@ class ClassifiedInstruction(Record):
     key: str | None = None
 
 
-def is_yes(raw: str) -> bool:
-    """Whether clf's raw answer means yes; whatever else it says means no."""
-    return raw.strip() in ("Yes", "yes", "YES")
+def is_yes(completion: str) -> bool:
+    """Whether a completion of clf's means yes; whatever else it says means no."""
+    return completion.strip() in ("Yes", "yes", "YES")
 
 
 def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:
-    """How often yes, no, or neither (`unparsable`, which counts as no) was said."""
+    """How often the model said yes, no, or neither (`unparsable`, which counts as no)."""
     return Counter(
-        "yes" if is_yes(raw) else "no" if raw.strip().lower() == "no" else "unparsable"
-        for raw in (row.is_classification for row in rows)
+        "yes" if is_yes(text) else "no" if text.strip().lower() == "no" else "unparsable"
+        for text in (row.is_classification for row in rows)
     )
 
 
-class RawInstances(Record):
+class Completion(Record):
     """The completion that holds an instruction's instances, not yet parsed (instances).
 
+    raw_instances: its text, under the name of the authors' files.
     is_classification: None in the authors' files, which leave it to clf's.
     """
 
@@ -139,14 +140,14 @@ class RawInstances(Record):
     avg_similarity_score: float
 
 
-class RawAnswer(Record):
-    """What prepare reads of a RawInstances row: at 52,000 rows the rest is most of the memory."""
+class LeanCompletion(Record):
+    """What prepare reads of a Completion row: at 52,000 rows the rest is most of the memory."""
 
     instruction: str
     instruction_id: InstructionId
     raw_instances: str
     is_classification: bool | None = None
-    instance_metadata: "RawAnswerMetadata"
+    instance_metadata: "LeanMetadata"
 
     @property
     def cut(self) -> bool:
@@ -155,16 +156,16 @@ class RawAnswer(Record):
         return response is not None and response.choices[0].finish_reason == "length"
 
 
-class RawAnswerMetadata(Record):
-    response: "RawAnswerResponse | None" = None
+class LeanMetadata(Record):
+    response: "LeanResponse | None" = None
     key: str | None = None
 
 
-class RawAnswerResponse(Record):
-    choices: list["RawAnswerChoice"] = Field(min_length=1)
+class LeanResponse(Record):
+    choices: list["LeanChoice"] = Field(min_length=1)
 
 
-class RawAnswerChoice(Record):
+class LeanChoice(Record):
     finish_reason: str | None
 
 

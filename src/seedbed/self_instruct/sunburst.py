@@ -32,9 +32,9 @@ def sunburst(pairs: Iterable[tuple[str, str]], total: int) -> list[dict[str, Any
         label `label` (empty where it would not fit), `middle` in radians, `centre` in pixels and
         `angle` in degrees.
     """
-    found = Counter(pairs)
+    counted = Counter(pairs)
     nouns: dict[str, Counter[str]] = {}
-    for (verb, noun), count in sorted(found.items()):
+    for (verb, noun), count in sorted(counted.items()):
         nouns.setdefault(verb, Counter())[noun] = count
     # Sorting is stable and most_common too: those with equal counts come in alphabetical order.
     verbs = sorted(nouns, key=lambda verb: -nouns[verb].total())[:VERBS]

@@ -10,15 +10,15 @@ from seedbed.self_instruct.instructions import fold_space
 from seedbed.self_instruct.origins import ROWS_OF, Pool
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
+    COMPLETIONS,
     INSTRUCTIONS,
-    RAW_INSTANCES,
     SEED_TASKS,
     ClassifiedInstruction,
+    Completion,
     FinetuningRow,
     GeneratedInstance,
     Instruction,
     MessagesRow,
-    RawInstances,
     RejectedInstance,
     RejectedInstruction,
     SeedTask,
@@ -40,12 +40,12 @@ def knows(path: Path, writers: Collection[Path]) -> bool:
 
 
 def tell(telling: Telling, place: Place) -> None:
-    """The row at a place, in a file that it `knows`, and whatever it came from. As `account`."""
+    """Tell the row at a place in a file it `knows`, and all it came from. Raises as `account`."""
     row = row_at(place, ROWS_OF[place.path])
     if isinstance(row, Prepared):
         _prepared(telling, place, row)
-    elif isinstance(row, RawInstances):
-        _raw_instances(telling, place, row)
+    elif isinstance(row, Completion):
+        _completion(telling, place, row)
     elif isinstance(row, ClassifiedInstruction):
         _classified(telling, place, row)
         _instruction(
@@ -80,13 +80,13 @@ def _prepared(telling: Telling, place: Place, row: Prepared) -> None:
             telling.revision(stage, SEED_TASKS)
         return
     nor = "" if row.key else f", nor has {SEED_TASKS} such a task"
-    _raw_instances(
+    _completion(
         telling,
         *origin(
             place,
-            RAW_INSTANCES,
-            RawInstances,
-            lambda answer: answer.instruction_id == row.instruction_id,
+            COMPLETIONS,
+            Completion,
+            lambda completion: completion.instruction_id == row.instruction_id,
             f"the instruction's id {row.instruction_id}{nor}",
         ),
         "cut from ",
@@ -98,7 +98,7 @@ def _seed(id_: str) -> tuple[Place, SeedTask] | None:
     return find(SEED_TASKS, SeedTask, lambda task: task.id == id_)
 
 
-def _raw_instances(telling: Telling, place: Place, row: RawInstances, how: str = "") -> None:
+def _completion(telling: Telling, place: Place, row: Completion, how: str = "") -> None:
     with telling.out.under(f"{how}{place}"):
         stage = _row(telling, place, row)
         _most_similar(telling, row)
@@ -159,7 +159,7 @@ def _row(telling: Telling, place: Place, row: Record) -> str:
     return telling.row(place, row, TOLD_APART, {"request_idx": "round"})
 
 
-def _most_similar(telling: Telling, row: Instruction | RawInstances) -> None:
+def _most_similar(telling: Telling, row: Instruction | Completion) -> None:
     for text, similarity in list(row.most_similar.items())[:1]:
         telling.out.field("most like it", f"ROUGE-L {similarity:.3f}: {text}")
 
@@ -178,20 +178,22 @@ def _shown(telling: Telling, row: Instruction | RejectedInstruction) -> None:
         return
     reached: dict[str, int] = {}
     with out.under("the instructions that its prompt showed, and what they came from:"):
-        for shown in Pool().ancestors(row.shown):
-            known = shown.known
+        for ancestor in Pool().ancestors(row.shown):
+            known = ancestor.known
             if known is None:
                 where = f"not found in {SEED_TASKS} or {INSTRUCTIONS}: has one changed since?"
-                out.line(f"{shown.number}. {shown.id}: {where}", shown.depth)
+                out.line(f"{ancestor.number}. {ancestor.id}: {where}", ancestor.depth)
                 continue
             if known.round is None:
-                reached[shown.id] = known.place.line
-                where = f"{shown.id} ({known.place})"
+                reached[ancestor.id] = known.place.line
+                where = f"{ancestor.id} ({known.place})"
             else:
-                above = f"; its prompt stands above, at {shown.told}" if shown.told else ""
+                above = (
+                    f"; its prompt stands above, at {ancestor.told_at}" if ancestor.told_at else ""
+                )
                 where = f"{known.place} (round {known.round}{above})"
             text = telling.shortened(fold_space(known.text))
-            out.line(f"{shown.number}. {where}: {text}", shown.depth)
+            out.line(f"{ancestor.number}. {where}: {text}", ancestor.depth)
     in_order = sorted(reached, key=reached.__getitem__)
     with out.under(f"seed tasks that it goes back to: {len(reached)} of {SEED_TASKS}"):
         telling.revision(telling.pipeline.stage_of(INSTRUCTIONS), SEED_TASKS)

@@ -84,8 +84,8 @@ def read_task(path: Path, max_examples: int | None = None) -> Task:
     """One task, from its file or folder.
 
     Args:
-        max_examples: keep the first so many. Whether it is a classification, and its labels, are
-            found from all of them nevertheless: so neither changes with this number.
+        max_examples: how many to keep, the first ones; None for all. All of them decide all the
+            same whether it is a classification, and its labels: neither changes with this number.
 
     Raises:
         BadFile, BadRow: not UTF-8, not JSON, a field or file that is missing or of another shape,
@@ -98,13 +98,13 @@ def read_task(path: Path, max_examples: int | None = None) -> Task:
     except ValueError as error:
         raise BadTaskName(path, str(error)) from None
     if path.is_dir():
-        instruction, demos, categories, found = _read_folder(path)
+        instruction, demos, categories, every = _read_folder(path)
     else:
-        instruction, demos, categories, found = _read_file(path)
+        instruction, demos, categories, every = _read_file(path)
     examples: list[Example] = []
     outputs: set[str] = {demo.output.strip() for demo in demos}
     met = len(demos)
-    for example in found:
+    for example in every:
         met += 1
         if len(outputs) <= _MOST_LABELS_IF_NAMED:  # beyond that no set is closed
             outputs.update(target.strip() for target in example.targets)
@@ -146,7 +146,7 @@ _Read = tuple[str, list[Demo], list[str], Iterator[Example]]
 def _is_text_or_texts(value: Any) -> Any:
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
         return value
     raise PydanticCustomError(
         "texts",
@@ -173,7 +173,7 @@ class _File(Record):
 
     definition: _Texts = Field(alias="Definition")
     demos: list[Demo] = Field(alias="Positive Examples", min_length=1)
-    # Were every output of 100 MB wrong, one of them is told.
+    # Were every output of 100 MB wrong, the first is enough for a message.
     instances: Annotated[list[_Instance], FailFast()] = Field(alias="Instances", min_length=1)
     categories: _Texts = Field(alias="Categories", default="")
 
@@ -208,7 +208,7 @@ def _read_file(path: Path) -> _Read:
     def wrong(number: int, field: str, problem: str) -> SeedbedError:
         return BadFile(path, f"field Instances.{number}.{field}: {problem}", "Change it there.")
 
-    raw = ((one.id, one.input, one.output) for one in file.instances)
+    raw = ((instance.id, instance.input, instance.output) for instance in file.instances)
     return instruction, file.demos, _categories(file.categories), _examples(raw, wrong)
 
 
@@ -238,7 +238,7 @@ def _read_folder(folder: Path) -> _Read:
 
 def _parsed(path: Path, form: type[Form]) -> Form:
     """A file that is one JSON object."""
-    fields = ", ".join(one.alias or name for name, one in form.model_fields.items())
+    fields = ", ".join(field.alias or name for name, field in form.model_fields.items())
     shape = f"Of its fields these are read: {fields}."
     try:
         return read_json(path, form.model_validate_json, shape)
@@ -263,24 +263,24 @@ def _examples(
     number_of: dict[str, int] = {}
     repeats: dict[str, int] = {}
     shape: tuple[bool, bool] | None = None
-    for number, (own, text, output) in enumerate(raw):
-        found = (isinstance(output, str), own is None)
-        shape = shape or found
-        if found[0] != shape[0]:
-            kinds = ("a text", "a list") if found[0] else ("a list", "a text")
+    for number, (id_, text, output) in enumerate(raw):
+        kind = (isinstance(output, str), id_ is None)
+        shape = shape or kind
+        if kind[0] != shape[0]:
+            kinds = ("a text", "a list") if kind[0] else ("a list", "a text")
             raise wrong(number, "output", f"{kinds[0]}, but that of the first is {kinds[1]}")
-        if found[1] != shape[1]:
-            kinds = ("none", "has one") if found[1] else ("there is one", "has none")
+        if kind[1] != shape[1]:
+            kinds = ("none", "has one") if kind[1] else ("there is one", "has none")
             raise wrong(number, "id", f"{kinds[0]}, but the first {kinds[1]}")
         targets = _listed(output)
-        if own is None:
+        if id_ is None:
             content = json.dumps([text, targets], ensure_ascii=False).encode()
             digest = hashlib.sha256(content).hexdigest()[:32]
             repeats[digest] = repeats.get(digest, 0) + 1
-            own = digest if repeats[digest] == 1 else f"{digest}-{repeats[digest]}"
-        elif number_of.setdefault(own, number) != number:
-            raise wrong(number, "id", f"{own!r} is also that of example {number_of[own] + 1}")
-        yield Example.model_construct(id=own, input=text, targets=targets)  # all checked above
+            id_ = digest if repeats[digest] == 1 else f"{digest}-{repeats[digest]}"
+        elif number_of.setdefault(id_, number) != number:
+            raise wrong(number, "id", f"{id_!r} is also that of example {number_of[id_] + 1}")
+        yield Example.model_construct(id=id_, input=text, targets=targets)  # all checked above
 
 
 def _listed(texts: str | list[str]) -> list[str]:

@@ -27,7 +27,7 @@ _OF_A_FOLDER = {
 
 
 def check_name(name: str) -> str:
-    """The name itself.
+    """The name itself, once it is checked.
 
     Raises:
         ValueError: it cannot name a task.
@@ -44,7 +44,7 @@ def check_name(name: str) -> str:
 
 
 def task_name(path: Path) -> str:
-    """What the task kept there is called; not yet whether it may be called so.
+    """The name of the task that is kept there; `check_name` says whether it may have it.
 
     >>> task_name(Path("data/niv2/task1.v2.json")), task_name(Path("data/niv2/task2"))
     ('task1.v2', 'task2')
@@ -53,7 +53,7 @@ def task_name(path: Path) -> str:
 
 
 def list_tasks(folder: Path, param: str = "niv2.folder") -> dict[str, list[Path]]:
-    """All that looks like a task, by name; names and contents are not checked.
+    """The paths of all that looks like a task, by name; checks neither names nor contents.
 
     A folder that is none of the authors' folders and holds others or JSON files is a collection,
     such as the official `tasks`: what it holds is taken as if it lay in `folder` itself.
@@ -64,20 +64,20 @@ def list_tasks(folder: Path, param: str = "niv2.folder") -> dict[str, list[Path]
     Raises:
         BadFile: there is no such folder, or nothing in it.
     """
-    found: dict[str, list[Path]] = {}
+    paths_of: dict[str, list[Path]] = {}
     for path in _entries(folder, param):
         inside = _entries(path, param) if path.is_dir() and not _is_task_folder(path) else []
         for task in inside or [path]:
-            found.setdefault(task_name(task), []).append(task)
-    if not found:
+            paths_of.setdefault(task_name(task), []).append(task)
+    if not paths_of:
         raise BadFile(
             folder, "no tasks there", "Put NAME.json files or the authors' folders into it."
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(paths_of.items()))
 
 
 def find_tasks(folder: Path, names: list[str] | None = None) -> list[Path]:
-    """Where the tasks are kept, in the order of their names.
+    """The paths of the tasks, in the order of their names.
 
     Args:
         names: only these; None for all that are there.
@@ -88,17 +88,21 @@ def find_tasks(folder: Path, names: list[str] | None = None) -> list[Path]:
     """
     there = list_tasks(folder)
     wanted = there if names is None else set(names)
-    found: dict[str, Path] = {}
+    path_of: dict[str, Path] = {}
     for name in sorted(wanted):
         path = the_task(folder, there, name)
         # Some disks would keep what is written of both in one file.
-        if found.setdefault(name.casefold(), path) != path:
-            raise SameTaskName(found[name.casefold()], path)
-    return list(found.values())
+        if path_of.setdefault(name.casefold(), path) != path:
+            raise SameTaskName(path_of[name.casefold()], path)
+    return list(path_of.values())
 
 
 def the_task(folder: Path, there: dict[str, list[Path]], name: str) -> Path:
-    """Where the one task of that name is kept. `there`: what `list_tasks` found in `folder`."""
+    """The path of the one task of that name. there: what `list_tasks` found in `folder`.
+
+    Raises:
+        BadTaskName, NoSuchTask, SameTaskName
+    """
     paths = there.get(name, [])
     try:
         check_name(name)

@@ -52,23 +52,26 @@ def rouge_l(pairs: Iterable[tuple[str, str]]) -> np.ndarray:
 
 
 def best_rouge_l(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> np.ndarray:
-    """The same where an output has several targets: its score with the one it is closest to.
+    """ROUGE-L F1 of each output with the one of its targets that it is closest to.
 
     Args:
         targets: for each output one or more.
+
+    Returns:
+        float64 of shape (len(outputs),), each in 0..1.
     """
     if not outputs:
         return np.empty(0)
     scores = rouge_l(_each_with_each(outputs, targets))
-    starts = np.cumsum([0, *(len(own) for own in targets)])[:-1]
+    starts = np.cumsum([0, *(len(texts) for texts in targets)])[:-1]
     return np.asarray(np.maximum.reduceat(scores, starts))
 
 
 def _each_with_each(
     outputs: Sequence[str], targets: Sequence[Sequence[str]]
 ) -> Iterator[tuple[str, str]]:
-    for output, own in zip(outputs, targets, strict=True):
-        for target in own:
+    for output, texts in zip(outputs, targets, strict=True):
+        for target in texts:
             yield output, target
 
 

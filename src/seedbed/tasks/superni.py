@@ -29,7 +29,7 @@ def rouge_l(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> np.n
         float64 of shape (len(outputs),), each in 0..100.
     """
     stemmed = [_stemmed(text) for text in outputs]
-    return 100 * best_rouge_l(stemmed, [[_stemmed(text) for text in own] for own in references])
+    return 100 * best_rouge_l(stemmed, [[_stemmed(text) for text in texts] for texts in references])
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
@@ -39,8 +39,8 @@ def exact_match(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> 
         float64 of shape (len(outputs),), each 0 or 100.
     """
     pairs = zip(outputs, references, strict=True)
-    found = [plain(output) in map(plain, own) for output, own in pairs]
-    return 100 * np.array(found, dtype=np.float64)
+    matches = [plain(output) in map(plain, texts) for output, texts in pairs]
+    return 100 * np.array(matches, dtype=np.float64)
 
 
 @lru_cache(maxsize=4096)  # the references are met again with every model

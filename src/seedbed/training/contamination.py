@@ -60,20 +60,29 @@ class TrainedRow(Record):
 
     @property
     def texts(self) -> list[str]:
+        """All of its texts that are not empty."""
         messages = [message.content for message in self.messages or ()]
-        instances = [text for one in self.instances for text in (one.input, one.output)]
-        own = [self.instruction or "", self.prompt or "", self.completion, self.input, self.output]
-        return [text for text in (*own, *messages, *instances) if text]
+        instances = [
+            text for instance in self.instances for text in (instance.input, instance.output)
+        ]
+        fields = [
+            self.instruction or "",
+            self.prompt or "",
+            self.completion,
+            self.input,
+            self.output,
+        ]
+        return [text for text in (*fields, *messages, *instances) if text]
 
 
 @dataclass(frozen=True)
 class Overlaps:
-    """What was found.
+    """What evaluated examples have in common with rows.
 
+    rows: how many rows were looked through.
     of: for each of SIZES, bool of shape (examples, 2): whether such a run of the example's input,
         and of one of its targets, was trained on.
     tasks: tasks whose instruction was trained on, each with the file and line of the first row.
-    rows: so many were looked through.
     """
 
     rows: int
@@ -81,7 +90,7 @@ class Overlaps:
     tasks: dict[str, tuple[Path, int]]
 
     def examples(self, size: int) -> np.ndarray:
-        """Whether an example has a run of so many words, in input or targets, that was trained on.
+        """Whether an example has a run of `size` words, in input or targets, that was trained on.
 
         Returns:
             bool of shape (examples,).
@@ -96,7 +105,7 @@ def find(
 
     Args:
         paths: files of rows in any of prepare's forms, or that of the seed tasks.
-        instructions: by the task's name.
+        instructions: those of the tasks, by name.
 
     Raises:
         BadFile, BadRow: as `read_rows`.
@@ -128,7 +137,7 @@ def find(
 
 
 def runs(text: str, size: int) -> Iterator[str]:
-    """Every run of so many words.
+    """Yield every run of `size` words, in order.
 
     >>> list(runs("To be, or not", 3))
     ['to be or', 'be or not']

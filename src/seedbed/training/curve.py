@@ -39,9 +39,10 @@ class Inputs:
 
 
 class Point(Record):
-    """What models that were trained on the same amount of the same score, ROUGE-L 0 to 100.
+    """The score of models that were trained on as many rows of one source; ROUGE-L, 0 to 100.
 
-    low, high: an interval of 95 % over tasks. lowest, highest: of the models, which are so many.
+    models: how many there are; lowest, highest: the scores of the worst and the best of them.
+    low, high: an interval of 95 % over tasks.
     gain: the difference to what was not tuned, paired by task, with its interval: None where
         there is no such model, or but one task.
     """
@@ -61,14 +62,14 @@ class Point(Record):
     gain_high: float | None
 
 
-def points(scores: Iterable[TaskScore], own: Curve) -> list[Point]:
-    """A point for each source, number of rows and threshold, in that order."""
-    found: dict[tuple[str, int | None, float | None], list[TaskScore]] = defaultdict(list)
+def points(scores: Iterable[TaskScore], params: Curve) -> list[Point]:
+    """A point for each source, number of rows and threshold, sorted by these."""
+    scores_of: dict[tuple[str, int | None, float | None], list[TaskScore]] = defaultdict(list)
     for score in scores:
-        found[score.source or UNTRAINED, score.rows, score.threshold].append(score)
-    in_order = sorted(found, key=lambda one: (one[0], one[1] or 0, one[2] or 0))
-    untuned = _by_task(found.get((UNTRAINED, None, None), []))
-    return [_point(*one, found[one], untuned, own) for one in in_order]
+        scores_of[score.source or UNTRAINED, score.rows, score.threshold].append(score)
+    in_order = sorted(scores_of, key=lambda key: (key[0], key[1] or 0, key[2] or 0))
+    untuned = _by_task(scores_of.get((UNTRAINED, None, None), []))
+    return [_point(*key, scores_of[key], untuned, params) for key in in_order]
 
 
 def _by_task(scores: Iterable[TaskScore]) -> dict[str, float]:
@@ -76,7 +77,7 @@ def _by_task(scores: Iterable[TaskScore]) -> dict[str, float]:
     values: dict[str, list[float]] = defaultdict(list)
     for score in scores:
         values[score.task].append(score.rouge_l)
-    return {task: float(np.mean(own)) for task, own in values.items()}
+    return {task: float(np.mean(means)) for task, means in values.items()}
 
 
 def _point(
@@ -85,7 +86,7 @@ def _point(
     threshold: float | None,
     scores: Sequence[TaskScore],
     untuned: dict[str, float],
-    own: Curve,
+    params: Curve,
 ) -> Point:
     models = {name: number for number, name in enumerate(dict.fromkeys(s.model for s in scores))}
     mean_of = _by_task(scores)
@@ -106,7 +107,7 @@ def _point(
     if len(sizes) > 1:
         # The same tasks are drawn for every point, and those that `evaluate` draws of all: so that
         # points can be compared, and a model has one interval.
-        ends = interval(values, tasks, own.resamples, own.seed, "all", "all")
+        ends = interval(values, tasks, params.resamples, params.seed, "all", "all")
     return Point(
         source=source,
         rows=rows,
@@ -124,13 +125,16 @@ def _point(
     )
 
 
-def drawn(found: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dict[str, Any]]:
-    """The points of a picture. What was not trained is drawn along all of it."""
-    those = [point for point in found if getattr(point, by) is not None]
+def drawn(points: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dict[str, Any]]:
+    """The points for the `curve` plot template, by number of rows or by threshold.
+
+    What was not tuned is a point at each place, so that its line is as long as the others.
+    """
+    those = [point for point in points if getattr(point, by) is not None]
     places = sorted({getattr(point, by) for point in those})
-    flat = [point for point in found if point.source == UNTRAINED]
-    told = [(point, place) for point in flat for place in places]
-    told += [(point, getattr(point, by)) for point in those if point.source != UNTRAINED]
+    flat = [point for point in points if point.source == UNTRAINED]
+    placed = [(point, place) for point in flat for place in places]
+    placed += [(point, getattr(point, by)) for point in those if point.source != UNTRAINED]
     return [
         {
             by: place,
@@ -140,7 +144,7 @@ def drawn(found: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dict
             "high": point.rouge_l if point.high is None else point.high,
             "source": _named(point, by),
         }
-        for point, place in told
+        for point, place in placed
     ]
 
 
@@ -153,32 +157,32 @@ def _named(point: Point, by: Literal["rows", "threshold"]) -> str:
     return point.source
 
 
-def metrics(found: Sequence[Point]) -> dict[str, Any]:
-    """The best point, beside the table of all."""
-    best = max(found, key=lambda point: point.rouge_l)
+def metrics(points: Sequence[Point]) -> dict[str, Any]:
+    """The stage's metrics: the best point, beside the table of all."""
+    best = max(points, key=lambda point: point.rouge_l)
     return {
-        "curve_points": len(found),
+        "curve_points": len(points),
         "curve_best_rouge_l": best.rouge_l,
-        "point": [point.model_dump() for point in found],
+        "point": [point.model_dump() for point in points],
     }
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the scores; write points, metrics and two plots."""
-    own, given = params.curve, inputs.scores
+    section, given = params.curve, inputs.scores
     paths = sorted(given.rglob(SCORES)) if given.is_dir() else [given]
     with Progress("curve", None, "scores") as progress:
         scores = (row for path in paths for row in read_rows(path, TaskScore))
-        found = points(progress.over(scores), own)
+        drawn_points = points(progress.over(scores), section)
     write_files(
         {
-            into.folder / "points.jsonl": map(to_line, found),
-            into.metrics: to_json(metrics(found)),
-            into.plot("score_by_rows"): to_json(drawn(found, "rows")),
-            into.plot("score_by_threshold"): to_json(drawn(found, "threshold")),
+            into.folder / "points.jsonl": map(to_line, drawn_points),
+            into.metrics: to_json(metrics(drawn_points)),
+            into.plot("score_by_rows"): to_json(drawn(drawn_points, "rows")),
+            into.plot("score_by_threshold"): to_json(drawn(drawn_points, "threshold")),
         }
     )
-    progress.finish(len(found))
+    progress.finish(len(drawn_points))
 
 
 def _rounded(value: Any) -> float:

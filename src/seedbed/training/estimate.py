@@ -13,21 +13,21 @@ from seedbed.training.prompts import Prompts
 
 def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
     """evaluate. Raises as it does for bad input, but for files that are yet to be made."""
-    own = params.evaluate
+    section = params.evaluate
     seen = Foreseen("evaluate")
     prompts = Prompts()
-    made = [path for model in own.models for path in model.trained_on if exists(Path(path))]
-    missing = {path for model in own.models for path in model.trained_on} - {*made}
+    made = [path for model in section.models for path in model.trained_on if exists(Path(path))]
+    missing = {path for model in section.models for path in model.trained_on} - {*made}
     there = [
         model.model_copy(update={"trained_on": [path for path in model.trained_on if path in made]})
-        for model in own.models
+        for model in section.models
     ]
-    planned = plan(read_cases(own), own.model_copy(update={"models": there}))
-    if missing and own.leave_out_overlaps:
+    planned = plan(read_cases(section), section.model_copy(update={"models": there}))
+    if missing and section.leave_out_overlaps:
         names = ", ".join(sorted(missing))
         seen.guess(f"requests: as if none overlapped with {names}, not there yet")
-    for model in own.models:
-        asked = requests(planned.cases, own, prompts)
+    for model in section.models:
+        asked = requests(planned.cases, section, prompts)
         if model.adapter is not None and not exists(Path(model.adapter)):
             foresight.more(seen, asked)
             seen.guess(f"in store: none of {model.name}'s, as {model.adapter} is not there yet")

@@ -54,7 +54,7 @@ class Plan:
 
     models: each with the number of rows that it was trained on.
     overlaps: for each model, by name, and each case the sizes of runs that it was trained on.
-    left_out: so many examples are asked of none, because of these.
+    left_out: how many examples no model is asked, because of these.
     """
 
     models: list[Evaluated]
@@ -63,20 +63,20 @@ class Plan:
     left_out: int
 
 
-def plan(found: list[Case], own: Evaluate) -> Plan:
-    """Look for what the models were trained on, and leave it out if that is asked for.
+def plan(all_cases: list[Case], params: Evaluate) -> Plan:
+    """Look for what the models were trained on; leave it out if `leave_out_overlaps` says so.
 
     Raises:
         TaskAmongTrained: a model was trained on the instruction of one of the tasks.
         NothingLeftToAsk: each of the examples would be left out.
         BadFile, BadRow: of the files of rows.
     """
-    examples = [case.example for case in found]
-    instructions = {case.task.name: case.task.instruction for case in found}
-    size = own.leave_out_overlaps
-    kept = np.ones(len(found), dtype=bool)
+    examples = [case.example for case in all_cases]
+    instructions = {case.task.name: case.task.instruction for case in all_cases}
+    size = params.leave_out_overlaps
+    kept = np.ones(len(all_cases), dtype=bool)
     seen: dict[str, Overlaps] = {}
-    for model in own.models:
+    for model in params.models:
         seen[model.name] = find(map(Path, model.trained_on), examples, instructions)
         tasks = seen[model.name].tasks
         if size is None and tasks:
@@ -84,29 +84,29 @@ def plan(found: list[Case], own: Evaluate) -> Plan:
             raise TaskAmongTrained(path, line, model.name, task, len(tasks) - 1)
         if size is not None:
             kept &= ~seen[model.name].examples(size)
-            kept &= [case.task.name not in tasks for case in found]
+            kept &= [case.task.name not in tasks for case in all_cases]
     if size is not None and not kept.any():
-        raise NothingLeftToAsk(len(found), size)
+        raise NothingLeftToAsk(len(all_cases), size)
     places = np.flatnonzero(kept).tolist()
     return Plan(
         [
             model.model_copy(update={"rows": model.rows or seen[model.name].rows or None})
-            for model in own.models
+            for model in params.models
         ],
-        [found[place] for place in places],
+        [all_cases[place] for place in places],
         {
             name: [[n for n in SIZES if overlaps.examples(n)[place]] for place in places]
             for name, overlaps in seen.items()
         },
-        len(found) - len(places),
+        len(all_cases) - len(places),
     )
 
 
-def requests(found: Iterable[Case], own: Evaluate, prompts: Prompts) -> Iterator[Request]:
+def requests(cases: Iterable[Case], params: Evaluate, prompts: Prompts) -> Iterator[Request]:
     """One request a case, in order."""
-    for case in found:
+    for case in cases:
         prompt, shared = prompts.fill(case)
-        yield Request(prompt, own.sampling, prefixes=(shared,))
+        yield Request(prompt, params.sampling, prefixes=(shared,))
 
 
 def cut(output: str, at: str | None) -> str:
@@ -121,7 +121,7 @@ def cut(output: str, at: str | None) -> str:
 
 def evaluate(
     planned: Plan,
-    own: Evaluate,
+    params: Evaluate,
     prompts: Prompts,
     asking: Callable[[Evaluated], AbstractContextManager[Ask]],
 ) -> list[Evaluation]:
@@ -133,16 +133,16 @@ def evaluate(
     rows: list[Evaluation] = []
     for model in planned.models:
         with asking(model) as ask:
-            answers = list(ask(requests(planned.cases, own, prompts)))
+            answers = list(ask(requests(planned.cases, params, prompts)))
         assert len(answers) == len(planned.cases), "one answer a request"
-        rows += _rows(model, planned, answers, own, prompts)
+        rows += _rows(model, planned, answers, params, prompts)
     return rows
 
 
 def _rows(
-    model: Evaluated, planned: Plan, answers: Sequence[Answer], own: Evaluate, prompts: Prompts
+    model: Evaluated, planned: Plan, answers: Sequence[Answer], params: Evaluate, prompts: Prompts
 ) -> Iterator[Evaluation]:
-    scored = [cut(answer.text, own.cut_at) for answer in answers]
+    scored = [cut(answer.text, params.cut_at) for answer in answers]
     marks = mark(scored, planned.cases)
     overlaps = planned.overlaps[model.name]
     for number, (case, answer) in enumerate(zip(planned.cases, answers, strict=True)):
@@ -180,17 +180,17 @@ def metrics(planned: Plan, rows: list[Evaluation], summary: Summary) -> dict[str
 
 
 def llm_of(llm: Llm, model: Evaluated) -> Llm:
-    """What the engine is told, to ask this model and no other."""
-    told = llm.model_dump()
-    told["model"] = model.model or llm.model
-    if model.adapter is not None or "adapter" in told["embedded"]:
-        told["embedded"]["adapter"] = model.adapter
-    return Llm.model_validate(told)
+    """The engine's parameters for this model and no other."""
+    settings = llm.model_dump()
+    settings["model"] = model.model or llm.model
+    if model.adapter is not None or "adapter" in settings["embedded"]:
+        settings["embedded"]["adapter"] = model.adapter
+    return Llm.model_validate(settings)
 
 
-def check_adapters(own: Evaluate) -> None:
-    """Before anything is asked of any model. Raises BadFile."""
-    for model in own.models:
+def check_adapters(params: Evaluate) -> None:
+    """Look for the adapters, before any model is asked. Raises BadFile: one is missing."""
+    for model in params.models:
         if model.adapter is not None and not exists(Path(model.adapter)):
             raise BadFile(
                 Path(model.adapter),
@@ -199,22 +199,22 @@ def check_adapters(own: Evaluate) -> None:
             )
 
 
-def read_cases(own: Evaluate, path: Path | None = None) -> list[Case]:
-    """What is to be asked, in order. path: in place of evaluate.held_out. Raises as its readers."""
-    there = read_held_out(path or Path(own.held_out), own.tasks)
-    return [case for _, task in there for case in cases(task, own.shots, own.max_examples)]
+def read_cases(params: Evaluate, path: Path | None = None) -> list[Case]:
+    """The cases to ask, in order. path: read this instead. Raises as `read_held_out`."""
+    there = read_held_out(path or Path(params.held_out), params.tasks)
+    return [case for _, task in there for case in cases(task, params.shots, params.max_examples)]
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the tasks, ask each model, score; write answers, scores and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
-    own = params.evaluate
+    section = params.evaluate
     prompts = Prompts()
-    check_adapters(own)
-    planned = plan(read_cases(own, inputs.held_out), own)
+    check_adapters(section)
+    planned = plan(read_cases(section, inputs.held_out), section)
     before = Tally()
-    with Progress("evaluate", len(planned.cases) * len(own.models), "answers") as progress:
+    with Progress("evaluate", len(planned.cases) * len(section.models), "answers") as progress:
 
         @contextmanager
         def asking(model: Evaluated) -> Iterator[Ask]:
@@ -230,14 +230,14 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
                 yield engine.ask
             before = now
 
-        rows = evaluate(planned, own, prompts, asking)
-    summary = Summary(planned.models, planned.cases, rows, own.resamples, own.seed)
+        rows = evaluate(planned, section, prompts, asking)
+    summary = Summary(planned.models, planned.cases, rows, section.resamples, section.seed)
     counted = metrics(planned, rows, summary)
     write_files(
         {
             into.folder / ANSWERS: map(to_line, rows),
             into.folder / SCORES: map(to_line, summary.of_tasks()),
-            **harness.files(into.folder, planned.cases, rows, own, prompts, params.llm.model),
+            **harness.files(into.folder, planned.cases, rows, section, prompts, params.llm.model),
             into.metrics: to_json(with_tables(counted)),
         },
         alone_in=into.folder,
@@ -246,14 +246,14 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     print("\n".join(lines(counted["score"], counted["difference"])), flush=True)
 
 
-def together(one: Tally, other: Tally) -> Tally:
-    """What was done by one engine and then by another."""
-    costs = (one.cost, other.cost)
+def together(first: Tally, second: Tally) -> Tally:
+    """The tally of one engine and then of another."""
+    costs = (first.cost, second.cost)
     return replace(
-        other,
-        sent=one.sent + other.sent,
-        reused=one.reused + other.reused,
-        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
-        completion_tokens=one.completion_tokens + other.completion_tokens,
+        second,
+        sent=first.sent + second.sent,
+        reused=first.reused + second.reused,
+        prompt_tokens=first.prompt_tokens + second.prompt_tokens,
+        completion_tokens=first.completion_tokens + second.completion_tokens,
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
     )

@@ -28,51 +28,51 @@ def files(
     folder: Path,
     cases: Sequence[Case],
     rows: Iterable[Evaluation],
-    own: Evaluate,
+    params: Evaluate,
     prompts: Prompts,
     base: str,
 ) -> dict[Path, Iterable[str]]:
-    """What is written: path to pieces of text.
+    """The files to write: path to pieces of text.
 
     Args:
         rows: model by model, each in the order of the cases.
         base: the model's name where a model has none of its own.
     """
-    docs = [doc_of(case, own, prompts) for case in cases]
-    found: dict[Path, Iterable[str]] = {
-        folder / f"{TASK}.yaml": [task_file(own)],
+    docs = [doc_of(case, params, prompts) for case in cases]
+    texts: dict[Path, Iterable[str]] = {
+        folder / f"{TASK}.yaml": [task_file(params)],
         folder / DOCS: [to_line(doc) for doc in docs],
         folder / SCORER: [inspect.getsource(harness_scorer)],
     }
-    models = {model.name: model for model in own.models}
+    models = {model.name: model for model in params.models}
     for name, of_model in groupby(rows, key=lambda row: row.model):
         given = list(of_model)
         model = models[name]
         arguments = f"model={model.model or base}"
         if model.adapter:
             arguments += f",adapter={model.adapter}"
-        found[folder / f"results_{name}.json"] = to_json(results(given, own, arguments))
-        found[folder / f"samples_{TASK}_{name}.jsonl"] = [
-            to_line(sample(number, doc, row, own))
+        texts[folder / f"results_{name}.json"] = to_json(results(given, params, arguments))
+        texts[folder / f"samples_{TASK}_{name}.jsonl"] = [
+            to_line(sample(number, doc, row, params))
             for number, (doc, row) in enumerate(zip(docs, given, strict=True))
         ]
-    return found
+    return texts
 
 
-def doc_of(case: Case, own: Evaluate, prompts: Prompts) -> dict[str, Any]:
+def doc_of(case: Case, params: Evaluate, prompts: Prompts) -> dict[str, Any]:
     """An example as the harness reads it."""
     return {
         "task": case.task.name,
         "id": case.example.id,
         "prompt": prompts.fill(case)[0],
         "targets": case.example.targets,
-        "cut_at": own.cut_at or "",
+        "cut_at": params.cut_at or "",
     }
 
 
-def generation(own: Evaluate) -> dict[str, Any]:
+def generation(params: Evaluate) -> dict[str, Any]:
     """The harness's generation_kwargs."""
-    sampling = own.sampling
+    sampling = params.sampling
     drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p}
     return {
         "until": [],
@@ -82,10 +82,10 @@ def generation(own: Evaluate) -> dict[str, Any]:
     }
 
 
-def task_file(own: Evaluate) -> str:
+def task_file(params: Evaluate) -> str:
     """The task's YAML. Run where it lies: its examples are named from there."""
     options = "".join(
-        f"  {name}: {str(value).lower()}\n" for name, value in generation(own).items()
+        f"  {name}: {str(value).lower()}\n" for name, value in generation(params).items()
     )
     metrics = "".join(
         f"  - metric: {name}\n    aggregation: mean\n    higher_is_better: true\n"
@@ -108,7 +108,7 @@ def task_file(own: Evaluate) -> str:
     )
 
 
-def results(rows: Sequence[Evaluation], own: Evaluate, arguments: str) -> dict[str, Any]:
+def results(rows: Sequence[Evaluation], params: Evaluate, arguments: str) -> dict[str, Any]:
     """A model's results file. Standard errors are the harness's, over examples."""
     values = {name: [float(getattr(row, name)) for row in rows] for name in METRICS}
     cells: dict[str, Any] = {"alias": TASK}
@@ -124,7 +124,7 @@ def results(rows: Sequence[Evaluation], own: Evaluate, arguments: str) -> dict[s
             TASK: {
                 "task": TASK,
                 "output_type": "generate_until",
-                "generation_kwargs": generation(own),
+                "generation_kwargs": generation(params),
                 "metric_list": [
                     {"metric": name, "aggregation": "mean", "higher_is_better": True}
                     for name in METRICS
@@ -133,20 +133,20 @@ def results(rows: Sequence[Evaluation], own: Evaluate, arguments: str) -> dict[s
             }
         },
         "versions": {TASK: VERSION},
-        "n-shot": {TASK: own.shots},
+        "n-shot": {TASK: params.shots},
         "higher_is_better": {TASK: dict.fromkeys(METRICS, True)},
         "n-samples": {TASK: {"original": len(rows), "effective": len(rows)}},
         "config": {"model": "seedbed", "model_args": arguments},
     }
 
 
-def sample(number: int, doc: dict[str, Any], row: Evaluation, own: Evaluate) -> dict[str, Any]:
+def sample(number: int, doc: dict[str, Any], row: Evaluation, params: Evaluate) -> dict[str, Any]:
     """A line of a model's samples file."""
     return {
         "doc_id": number,
         "doc": doc,
         "target": str(row.targets),
-        "arguments": {"gen_args_0": {"arg_0": doc["prompt"], "arg_1": generation(own)}},
+        "arguments": {"gen_args_0": {"arg_0": doc["prompt"], "arg_1": generation(params)}},
         "resps": [[row.output]],
         "filtered_resps": [row.output],
         "filter": "none",

@@ -22,9 +22,9 @@ class Case:
 
 
 def read_held_out(path: Path, names: list[str] | None = None) -> Iterator[tuple[Path, Task]]:
-    """The tasks kept in a folder or a .jsonl file, and where: by name, those of files after.
+    """Yield the tasks kept in a folder or a .jsonl file, and where: by name, those of files after.
 
-    They come one by one: of a task of thousands of examples only what is taken need be held.
+    They come one by one: of thousands of examples a caller need hold only what it takes.
 
     Args:
         names: only these; None for all.
@@ -36,7 +36,7 @@ def read_held_out(path: Path, names: list[str] | None = None) -> Iterator[tuple[
     files = [path] if path.suffix == ".jsonl" else sorted(path.glob("*.jsonl"))
     there = {} if path.suffix == ".jsonl" else _tasks_in(path, bool(files))
     of_files = [(file, task) for file in files for task in read_seed_form(file)]
-    place_of: dict[str, Path] = {name: found[0] for name, found in there.items()}
+    place_of: dict[str, Path] = {name: paths[0] for name, paths in there.items()}
     for file, task in of_files:
         if place_of.setdefault(task.name, file) != file:
             raise SameTaskName(file, place_of[task.name])
@@ -63,10 +63,10 @@ def _tasks_in(folder: Path, may_be_none: bool) -> dict[str, list[Path]]:
 
 
 def cases(task: Task, shots: int, most: int | None) -> list[Case]:
-    """The first examples of a task, at most so many, each with at most `shots` demos.
+    """The first examples of a task, at most `most`, each with at most `shots` demos.
 
-    A task without demos shows the first of its other examples: in the seed tasks' form there are
-    often none, and the example then stands alone.
+    A task without demos shows the first of its other examples. A task in the seed tasks' form
+    often has no others; its example then stands alone.
     """
     chosen = task.model_copy(update={"examples": task.examples[:most]})
     return [Case(chosen, example, _demos(task, example, shots)) for example in chosen.examples]

@@ -33,7 +33,9 @@ def interval(
 
     Args:
         values: float64 of shape (examples, columns).
-        tasks: the task of each example, a number; of a single task examples are drawn anew.
+        tasks: int of shape (examples,), the task of each; if there is one task, examples are
+            drawn anew.
+        resamples: how often to draw.
         identity: what the draw belongs to, beside the stage's seed.
 
     Returns:

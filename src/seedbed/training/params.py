@@ -47,14 +47,14 @@ class Evaluate(Section):
     held_out: a folder of tasks in Natural Instructions' form, and of .jsonl files in the form of
         the seed tasks; or one such file.
     tasks: their names, or ids; null for all that are there.
-    max_examples: the first so many of each task; null for all.
-    shots: so many of the task's demos are shown.
+    max_examples: how many of each task's examples, the first ones; null for all.
+    shots: how many of the task's demos a prompt shows, at most.
     models: the first is the one that the others are compared with.
-    cut_at: what of an answer is scored ends where this stands first; null for all of it.
+    cut_at: the scored part of an answer ends where this stands first; null for all of it.
     leave_out_overlaps: examples that have a run of so many words in common with what one of the
         models was trained on are asked of none; null: they are counted.
-    resamples: of the tasks, for an interval.
-    sampling: without `stop`, so that it is seen which answers ended by themselves.
+    resamples: how often the tasks are drawn anew for an interval.
+    sampling: without `stop`, to show which answers ended by themselves.
     """
 
     held_out: _Path
@@ -79,14 +79,14 @@ class Evaluate(Section):
 
 
 class Curve(Section):
-    """resamples: of the tasks, for an interval."""
+    """resamples: how often the tasks are drawn anew for an interval."""
 
     resamples: int = Field(ge=100, le=1_000_000)
     seed: int
 
 
 class Sections(Section):
-    """All of them."""
+    """All sections of training."""
 
     evaluate: Evaluate
     curve: Curve

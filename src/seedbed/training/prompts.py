@@ -22,6 +22,7 @@ class Form:
         self._parts = re.split("(" + "|".join(map(re.escape, in_braces)) + ")", text)
 
     def fill(self, **texts: str) -> str:
+        """The text with each place filled in; a place without a text stays empty."""
         return "".join(self._filled(texts))
 
     def before(self, place: str, **texts: str) -> str:
@@ -39,7 +40,7 @@ class Form:
 
 
 class Prompts:
-    """All of them."""
+    """All prompt files of evaluate."""
 
     def __init__(self) -> None:
         """Raises as `read_prompt`."""
@@ -57,6 +58,7 @@ class Prompts:
         }
 
     def file_of(self, case: Case) -> Path:
+        """The file that a case is asked with."""
         return FOLDER / self._form(case).name
 
     def fill(self, case: Case) -> tuple[str, str]:

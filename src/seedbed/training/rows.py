@@ -10,12 +10,12 @@ ANSWERS, SCORES = "answers.jsonl", "scores.jsonl"
 class Evaluation(Record):
     """What a model made of an example (evaluate).
 
-    demos: so many were shown. prompt: the file of data/prompts/evaluate that it was asked with.
+    demos: how many demos the prompt showed. prompt: its file of data/prompts/evaluate.
     scored: the part of the output that is scored, to which rouge_l and exact_match (0 to 100)
         belong.
     ended: whether the answer ended by itself, and not because it was too long.
-    overlaps: of 8 and 13 those that many words in a row of its input or a target are in what the
-        model was trained on.
+    overlaps: those of 8 and 13 for which so many words in a row, of its input or of a target, are
+        in what the model was trained on.
     """
 
     model: str
@@ -39,8 +39,9 @@ class TaskScore(Record):
     """How a model did on a task: means over its examples (evaluate).
 
     source, rows, threshold: the model's, as the parameters have them.
-    majority, copy: the ROUGE-L of the label that most of the examples have (null if they have no
-        closed set of labels), and of the input itself.
+    majority: the ROUGE-L of the label that most of the examples have; null if they have no closed
+        set of labels.
+    copy_input: the ROUGE-L of the input itself.
     """
 
     model: str

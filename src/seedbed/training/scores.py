@@ -22,15 +22,16 @@ class Marks:
 
 
 def mark(outputs: Sequence[str], cases: Sequence[Case]) -> Marks:
-    """Scores as Super-NaturalInstructions gives them."""
+    """Score outputs as Super-NaturalInstructions does. outputs: one for each case, in order."""
     references = [case.example.targets for case in cases]
     return Marks(rouge_l(outputs, references), exact_match(outputs, references))
 
 
 def majority(cases: Sequence[Case]) -> Marks:
-    """What answering always with the label that most of a task's examples have would score.
+    """The score of always answering with the label that most of a task's examples have.
 
-    NaN where the task has no closed set of labels. Of several the first in the alphabet.
+    NaN where the task has no closed set of labels. Of labels that are as frequent, the first in
+    the alphabet counts.
     """
     counted: dict[str, Counter[str]] = {}
     for case in cases:
@@ -47,5 +48,5 @@ def majority(cases: Sequence[Case]) -> Marks:
 
 
 def copied(cases: Sequence[Case]) -> Marks:
-    """What giving the input back would score."""
+    """The score of giving the input back."""
     return mark([case.example.input for case in cases], cases)

@@ -34,16 +34,16 @@ class Group:
 
 
 def groups(cases: Sequence[Case]) -> list[Group]:
-    """All; classification and generation, where there are both; each category, by name."""
+    """All; classification and generation, as far as there are any; each category, by name."""
     kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, case in enumerate(cases):
-        is_one = case.task.is_classification
         kinds["all", "all"].append(number)
-        kinds["kind", "classification" if is_one else "generation"].append(number)
+        kind = "classification" if case.task.is_classification else "generation"
+        kinds["kind", kind].append(number)
         kinds["category", category_of(case.task)].append(number)
     order = ("all", "kind", "category")
-    in_order = sorted(kinds, key=lambda one: (order.index(one[0]), one[1]))
-    return [Group(*one, np.array(kinds[one])) for one in in_order]
+    in_order = sorted(kinds, key=lambda key: (order.index(key[0]), key[1]))
+    return [Group(*key, np.array(kinds[key])) for key in in_order]
 
 
 class Summary:
@@ -69,8 +69,8 @@ class Summary:
         # float64 of shape (models, metrics, examples).
         self._values = np.array(
             [
-                [[getattr(row, metric) for row in own] for metric in METRICS]
-                for own in self._rows.values()
+                [[getattr(row, metric) for row in of_model] for metric in METRICS]
+                for of_model in self._rows.values()
             ]
         )
         numbers: dict[str, int] = {}
@@ -88,9 +88,9 @@ class Summary:
         scores: list[dict[str, Any]] = []
         differences: list[dict[str, Any]] = []
         for group in groups(self._cases):
-            own = self._values[:, :, group.members]
-            both = np.array([own[later] - own[first] for first, later in pairs])
-            columns = np.concatenate([own, both]) if pairs else own
+            values = self._values[:, :, group.members]
+            both = np.array([values[later] - values[first] for first, later in pairs])
+            columns = np.concatenate([values, both]) if pairs else values
             flat = columns.reshape(-1, len(group.members)).T
             tasks = self._tasks[group.members]
             ends = interval(flat, tasks, self._resamples, self._seed, group.kind, group.name)
@@ -135,7 +135,7 @@ class Summary:
     def of_tasks(self) -> list[TaskScore]:
         """How each model did on each task."""
         names = list(dict.fromkeys(case.task.name for case in self._cases))
-        found = []
+        scores = []
         for number, model in enumerate(self._models):
             for task, name in enumerate(names):
                 places = np.flatnonzero(self._tasks == task)
@@ -143,7 +143,7 @@ class Summary:
                 beside = self._beside(Group("task", name, places))
                 rouge_l, exact = (_rounded(v) for v in self._values[number][:, places].mean(axis=1))
                 rows = [self._rows[model.name][place] for place in places.tolist()]
-                found.append(
+                scores.append(
                     TaskScore(
                         model=model.name,
                         source=model.source,
@@ -159,35 +159,35 @@ class Summary:
                         **beside,
                     )
                 )
-        return found
+        return scores
 
 
 def flat(scores: Iterable[dict[str, Any]], differences: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The few numbers that runs are compared by: of all tasks, and against the first model."""
-    found: dict[str, Any] = {}
+    """The few metrics to compare runs by: of all tasks, and the differences to the first model."""
+    numbers: dict[str, Any] = {}
     first = None
     for row in scores:
         if row["group"] == "all":
             first = first or row["model"]
             for name in ("rouge_l", "rouge_l_low", "rouge_l_high", "exact_match", "ended"):
-                found[f"{row['model']}_{name}"] = row[name]
+                numbers[f"{row['model']}_{name}"] = row[name]
     for row in differences:
         if row["group"] == "all" and row["minus"] == first:
             name = f"{row['model']}_minus_{first}"
             for end in ("", "_low", "_high"):
-                found[f"{name}_rouge_l{end}"] = row[f"rouge_l{end}"]
-    return {name: value for name, value in found.items() if value is not None}
+                numbers[f"{name}_rouge_l{end}"] = row[f"rouge_l{end}"]
+    return {name: value for name, value in numbers.items() if value is not None}
 
 
 def lines(scores: Iterable[dict[str, Any]], differences: Iterable[dict[str, Any]]) -> list[str]:
-    """What a person is shown: of all tasks, of classification and of generation."""
+    """The lines to print: the scores of all tasks, of classification and of generation."""
     head = ("model", "tasks", "ROUGE-L", "95 %", "exact", "ended", "majority", "copy")
-    found = [(*head, *(f"overlap {size}" for size in SIZES))]
+    table = [(*head, *(f"overlap {size}" for size in SIZES))]
     shown = [row for row in scores if row["group"] != "category"]
     order = list(dict.fromkeys(row["model"] for row in shown))
     for row in sorted(shown, key=lambda row: order.index(row["model"])):
         name = row["model"] if row["group"] == "all" else f"  {row['name']}"
-        found.append(
+        table.append(
             (
                 name,
                 f"{row['tasks']}",
@@ -200,16 +200,16 @@ def lines(scores: Iterable[dict[str, Any]], differences: Iterable[dict[str, Any]
                 *(f"{row[f'overlap_{size}']} of {row['examples']}" for size in SIZES),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
-    told = [
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    printed = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in found
+        for row in table
     ]
     for row in differences:
         if row["group"] == "all":
             name = f"{row['model']} - {row['minus']}"
-            told.append(f"{name}: ROUGE-L {row['rouge_l']:+.1f} ({_range(row, '+')})")
-    return told
+            printed.append(f"{name}: ROUGE-L {row['rouge_l']:+.1f} ({_range(row, '+')})")
+    return printed
 
 
 def _range(row: dict[str, Any], sign: str = "") -> str:

@@ -22,7 +22,7 @@ def knows(path: Path, writers: Collection[Path]) -> bool:
 
 
 def tell(telling: Telling, place: Place) -> None:
-    """An answer of an evaluated model, and whatever it came from. Raises as `account`."""
+    """Tell an answer of an evaluated model, and all it came from. Raises as `account`."""
     row = row_at(place, Evaluation)
     with telling.out.under(str(place)):
         stage = telling.row(place, row)
@@ -37,7 +37,7 @@ def tell(telling: Telling, place: Place) -> None:
 
 def _model(telling: Telling, stage: str, name: str) -> None:
     models: list[dict[str, Any]] = telling.pipeline.parameter(stage, "evaluate.models")
-    model: dict[str, Any] = next((one for one in models if one["name"] == name), {})
+    model: dict[str, Any] = next((entry for entry in models if entry["name"] == name), {})
     base = model.get("model") or telling.pipeline.parameter(stage, "llm.model")
     adapter = model.get("adapter")
     with telling.out.under(f"its model: {name}, {base}{f' with {adapter}' if adapter else ''}"):

@@ -52,14 +52,14 @@ async def additions(client: Client, endpoint: Endpoint) -> Iterator[str]:
 def _of_llama_cpp(
     settings: dict[Any, Any], sent: Collection[str], endpoint: Endpoint
 ) -> Iterator[str]:
-    found = {
+    active = {
         name: value
         for name, value in _numbers(settings, NEUTRAL).items()
         if value not in NEUTRAL[name]
     }
-    own = _listed({name: value for name, value in found.items() if name not in sent})
-    yield f"{own}: no request says otherwise, start it without" if own else "nothing"
-    if overruled := _listed({name: found[name] for name in found if name in sent}):
+    added = _listed({name: value for name, value in active.items() if name not in sent})
+    yield f"{added}: no request says otherwise, start it without" if added else "nothing"
+    if overruled := _listed({name: active[name] for name in active if name in sent}):
         yield f"({overruled} would be its own, but each request says otherwise)"
     if PENALTIES & set(sent) and not endpoint.embedded:
         last = settings.get("repeat_last_n")
@@ -69,11 +69,11 @@ def _of_llama_cpp(
 
 def _of_vllm(config: dict[Any, Any], sent: Collection[str]) -> Iterator[str]:
     left = [name for name in GENERATION_CONFIG if name not in sent]
-    own = _listed(_numbers(config.get("override_generation_config"), left))
-    if own:
-        yield f"{own}: no request says otherwise, start it without"
+    added = _listed(_numbers(config.get("override_generation_config"), left))
+    if added:
+        yield f"{added}: no request says otherwise, start it without"
     if config.get("generation_config") == "vllm":
-        if not own:
+        if not added:
             yield "nothing"
         return
     yield f"{', '.join(left)}, if the model's generation config has them (vLLM's way)"
@@ -82,11 +82,11 @@ def _of_vllm(config: dict[Any, Any], sent: Collection[str]) -> Iterator[str]:
 
 def _numbers(settings: Any, names: Collection[str]) -> dict[str, float]:
     """Those of the settings that have a number, in the order of the names."""
-    found = {name: settings.get(name) for name in names} if isinstance(settings, dict) else {}
+    chosen = {name: settings.get(name) for name in names} if isinstance(settings, dict) else {}
     # One that is too long for a float is none that anybody has set.
     return {
         name: float(value)
-        for name, value in found.items()
+        for name, value in chosen.items()
         if isinstance(value, int | float) and abs(value) < 2**63
     }
 

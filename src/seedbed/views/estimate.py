@@ -28,8 +28,8 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
             seen: list[Foreseen] = []
             for method in parts("estimate"):
                 seen += method.foresee(params, foresight)
-            for one in seen:
-                foresight.add_tokens(one)
+            for foreseen in seen:
+                foresight.add_tokens(foreseen)
             return seen, foresight.price
     finally:
         store.close()
@@ -42,23 +42,29 @@ def table(seen: Sequence[Foreseen], price: Price | None) -> Iterable[str]:
         "stage", "requests", "in store", "to send", "prompt tokens", "completion tokens", "cost"
     )
     total = Foreseen("total")
-    for one in seen:
-        yield columns(*_cells(one, price))
+    for foreseen in seen:
+        yield columns(*_cells(foreseen, price))
         for name in ("requests", "kept", "prompt_tokens", "completion_tokens"):
-            setattr(total, name, getattr(total, name) + getattr(one, name))
+            setattr(total, name, getattr(total, name) + getattr(foreseen, name))
     yield columns(*_cells(total, price))
-    for one in seen:
-        for note in one.guessed:
-            yield f"  guessed for {one.stage}: {note}"
+    for foreseen in seen:
+        for note in foreseen.guessed:
+            yield f"  guessed for {foreseen.stage}: {note}"
     if price is None:
         yield "  no price: add the model to run.prices in params.yaml"
 
 
-def _cells(one: Foreseen, price: Price | None) -> list[str]:
-    numbers = (one.requests, one.kept, one.missing, one.prompt_tokens, one.completion_tokens)
-    dollars = cost(price, one.prompt_tokens, one.completion_tokens)
+def _cells(foreseen: Foreseen, price: Price | None) -> list[str]:
+    numbers = (
+        foreseen.requests,
+        foreseen.kept,
+        foreseen.missing,
+        foreseen.prompt_tokens,
+        foreseen.completion_tokens,
+    )
+    dollars = cost(price, foreseen.prompt_tokens, foreseen.completion_tokens)
     return [
-        one.stage,
+        foreseen.stage,
         *(f"{number:,}" for number in numbers),
         "?" if price is None else f"${dollars:,.4f}",
     ]

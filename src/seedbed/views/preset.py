@@ -27,10 +27,10 @@ Change = tuple[str, Any, Any]
 
 
 def path_of(name: str) -> Path:
-    """Raises BadFile: there is no preset of that name."""
+    """The file of a preset. Raises BadFile: there is none of that name."""
     path = PRESETS / f"{name}.yaml"
     if not exists(path):
-        there = ", ".join(sorted(one.stem for one in PRESETS.glob("*.yaml"))) or "none"
+        there = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml"))) or "none"
         raise BadFile(path, "no such preset", f"There are: {there}.")
     return path
 
@@ -50,18 +50,18 @@ def apply(name: str) -> list[Change]:
     changes: list[Change] = []
     pieces: list[tuple[int, int, str]] = []  # from, to, what to put there
     for names, value in _leaves(preset.data):
-        found = _place(params.root, names)
-        if found is None:
+        span = _place(params.root, names)
+        if span is None:
             remedy = "Take its name from params.yaml."
             raise preset.bad(names, "there is no such parameter", remedy)
         section = wanted
-        for one in names[:-1]:
-            section = section[one]
+        for part in names[:-1]:
+            section = section[part]
         before = section[names[-1]]
         if before != value:
             section[names[-1]] = value
             changes.append((".".join(names), before, value))
-            pieces.append((*found, f": {written(value)}"))
+            pieces.append((*span, f": {written(value)}"))
     for start, end, new in sorted(pieces, reverse=True):
         text = text[:start] + new + text[end:]
     try:
@@ -70,8 +70,8 @@ def apply(name: str) -> list[Change]:
         # What is wrong in params.yaml itself is no fault of the preset's.
         place = error.errors()[0]["loc"]
         stated = [names for names, _ in _leaves(preset.data)]
-        own = any(names[: len(place)] == place[: len(names)] for names in stated)
-        raise explained(error, preset if own else params) from None
+        of_preset = any(names[: len(place)] == place[: len(names)] for names in stated)
+        raise explained(error, preset if of_preset else params) from None
     if not _says(text, wanted):
         raise BadFile(
             PARAMS,
@@ -104,7 +104,7 @@ def written(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if isinstance(value, float):
         return text if "." in text else text.replace("e", ".0e")
-    return _ESCAPED.sub(lambda one: f"\\u{ord(one[0]):04x}", text)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _leaves(data: Mapping[str, Any], names: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
@@ -121,10 +121,10 @@ def _place(node: yaml.Node, names: tuple[str, ...]) -> tuple[int, int] | None:
     for name in names:
         if not isinstance(node, yaml.MappingNode):
             return None
-        found = [(key, value) for key, value in node.value if key.value == name]
-        if not found:
+        pairs = [(key, value) for key, value in node.value if key.value == name]
+        if not pairs:
             return None
-        key, node = found[0]
+        key, node = pairs[0]
         start = key.end_mark.index
     return start, _end(node)
 

@@ -22,7 +22,7 @@ def account(text: str, full: bool = False) -> list[str]:
 
     Args:
         text: FILE:LINE.
-        full: whether prompts, raw answers and instructions are told whole.
+        full: whether to tell prompts, raw answers and instructions whole.
 
     Raises:
         NotAPlace, NotAnOutput, NoSuchLine: there is no such row of an output.

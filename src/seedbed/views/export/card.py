@@ -17,7 +17,7 @@ from seedbed.llm.serve.embedded import PACKAGED
 from seedbed.runs.forms import Export, Form
 from seedbed.runs.outline import printable
 from seedbed.runs.pipeline import leaves
-from seedbed.views.export.tables import Measured
+from seedbed.views.export.parquet import Measured
 
 NAME = "Instruction data grown with Seedbed"
 # The hub's categories, by the number of rows that each begins with.
@@ -132,7 +132,8 @@ def _exports(tables: Sequence[Table]) -> list[Export]:
 
 
 def size_category(rows: int) -> str:
-    """
+    """The hub's category for a number of rows.
+
     >>> size_category(999), size_category(1000), size_category(52_000)
     ('n<1K', '1K<n<10K', '10K<n<100K')
     """
@@ -154,7 +155,9 @@ def _contents(tables: Sequence[Table]) -> Iterable[str]:
     yield "## What is in it"
     forms = {table.form.name: table.form for table in tables}
     yield "\n".join(f"- `{form.name}` has {form.about}." for form in forms.values())
-    others = ", ".join(f"in `{one.name}`: `{one.key}`" for one in forms.values() if one.key != KEY)
+    others = ", ".join(
+        f"in `{form.name}`: `{form.key}`" for form in forms.values() if form.key != KEY
+    )
     yield (
         "Each split is there as Parquet, which `load_dataset` reads, and as the JSON Lines that "
         f"the pipeline wrote. `{KEY}`{others and f' ({others})'} names the model's answer that "
@@ -166,7 +169,10 @@ def _contents(tables: Sequence[Table]) -> Iterable[str]:
         [
             "| configuration | split | rows |",
             "|---|---|---:|",
-            *(f"| {one.form.name} | {one.split} | {one.measured.rows:,} |" for one in tables),
+            *(
+                f"| {table.form.name} | {table.split} | {table.measured.rows:,} |"
+                for table in tables
+            ),
         ]
     )
     yield "Lengths in words, of the texts that are not empty:"
@@ -175,10 +181,10 @@ def _contents(tables: Sequence[Table]) -> Iterable[str]:
             "| configuration | split | column | texts | mean | shortest | longest |",
             "|---|---|---|---:|---:|---:|---:|",
             *(
-                f"| {one.form.name} | {one.split} | {column} | {words.texts:,} | "
+                f"| {table.form.name} | {table.split} | {column} | {words.texts:,} | "
                 f"{words.mean:.1f} | {words.least:,} | {words.most:,} |"
-                for one in tables
-                for column, words in one.measured.words.items()
+                for table in tables
+                for column, words in table.measured.words.items()
             ),
         ]
     )
@@ -234,27 +240,28 @@ def _limits(made: Sequence[Made], tables: Sequence[Table]) -> Iterable[str]:
 def _making(made: Sequence[Made]) -> Iterable[str]:
     yield "## How it was made"
     yield "By these stages, in this order:"
-    width = max(len(one.stage) for one in made)
-    yield fenced("\n".join(f"{one.stage:{width}}  {one.description}".rstrip() for one in made))
+    width = max(len(entry.stage) for entry in made)
+    lines = (f"{entry.stage:{width}}  {entry.description}".rstrip() for entry in made)
+    yield fenced("\n".join(lines))
     yield "The parameters that they ran with (`dvc.lock`):"
     yield fenced("\n".join(_parameters(made)), "yaml")
 
 
 def _parameters(made: Sequence[Made]) -> Iterable[str]:
     """A line a parameter; of one that not all stages ran with alike, a line a value."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for one in made:
-        for name, value in leaves(one.parameters):
+    stages_of: dict[str, dict[str, list[str]]] = {}
+    for entry in made:
+        for name, value in leaves(entry.parameters):
             value = shown(value) if name in ("llm.model", "niv2.folder") else value
             line = json.dumps(value, ensure_ascii=False)
-            found.setdefault(name, {}).setdefault(line, []).append(one.stage)
-    for name, lines in found.items():
+            stages_of.setdefault(name, {}).setdefault(line, []).append(entry.stage)
+    for name, lines in stages_of.items():
         for line, stages in lines.items():
             yield f"{name}: {line}" + (f"  # {', '.join(stages)}" if len(lines) > 1 else "")
 
 
 def _models(made: Sequence[Made]) -> list[str]:
-    return list(dict.fromkeys(one.model for one in made if one.model is not None))
+    return list(dict.fromkeys(entry.model for entry in made if entry.model is not None))
 
 
 def shown(name: str) -> str:
@@ -263,8 +270,8 @@ def shown(name: str) -> str:
     >>> shown("/home/me/models/my.gguf"), shown("org/model")
     ('my.gguf', 'org/model')
     """
-    own = name.endswith(".gguf") or name.startswith(("/", "~"))
-    return Path(name).name if own else name
+    is_path = name.endswith(".gguf") or name.startswith(("/", "~"))
+    return Path(name).name if is_path else name
 
 
 def fenced(text: str, language: str = "") -> str:

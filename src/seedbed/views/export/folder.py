@@ -21,7 +21,7 @@ from seedbed.runs.forms import Export, Form
 from seedbed.runs.pipeline import LOCK, Pipeline
 from seedbed.views.errors import FolderTaken, NothingToExport
 from seedbed.views.export.card import Made, Table, card
-from seedbed.views.export.tables import write_parquet
+from seedbed.views.export.parquet import write_parquet
 
 
 def export(folder: Path, license: str | None, language: str) -> list[str]:
@@ -112,7 +112,7 @@ def _table(export: Export, form: Form, split: str, folder: Path) -> Table:
 
 def _sums(folder: Path) -> list[str]:
     lines = []
-    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")

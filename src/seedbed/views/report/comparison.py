@@ -15,7 +15,10 @@ from seedbed.runs.pipeline import PIPELINE, leaves, read_yaml
 
 @dataclass(frozen=True)
 class Metric:
-    """before, now: None where there is none; before is now without an earlier commit."""
+    """A metric, before and now; None where it is missing.
+
+    Without an earlier commit both are what it is now.
+    """
 
     name: str
     before: Any
@@ -27,7 +30,7 @@ class Metric:
 
     @property
     def change(self) -> float | None:
-        """None if one of the two is no number."""
+        """The difference; None if one of the two is no number."""
         both = isinstance(self.before, int | float) and isinstance(self.now, int | float)
         return self.now - self.before if both else None
 
@@ -53,8 +56,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Compared:
-    """before: the commit compared with, such as `7c67ffd of 2026-11-20`; None if there is none.
+    """The metrics of two states.
 
+    before: the commit compared with, such as `7c67ffd of 2026-11-20`; None if there is none.
     files: the metrics of each file that there is now, or was.
     """
 
@@ -115,8 +119,8 @@ def compared() -> Compared:
     ):
         old, new = _flat(then.get(file)), _flat(now.get(file))
         files[file] = [Metric(name, old.get(name), new.get(name)) for name in {**new, **old}]
-    told = git("log", "-1", "--format=%h of %cs", before)[1] if before else None
-    return Compared(told, files)
+    commit = git("log", "-1", "--format=%h of %cs", before)[1] if before else None
+    return Compared(commit, files)
 
 
 def _flat(metrics: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from seedbed.runs.pipeline import PIPELINE
 # In pixels. Characters are as wide as in a usual typeface, so that the drawing is wide enough.
 STAGE, FILE, GAP, LANE, MARGIN = 46, 22, 14, 15, 12
 CHARACTER, MONOSPACED = 6.3, 7.3
-# So many colours for lines there are in page.css.
+# How many colours for lines page.css has.
 COLOURS = 5
 
 
@@ -23,7 +23,7 @@ class Stage:
     """A stage, the data that it reads, and the data that it writes."""
 
     name: str
-    told: str
+    description: str
     reads: list[str]
     writes: list[str]
 
@@ -110,8 +110,10 @@ def _is_data(path: str) -> bool:
 
 def _within(path: str, paths: list[str]) -> bool:
     """Whether the path is one of the paths, or lies in one, or one of them in it."""
-    one = PurePath(path)
-    return any(one.is_relative_to(other) or PurePath(other).is_relative_to(one) for other in paths)
+    here = PurePath(path)
+    return any(
+        here.is_relative_to(other) or PurePath(other).is_relative_to(here) for other in paths
+    )
 
 
 def connected(all_stages: list[Stage]) -> list[list[Stage]]:
@@ -131,7 +133,7 @@ def connected(all_stages: list[Stage]) -> list[list[Stage]]:
 
 
 def _shares(stage: Stage, group: list[Stage]) -> bool:
-    paths = [path for one in group for path in (*one.reads, *one.writes)]
+    paths = [path for member in group for path in (*member.reads, *member.writes)]
     return any(_within(path, paths) for path in (*stage.reads, *stage.writes))
 
 
@@ -161,7 +163,7 @@ def draw(group: list[Stage]) -> Drawing:
     lanes = _give_lanes(list(files.values()))
     left = MARGIN + lanes * LANE + 6
     longest = max(len(path) for path in files) * MONOSPACED + 24
-    widths = (max(len(stage.told), len(stage.name) + 8) * CHARACTER + 28 for stage in group)
+    widths = (max(len(stage.description), len(stage.name) + 8) * CHARACTER + 28 for stage in group)
     width = max(longest, *widths)
     names = ", ".join(stage.name for stage in group)
     return Drawing(
@@ -182,11 +184,11 @@ def _give_lanes(files: list[_Line]) -> int:
 
     Lane 0 is the leftmost; the longest lines get it, so that short ones are not crossed.
     """
-    read = [one for one in files if one.ends]
+    read = [line for line in files if line.ends]
     lanes: list[list[_Line]] = []
-    for line in sorted(read, key=lambda one: (one.y - max(one.ends), one.y)):
+    for line in sorted(read, key=lambda line: (line.y - max(line.ends), line.y)):
         for number, lane in enumerate(lanes):
-            if all(line.y > max(one.ends) or max(line.ends) < one.y for one in lane):
+            if all(line.y > max(other.ends) or max(line.ends) < other.y for other in lane):
                 line.lane = number
                 lane.append(line)
                 break

@@ -36,14 +36,14 @@ class Commit:
 
 
 def commit() -> Commit | None:
-    """None where there is no commit, or no git.
+    """HEAD; None where there is no commit, or no git.
 
-    Untracked files are left out: the report itself may be one.
+    It leaves untracked files out: the report itself may be one.
     """
-    known, said = git("log", "-1", "--format=%H%n%cs%n%s")
+    known, shown = git("log", "-1", "--format=%H%n%cs%n%s")
     if not known:
         return None
-    id_, date, subject = (*said.split("\n", 2), "", "")[:3]
+    id_, date, subject = (*shown.split("\n", 2), "", "")[:3]
     known, changed = git("diff", "--name-only", "HEAD")
     return Commit(id_, date, subject, changed.split("\n") if changed else [])
 
@@ -72,7 +72,7 @@ class Parameter:
 def parameters(pipeline: Pipeline, stages: Iterable[str]) -> dict[str, list[Parameter]]:
     """All that dvc.lock recorded, by sections, the model's first.
 
-    One that stages ran with in two ways stands there twice.
+    A parameter that had two values in two stages stands there twice.
     """
     known: dict[tuple[str, str], Parameter] = {}
     for stage in stages:
@@ -84,7 +84,7 @@ def parameters(pipeline: Pipeline, stages: Iterable[str]) -> dict[str, list[Para
     sections: dict[str, list[Parameter]] = {"llm": []}
     for parameter in known.values():
         sections.setdefault(parameter.section, []).append(parameter)
-    return {section: own for section, own in sections.items() if own}
+    return {section: listed for section, listed in sections.items() if listed}
 
 
 def _json(value: Any) -> str:
@@ -103,16 +103,17 @@ class Model:
 
     @property
     def name(self) -> str | None:
-        """None for an embedded model, which is known by its digest alone."""
+        """Its name; None for an embedded model, which is known by its digest alone."""
         return self.identity.get("name") or None
 
     @property
     def digest(self) -> str | None:
-        """Of an embedded model's file."""
+        """The SHA-256 of an embedded model's file; None for another."""
         return self.identity.get("sha256")
 
     @property
     def engine(self) -> str | None:
+        """What runs it, as far as that is known."""
         return self.identity.get("engine") or self.identity.get("server")
 
     @property

@@ -74,11 +74,11 @@ def plots(revisions: list[str] | None = None) -> Iterator[Plot]:
         check=False,
     )
     if shown.returncode:
-        said = shown.stderr.strip().rpartition("\n")[2]
-        raise BadFile(PIPELINE, f"dvc plots: {said}", "See `dvc plots show`.")
-    for name, found in json.loads(shown.stdout or "{}").get("data", {}).items():
-        for one in found:
-            yield Plot(name, one["content"] if one["type"] == "vega" else None)
+        message = shown.stderr.strip().rpartition("\n")[2]
+        raise BadFile(PIPELINE, f"dvc plots: {message}", "See `dvc plots show`.")
+    for name, drawings in json.loads(shown.stdout or "{}").get("data", {}).items():
+        for drawing in drawings:
+            yield Plot(name, drawing["content"] if drawing["type"] == "vega" else None)
 
 
 def to_png(plot: Plot) -> bytes:
@@ -100,8 +100,8 @@ def picture(plot: Plot) -> Picture | None:
 
     bare = _bare(plot.spec)
     svg = with_room(renumbered(vl_convert.vegalite_to_svg(bare))).encode()
-    found = re.search(rb'<svg[^>]* width="([0-9.]+)', svg)
-    width = float(found[1]) if found else 0
+    match = re.search(rb'<svg[^>]* width="([0-9.]+)', svg)
+    width = float(match[1]) if match else 0
     if len(svg) > MOST_SVG:
         png = bytes(vl_convert.vegalite_to_png({**bare, "background": "white"}, scale=1.5))
         return Picture(plot.title, KINDS[".png"], png, width)
@@ -116,9 +116,9 @@ def renumbered(svg: str) -> str:
     """
     number_of: dict[str, int] = {}
 
-    def renumber(found: re.Match[str]) -> str:
-        number = number_of.setdefault(found[2] + found[3], len(number_of))
-        return f"{found[1]}{found[2]}{number}{found[4]}"
+    def renumber(match: re.Match[str]) -> str:
+        number = number_of.setdefault(match[2] + match[3], len(number_of))
+        return f"{match[1]}{match[2]}{number}{match[4]}"
 
     return re.sub(r"""(id="|url\(#)(gradient_|clip)(\d+)(["\)])""", renumber, svg)
 
@@ -141,9 +141,9 @@ def with_room(svg: str) -> str:
     wider = sum(room.values())
     return re.sub(
         r'( width=")([\d.]+)(".*? viewBox=")0 0 [\d.]+',
-        lambda found: (
-            f"{found[1]}{float(found[2]) + wider:g}{found[3]}"
-            f"{-room['end']} 0 {float(found[2]) + wider:g}"
+        lambda match: (
+            f"{match[1]}{float(match[2]) + wider:g}{match[3]}"
+            f"{-room['end']} 0 {float(match[2]) + wider:g}"
         ),
         svg,
         count=1,
@@ -159,7 +159,7 @@ def _bare(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _without_revision(part: Any, name: str = "") -> Any:
     if isinstance(part, list):
-        return [_without_revision(one) for one in part]
+        return [_without_revision(inner) for inner in part]
     if not isinstance(part, dict):
         return part
     if part.get("field") == "rev":
@@ -168,4 +168,7 @@ def _without_revision(part: Any, name: str = "") -> Any:
         if name in ("row", "column", "facet"):
             return {**part, "header": {"labels": False}}
     # The points themselves are data, whatever their fields are called.
-    return {key: one if key == "data" else _without_revision(one, key) for key, one in part.items()}
+    return {
+        key: inner if key == "data" else _without_revision(inner, key)
+        for key, inner in part.items()
+    }

@@ -27,7 +27,7 @@ def environment() -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template, filled in: markup, of which another template is told so by `| safe`.
+    """A template, filled in. It is markup: another template takes it with `| safe`.
 
     Args:
         template: such as `page/page.html`.

@@ -32,7 +32,10 @@ def name(text: str) -> bytes:
 
 
 def keys(names: Keys, seed: int, *identity: str | int) -> Keys:
-    """What the draws of rows come from: those of `identity`, such as a task, with this seed."""
+    """What the rows' draws for `identity`, such as a task, come from with this seed.
+
+    names: (rows, 2), of `name` and `as_keys`; the keys have the same shape.
+    """
     mask = hashlib.blake2b(draws.rank(seed, *identity), digest_size=16).digest()
     return names ^ as_keys([mask])
 
@@ -43,7 +46,7 @@ def as_keys(digests: Sequence[bytes]) -> Keys:
 
 
 def uniform(keys: Keys, count: int) -> Floats:
-    """`count` numbers for each key: (rows,) → (rows, count), between 0 and 1, neither included.
+    """`count` numbers for each key: (rows,) → (rows, count), between 0 and 1, both excluded.
 
     The numbers are SplitMix64's from the key on: more of them does not change the first ones.
     """
@@ -66,7 +69,12 @@ def uniform(keys: Keys, count: int) -> Floats:
 
 
 def times(numbers: Floats, weights: Floats) -> Floats:
-    """How long each runs: (…, things) numbers between 0 and 1, and the things' weights above 0."""
+    """How long each thing runs: (…, things), each above 0.
+
+    Args:
+        numbers: (…, things), between 0 and 1.
+        weights: (things,), above 0.
+    """
     taken = np.log(numbers)
     taken /= -weights
     return taken
@@ -85,7 +93,7 @@ def first(times: Floats, count: int) -> NDArray[np.bool_]:
 
 
 def inverse_weights(popularity: NDArray[np.int64]) -> Floats:
-    """softmax(minmax(1/popularity)), with 0 in place of 1/0: the popular are drawn less.
+    """softmax(minmax(1/popularity)), with 0 in place of 1/0: the popular are drawn less. (things,)
 
     The least popular weighs e times the most popular; what was never popular weighs as little as
     that. All weigh the same if all are equally popular. Source: Auto-Instruct, appendix A

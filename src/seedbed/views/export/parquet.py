@@ -27,6 +27,7 @@ class Words:
     most: int = 0
 
     def add(self, text: str) -> None:
+        """Count a text; an empty one counts nowhere."""
         if not text:
             return
         words = len(text.split())
@@ -42,21 +43,24 @@ class Words:
 
 @dataclass
 class Measured:
-    """What is known of a table once it is written: its rows, and of some columns the lengths."""
+    """What is known of a table once it is written.
+
+    rows: how many there are. words: the lengths of some columns. first: the first row.
+    """
 
     rows: int = 0
     words: dict[str, Words] = field(default_factory=dict)
     first: dict[str, Any] | None = None
 
     def over(self, rows: Iterable[Record]) -> Iterator[dict[str, Any]]:
-        """The same rows as mappings, each of them measured."""
+        """Yield the same rows as mappings, and measure each."""
         for row in rows:
             data = row.model_dump()
             self.rows += 1
             self.first = self.first or data
             for column, words in self.words.items():
-                found = data[column]
-                for text in [found] if isinstance(found, str) else found:
+                cell = data[column]
+                for text in [cell] if isinstance(cell, str) else cell:
                     words.add(text)
             yield data
 
@@ -69,8 +73,8 @@ def arrow_type(annotation: Any) -> pa.DataType:
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        (one,) = (argument for argument in arguments if argument is not types.NoneType)
-        return arrow_type(one)
+        (inner,) = (argument for argument in arguments if argument is not types.NoneType)
+        return arrow_type(inner)
     if origin is list:
         # "element" is what Parquet calls it, whatever pyarrow's default is.
         return pa.list_(pa.field("element", arrow_type(arguments[0])))
@@ -82,7 +86,7 @@ def arrow_type(annotation: Any) -> pa.DataType:
 def schema_of(record: type[Record]) -> pa.Schema:
     """A column for each field of the record."""
     return pa.schema(
-        [(name, arrow_type(one.annotation)) for name, one in record.model_fields.items()]
+        [(name, arrow_type(info.annotation)) for name, info in record.model_fields.items()]
     )
 
 

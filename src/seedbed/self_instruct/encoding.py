@@ -45,7 +45,7 @@ def drop_field_name(text: str) -> str:
 
 
 def encode(instruction: str, given: str, output: str, draw: random.Random) -> tuple[str, str]:
-    """(prompt, completion) in a shape that `draw` picks; half of the time without field name."""
+    """(prompt, completion) in a shape that `draw` picks; half of them without the field name."""
     instruction, given, output = instruction.strip(), given.strip(), output.strip()
     if draw.random() < 0.5:
         given = drop_field_name(given)
