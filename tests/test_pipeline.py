@@ -20,6 +20,7 @@ from support.project import ROOT, SHARED, Project, stages_run
 
 from seedbed.llm.serve import embedded
 from seedbed.methods import STAGES, module_of
+from seedbed.runs.pipeline import OTHERS
 
 OUTPUTS = (
     "data/bootstrap/machine_generated_instructions.jsonl",
@@ -251,6 +252,13 @@ def test_only_classification_tasks_are_grown_if_asked(
     assert set(row["most_similar"]) <= seeds
 
 
+# The stages of every pipeline, the first run's before the others'.
+DECLARED: dict[str, dict] = {
+    name: stage
+    for path in (ROOT / "dvc.yaml", *sorted((ROOT / OTHERS).glob("*/dvc.yaml")))
+    for name, stage in yaml.safe_load(path.read_text())["stages"].items()
+}
+
 # What these hold changes how a stage runs, or what is refused, not what it computes.
 FREE = re.compile("errors|params|methods|llm/engine|[a-z_]+/(errors|params)|llm/params")
 # Declared as a whole.
@@ -282,9 +290,9 @@ def needed(stage: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+@pytest.mark.parametrize("stage", DECLARED)
 def test_a_stage_declares_the_code_that_shapes_its_result_and_no_other(stage: str) -> None:
-    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    deps = DECLARED[stage]["deps"]
     declared = {path for path in deps if path.startswith("src/")}
     lines = "\n".join(f"      - {path}" for path in sorted(needed(stage)))
     assert declared == needed(stage), f"{stage} needs in dvc.yaml:\n{lines}"
@@ -319,12 +327,17 @@ def _md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
+def test_a_pipeline_beside_the_first_runs_its_stages_in_the_projects_root() -> None:
+    first = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name, stage in DECLARED.items():
+        assert stage.get("wdir") == (None if name in first else "../..")
+
+
 def test_stage_module_section_and_files_share_one_name() -> None:
     root = Path(__file__).parents[1]
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
     sections = yaml.safe_load((root / "params.yaml").read_text())
-    assert stages.keys() == STAGES.keys()
-    for name, stage in stages.items():
+    assert DECLARED.keys() == STAGES.keys()
+    for name, stage in DECLARED.items():
         module = name.replace("-", "_")
         assert f"src/{module_of(name).__name__.replace('.', '/')}.py" in stage["deps"]
         if not name.startswith("describe-"):  # it draws what others made, and has no knob

@@ -8,6 +8,7 @@ METHODS = tuple(
     for name in (
         "self_instruct",
         "auto_instruct",
+        "training",
     )
 )
 # Each stage, as dvc.yaml calls it, and its method.

@@ -19,8 +19,8 @@ from seedbed.core.paths import PARAMS
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
 from seedbed.llm.params import Llm, Model, Run
-from seedbed.methods import parts
-from seedbed.runs.pipeline import read_yaml
+from seedbed.methods import STAGES, parts
+from seedbed.runs.pipeline import PIPELINE, pipelines, read_yaml
 from seedbed.runs.plain_yaml import Name, Tree
 
 
@@ -65,7 +65,7 @@ def load(stage: str, sections: type[Declared]) -> Declared:
     from dvc.scm import SCMError
 
     try:
-        declared = dvc.api.params_show(stages=stage)
+        declared = dvc.api.params_show(stages=_address(stage))
     except (NotDvcRepoError, SCMError):
         raise NoRepository(Path.cwd()) from None
     except DvcException as error:
@@ -76,6 +76,15 @@ def load(stage: str, sections: type[Declared]) -> Declared:
         return sections.model_validate(declared)
     except ValidationError as error:
         raise explained(error, tree) from None
+
+
+def _address(stage: str) -> str:
+    """What DVC calls a stage: a method's pipeline, where it has its own, has its name."""
+    method = STAGES[stage].__name__.rpartition(".")[2] if stage in STAGES else ""
+    for path in pipelines():
+        if path.parent.name == method:
+            return f"{path}:{stage}"
+    return f"{PIPELINE}:{stage}"
 
 
 def checked(data: Any) -> Everything:

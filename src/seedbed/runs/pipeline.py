@@ -17,6 +17,8 @@ from seedbed.runs.plain_yaml import compose, line_of
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
+# Others, of which each stage runs in the project's root too.
+OTHERS = Path("pipelines")
 # With its aliases followed: of a file that DVC writes, nobody knows how long it will be.
 MOST_VALUES = 1_000_000
 
@@ -101,17 +103,29 @@ def _read_stages(path: Path, kind: type[Kind]) -> dict[str, Kind]:
         raise BadParam(path, line, full, problem_of(error)[1], remedy) from None
 
 
+def pipelines() -> list[Path]:
+    """The project's dvc.yaml, and those of what the first run does not make."""
+    return [PIPELINE, *sorted(OTHERS.glob(f"*/{PIPELINE}"))]
+
+
 class Pipeline:
-    """dvc.yaml and dvc.lock."""
+    """Every dvc.yaml and dvc.lock."""
 
     def __init__(self) -> None:
-        """Read both; a dvc.lock that is missing records nothing.
+        """Read them; a dvc.lock that is missing records nothing.
 
         Raises:
             BadFile, BadRow, BadParam: one of them is broken, or there is no dvc.yaml.
         """
-        self._stages = _read_stages(PIPELINE, _Stage)
-        self._locked = _read_stages(LOCK, _Locked) if LOCK.exists() else {}
+        self._stages: dict[str, _Stage] = {}
+        self._locked: dict[str, _Locked] = {}
+        self._file_of: dict[str, Path] = {}
+        for path in pipelines():
+            stages, lock = _read_stages(path, _Stage), path.with_name(LOCK.name)
+            self._stages |= stages
+            self._file_of |= dict.fromkeys(stages, path)
+            if lock.exists():
+                self._locked |= _read_stages(lock, _Locked)
         self.writers = {
             Path(out if isinstance(out, str) else next(iter(out))): name
             for name, stage in self._stages.items()
@@ -165,7 +179,7 @@ class Pipeline:
         dvc.lock has one digest for all of a folder, and DVC's cache, for an output, its list.
         """
         if stage not in self._folders:
-            self._folders[stage] = _folders_as_recorded(stage)
+            self._folders[stage] = _folders_as_recorded(self._file_of.get(stage, PIPELINE), stage)
         folders = self._folders[stage]
         if isinstance(folders, str):
             return folders
@@ -281,7 +295,7 @@ class _Folder:
     files: dict[str, str] | None
 
 
-def _folders_as_recorded(stage: str) -> dict[Path, _Folder] | str:
+def _folders_as_recorded(path: Path, stage: str) -> dict[Path, _Folder] | str:
     """What DVC makes of a stage's folders; a text, why it cannot say."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -291,7 +305,7 @@ def _folders_as_recorded(stage: str) -> dict[Path, _Folder] | str:
     try:
         # Not `Repo.status`: that waits for a `dvc repro` that is running.
         with Repo() as repo:
-            loaded = repo.stage.load_one(name=stage)
+            loaded = repo.stage.load_one(str(path), stage)
             for one in (*loaded.deps, *loaded.outs):
                 # The value of params.yaml's is a mapping.
                 if str(one.hash_info.value).endswith(".dir"):
