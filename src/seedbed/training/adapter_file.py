@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seedbed.llm.serve.gguf_header import BASE_SHA256
 from seedbed.training.base import ARCHITECTURE, Base
 from seedbed.training.params import Finetune
 
@@ -50,6 +49,8 @@ def to_gguf(matrices: Mapping[str, Any], alpha: float, base_sha256: str | None) 
             for; None if it was none.
     """
     import gguf
+
+    from seedbed.llm.serve.gguf_header import BASE_SHA256
 
     # The package writes to a path alone.
     with tempfile.TemporaryDirectory() as folder:

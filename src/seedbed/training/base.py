@@ -16,7 +16,6 @@ from typing import Any
 
 from seedbed.core.files import beside
 from seedbed.errors import WriteFailed
-from seedbed.llm.errors import BadModel
 from seedbed.training.errors import BadBase, OtherArchitecture
 
 # As GGUF calls it and as transformers does: a text-only Gemma 3. llama.cpp turns the rows of other
@@ -57,6 +56,7 @@ def find_base(name: str) -> Base:
     """
     if Path(name).is_dir():
         return _folder(name)
+    from seedbed.llm.errors import BadModel
     from seedbed.llm.serve.embedded import cache, model_file
     from seedbed.llm.serve.gguf_header import header
 
