@@ -15,7 +15,7 @@ import pytest
 from support.params import section
 from support.processes import kill, wait_for
 from support.project import Project
-from support.training import made_up, set_up, set_up_project, written
+from support.training import made_up, set_up, set_up_project, write_rows, written
 
 from seedbed.errors import WriteFailed
 from seedbed.llm.store.place import default_path
@@ -147,6 +147,20 @@ def test_a_training_lowers_the_loss_and_says_what_it_did(
         capsys.readouterr().out,
     )
     assert not list((folder / ".seedbed/finetune").iterdir())
+
+
+@pytest.mark.slow
+def test_a_stage_that_stands_in_a_pipeline_twice_has_files_of_its_own(training: Training) -> None:
+    folder = training()
+    once = written(folder)
+    write_rows(folder / "data/other.jsonl", made_up(12, seed=1))
+    inputs = finetune.Inputs(files=(Path("data/other.jsonl"),))
+    finetune.run(finetune.Params(finetune=training.params()), inputs, "second")
+    assert written(folder) == once
+    (source,) = json.loads((folder / "metrics/second.json").read_text())["sources"]
+    assert source["name"] == "data/other.jsonl"
+    assert (folder / "data/second/adapter.gguf").read_bytes() != once["data/finetune/adapter.gguf"]
+    assert (folder / "plots/second/loss.tsv").is_file()
 
 
 @pytest.mark.slow

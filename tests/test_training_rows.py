@@ -15,7 +15,7 @@ from support.project import ROOT
 from seedbed.errors import BadFile, BadRow
 from seedbed.training.encode import Encoded, Tokens, encode
 from seedbed.training.errors import NotDeclared, TooFewRows
-from seedbed.training.finetune import choose, declared
+from seedbed.training.finetune import check_declared, choose
 from seedbed.training.params import Finetune, Source
 from seedbed.training.plan import plan
 from seedbed.training.sources import Example, Prompts, mix, read_examples
@@ -121,10 +121,9 @@ def test_a_row_of_another_form_is_named(tmp_path: Path, lines: list[str], said: 
 
 def test_a_source_that_dvc_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert declared([source("data/seed_tasks.jsonl")]) == (Path("data/seed_tasks.jsonl"),)
-    assert declared(section(Finetune).sources)
+    check_declared([source("data/seed_tasks.jsonl"), *section(Finetune).sources])
     with pytest.raises(NotDeclared, match=r"dvc.yaml does not list data/mine.jsonl among the deps"):
-        declared([source("data/mine.jsonl")])
+        check_declared([source("data/mine.jsonl")])
 
 
 # --- tokens

@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from seedbed.core.files import beside
+from seedbed.core.files import beside, exists
 from seedbed.errors import WriteFailed
 from seedbed.training.errors import BadBase, OtherArchitecture
 
@@ -50,11 +50,11 @@ def find_base(name: str) -> Base:
     """The base that `finetune.base` names.
 
     Raises:
-        BadBase: there is none, or it cannot be read.
+        BadBase, BadFile: there is none, or it cannot be read.
         OtherArchitecture
         WriteFailed: no room for the packaged model's file.
     """
-    if Path(name).is_dir():
+    if exists(Path(name)) and Path(name).is_dir():
         return _folder(name)
     from seedbed.llm.errors import BadModel
     from seedbed.llm.serve.embedded import cache, model_file

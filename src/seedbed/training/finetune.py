@@ -36,8 +36,8 @@ class Params(Section):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stage reads. files: in place of those that finetune.sources names, in their order;
-    none for these themselves."""
+    """What the stage reads. files: in place of those of finetune.sources, one for each; none for
+    these themselves."""
 
     prompts: Path = PROMPTS
     files: tuple[Path, ...] = ()
@@ -91,7 +91,7 @@ def record(row: Encoded) -> TrainedRow:
 
 
 def metrics(chosen: Chosen, done: Sequence[Done]) -> dict[str, Any]:
-    """The stage's metrics. Losses are in nats a learned token, over the first and last steps."""
+    """The stage's metrics. Losses are in nats a learned token, of the first and the last step."""
     trained = Counter(row.example.source for row in chosen.rows)
     lost = Counter(row.example.source for row, _ in chosen.left_out)
     return {
@@ -146,9 +146,13 @@ def run(params: Params, inputs: Inputs = Inputs(), into: str = "finetune") -> No
     """
     own, out = params.finetune, Outputs(into)
     device = lora.prepare(own.threads)
-    files = inputs.files or declared(own.sources)
+    if inputs.files:
+        own = own.model_copy(update={"sources": instead(own.sources, inputs.files)})
+    else:
+        check_declared(own.sources)
     prompts = Prompts(inputs.prompts)
-    examples = {str(file): list(read_examples(file, prompts)) for file in files}
+    files = [source.file for source in own.sources]
+    examples = {file: list(read_examples(Path(file), prompts)) for file in files}
     base = find_base(own.base)
     with tokens_of(base) as tokens:
         pools = {file: encode(some, tokens) for file, some in examples.items()}
@@ -180,17 +184,18 @@ def run(params: Params, inputs: Inputs = Inputs(), into: str = "finetune") -> No
     progress.finish(len(chosen.rows), done)
 
 
-def declared(sources: Sequence[Source]) -> tuple[Path, ...]:
-    """The files of the sources.
+def instead(sources: Sequence[Source], files: Sequence[Path]) -> list[Source]:
+    """The sources, each with another file."""
+    pairs = zip(sources, files, strict=True)
+    return [source.model_copy(update={"file": str(file)}) for source, file in pairs]
 
-    Raises:
-        NotDeclared: DVC does not know one of them as a dependency of the stage.
-    """
+
+def check_declared(sources: Sequence[Source]) -> None:
+    """Whether DVC knows the files as dependencies of the stage. Raises NotDeclared."""
     lines = {line.strip() for line in read_text(PIPELINE).splitlines()}
     for source in sources:
         if f"- {source.file}" not in lines:
             raise NotDeclared(source.file, PIPELINE)
-    return tuple(Path(source.file) for source in sources)
 
 
 def identity(params: Finetune, base: Base, rows: Sequence[Encoded], device: str) -> dict[str, Any]:
