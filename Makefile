@@ -9,7 +9,7 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-fast check-scores bench plots report lint lock clean
+.PHONY: help repro train test test-fast check-train bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,14 +17,18 @@ help:            ## this list
 repro: .venv/.ready        ## grow the data: run every stage that is out of date
 	dvc repro
 
+train: .venv/.train-ready  ## train a LoRA on what was grown (installs torch)
+	dvc repro pipelines/training/dvc.yaml
+
 test: .venv/.dev-ready     ## pass the tests
 	pytest -n 2 --dist loadgroup
 
 test-fast: .venv/.dev-ready     ## pass those that are not slow
 	pytest -n 2 --dist loadgroup -m "not slow" --quick
 
-check-scores: .venv/.check-ready  ## compare scores with transformers (installs torch)
-	pytest tests/test_score.py -k transformers
+check-train: .venv/.dev-ready .venv/.train-ready  ## pass those that need torch (installs it)
+	pytest tests/test_finetune.py tests/test_adapter.py tests/test_training_docs.py
+	pytest tests/test_score.py tests/test_benchmarks.py -k "transformers or training"
 
 bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/novelty.py
@@ -56,6 +60,10 @@ lock: .venv/.dev-ready     ## pin the dependencies anew
 	echo uv | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links --no-annotate -c requirements-dev.lock \
 		- -o requirements-uv.lock
+	echo "torch ; sys_platform == 'none'" | uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+		-c requirements-dev.lock --overrides - --no-emit-package torch --group train \
+		-o requirements-train.lock
 
 clean:           ## remove the environment (never the response store)
 	rm -rf .venv
@@ -77,9 +85,12 @@ clean:           ## remove the environment (never the response store)
 	$(INSTALL) --require-hashes -r requirements-dev.lock
 	touch $@
 
-# torch first: what else is in the group would bring another build of it.
-.venv/.check-ready: pyproject.toml .venv/.dev-ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["check"], sep="\n")' \
-		| $(BIN)/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
+# Of torch the lock says nothing (it is overridden there), since which build is right is the machine's
+# affair: uv looks whether there is a GPU, and takes the CPU build where there is none; where that
+# cannot be reached, pip takes what the machine's own index has.
+.venv/.train-ready: requirements-train.lock pyproject.toml .venv/.ready
+	$(INSTALL) --no-deps --require-hashes -r requirements-train.lock
+	torch=$$($(BIN)/python -c 'import tomllib; print(*(p for p in tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["train"] if p.startswith("torch=")))') \
+	&& { $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend=auto "$$torch" 2> /dev/null \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$torch"; }
 	touch $@

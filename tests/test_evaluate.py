@@ -38,7 +38,8 @@ LABELS = ["cold", "warm", "warm", "warm", "cold"]
 
 
 def settings(**changes: object) -> Evaluate:
-    return section(Evaluate, **{"max_examples": None, **changes})
+    alone = {"models": [{"name": "base"}], "max_examples": None}
+    return section(Evaluate, **{**alone, **changes})
 
 
 def niv2(name: str, category: str = "Weather", labels: list[str] | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 `tests/data/score_reference.json` has what transformers computes in float32 from the same file of
 weights (`tools/score_reference.py` made it). llama.cpp quantises the activations too, so its
 log-probabilities scatter around these: by 0.085 on average over 482 tokens, 0.57 at most, with
-hardly any leaning (0.003). `make check-scores` asks transformers anew.
+hardly any leaning (0.003). `make check-train` asks transformers anew.
 """
 
 import json

@@ -8,7 +8,7 @@ the arithmetic is compared: those of the prompt with the beginning-of-sequence t
 those of the text by itself, with names of special tokens read as plain text.
 
 It is not part of the pipeline and needs packages that the project does not: the dependency group
-`check`. `make check-scores` installs it and runs the tests, one of which asks transformers anew.
+`train`. `make check-train` installs it and runs the tests, one of which asks transformers anew.
 
     PYTHONPATH=src python tools/score_reference.py tests/data/score_reference.json
 """

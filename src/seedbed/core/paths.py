@@ -32,6 +32,6 @@ class Into:
         stage, *round_ = Path(self.name).parts
         return METRICS.joinpath(*round_, f"{stage}.json")
 
-    def plot(self, name: str) -> Path:
+    def plot(self, name: str, form: str = "json") -> Path:
         """The points of the plot of that name."""
-        return PLOTS.joinpath(*Path(self.name).parts[1:], f"{name}.json")
+        return PLOTS.joinpath(*Path(self.name).parts[1:], f"{name}.{form}")

@@ -15,6 +15,12 @@ from seedbed.llm.redaction import quoted, redact
 class BadModel(SeedbedError):
     def __init__(self, model: str, problem: str, remedy: str):
         super().__init__(f"llm.model: {model}: {problem}\n  {remedy}")
+        self.model, self.problem, self.remedy = model, problem, remedy
+
+
+class BadAdapter(SeedbedError):
+    def __init__(self, adapter: str, problem: str, remedy: str):
+        super().__init__(f"llm.embedded.adapter: {adapter}: {problem}\n  {remedy}")
 
 
 class ServerNotThere(SeedbedError):

@@ -15,6 +15,8 @@ class Embedded(Section):
     slots: requests evaluated together; with more than one the bytes differ from run to run.
     speculative: what guesses the next tokens, which the model then evaluates together: ngram_map_k
         goes on as the text did the last time that it came by the same words. null: nothing does.
+    adapter: a LoRA as a GGUF file, such as stage `finetune` makes; null, and as params.yaml has no
+        such line, for the model as it is.
     """
 
     # What it counts in 32 bits, the two multiplied too.
@@ -22,6 +24,7 @@ class Embedded(Section):
     slots: PositiveInt = Field(le=256)
     threads: PositiveInt = Field(le=512)
     speculative: Literal["ngram_map_k"] | None = None
+    adapter: Annotated[str, Field(min_length=1), AfterValidator(place)] | None = None
 
 
 class Price(Section):

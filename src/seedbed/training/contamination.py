@@ -34,7 +34,7 @@ class _Instance(Record):
     output: str
 
 
-class TrainedRow(Record):
+class AnyRow(Record):
     """A row that a model was trained on, in whichever form: what is read of it."""
 
     prompt: str | None = None
@@ -46,7 +46,7 @@ class TrainedRow(Record):
     instances: list[_Instance] = Field(default=[])
 
     @model_validator(mode="after")
-    def _has_a_form(self) -> "TrainedRow":
+    def _has_a_form(self) -> "AnyRow":
         if self.prompt is None and not self.messages and self.instruction is None:
             raise ValueError("a row has a prompt and completion, messages, or an instruction")
         return self
@@ -122,7 +122,7 @@ def find(
     sought = {name: text.strip().lower() for name, text in instructions.items()}
     rows = 0
     for path in paths:
-        for line, row in enumerate(read_rows(path, TrainedRow), 1):
+        for line, row in enumerate(read_rows(path, AnyRow), 1):
             rows += 1
             for text in row.texts:
                 for size in SIZES:

