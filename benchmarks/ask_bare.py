@@ -47,7 +47,9 @@ async def ask_all(url: str, api: str, requests: list[list[str]], in_flight: int)
 def main(url: str, api: str, count: int, each: int, in_flight: int) -> None:
     everything = list(prompts(count))
     requests = [everything[start : start + each] for start in range(0, count, each)]
-    print(json.dumps({"seconds": asyncio.run(ask_all(url, api, requests, in_flight))}))
+    begun = time.process_time()
+    seconds = asyncio.run(ask_all(url, api, requests, in_flight))
+    print(json.dumps({"seconds": seconds, "processor": time.process_time() - begun}))
 
 
 if __name__ == "__main__":

@@ -47,13 +47,16 @@ def ask_all(llm: Llm, given: Iterable[str], expected: Iterable[str]) -> float:
 def main(api: str, count: int, lazy: bool) -> None:
     # The embedded server does not run, but the parameters have it.
     llm = Llm(model=MODEL, api=api, embedded=Embedded(context=4096, slots=1, threads=1))
+    begun = time.process_time()
     if lazy:
         seconds = ask_all(llm, prompts(count), prompts(count))
     else:
         everything = list(prompts(count))
+        begun = time.process_time()
         seconds = ask_all(llm, everything, everything)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "peak": peak}))
+    processor = time.process_time() - begun
+    print(json.dumps({"seconds": seconds, "processor": processor, "peak": peak}))
 
 
 if __name__ == "__main__":

@@ -73,11 +73,13 @@ LISTS = Kind(
 class Ran:
     """What a process did, by its own clock.
 
+    processor: seconds of it, which say something on a busy machine too; 0 if it does not tell.
     connections: those that the server got meanwhile.
     peak: its memory, if it tells.
     """
 
     seconds: float
+    processor: float
     connections: int
     peak: int
 
@@ -115,7 +117,7 @@ def run(command: list[str | Path], server: Running, folder: Path, each: int = 1)
         sys.exit(f"{Path(command[1]).name} failed:\n{process.stderr}")
     told = json.loads(process.stdout.splitlines()[-1])
     connections = server.counts()["connections"] - before["connections"]
-    return Ran(told["seconds"], connections, told.get("peak", 0))
+    return Ran(told["seconds"], told.get("processor", 0.0), connections, told.get("peak", 0))
 
 
 def seedbed(api: str, prompts: int, how: str) -> list[str | Path]:
@@ -166,6 +168,14 @@ def fresh(delay: float) -> Iterator[tuple[Running, Path]]:
         shutil.rmtree(folder)
 
 
+def print_heading() -> None:
+    print(f"{IN_FLIGHT} requests in flight, median of {ROUNDS} rounds\n")
+    print(
+        f"{'delay':>8}  {'asked':<13}{'way':<13}{'seconds':>9}{'requests/s':>12}{'prompts/s':>12}"
+        f"{'processor':>11}    all seconds"
+    )
+
+
 def compare(delay: float, kind: Kind) -> dict[str, float]:
     """Print the rows of a kind. Returns the prompts a second of each way."""
     runs: dict[str, list[Ran]] = {way: [] for way in kind.ways}
@@ -181,6 +191,7 @@ def compare(delay: float, kind: Kind) -> dict[str, float]:
         print(
             f"{delay * 1000:>5.0f} ms  {kind.label:<13}{way:<13}{seconds:>9.2f}"
             f"{rates[way] / kind.each:>12,.0f}{rates[way]:>12,.0f}"
+            f"{median(one.processor for one in ran):>11.2f}"
             f"    {', '.join(f'{one.seconds:.2f}' for one in ran)}",
             flush=True,
         )
@@ -233,17 +244,21 @@ def main() -> None:
     parser.add_argument(
         "--chat-memory", action="store_true", help="peak memory in chats too: minutes longer"
     )
+    parser.add_argument(
+        "--lists", action="store_true", help="only how fast prompts are asked in lists: two minutes"
+    )
     options = parser.parse_args(ARGUMENTS)
+    if options.lists:
+        print_heading()
+        for delay in DELAYS:
+            compare(delay, LISTS)
+        return
     chats = CHAT
     if not install_curator():
         print("curator is not here, so its rows are left out.\n")
         chats = replace(CHAT, ways=("bare client", "seedbed"))
 
-    print(f"{IN_FLIGHT} requests in flight, median of {ROUNDS} rounds\n")
-    print(
-        f"{'delay':>8}  {'asked':<13}{'way':<13}{'seconds':>9}{'requests/s':>12}{'prompts/s':>12}"
-        "    all seconds"
-    )
+    print_heading()
     ratios = [compare_all(delay, chats) for delay in DELAYS]
 
     print("Peak memory of a process that asks prompts made on the way, at 0 ms\n")
