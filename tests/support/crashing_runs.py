@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import openai  # noqa: F401 - imported for all runs at once
 import typer
 
-from seedbed.cli import told
+from seedbed.cli import explaining
 from seedbed.llm.send import client  # noqa: F401 - likewise
 from seedbed.self_instruct import clf
 from support.params import sections
@@ -121,7 +121,7 @@ def run(at: int, how: str) -> int:
     if at:
         install(Failing(at, how))
     try:
-        with told("clf"):
+        with explaining("clf"):
             run_stage(clf, PARAMS)
     except typer.Exit as end:
         return end.exit_code
