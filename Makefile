@@ -17,7 +17,7 @@ help:            ## this list
 repro: .venv/.ready        ## grow the data: run every stage that is out of date
 	dvc repro
 
-train: .venv/.train-ready  ## train a LoRA on what was grown (installs torch)
+train: .venv/.train-ready  ## train a LoRA on what was grown, and evaluate it (installs torch)
 	dvc repro pipelines/training/dvc.yaml
 
 test: .venv/.dev-ready     ## pass the tests

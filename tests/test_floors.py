@@ -1,4 +1,4 @@
-"""The house: errors · core · llm · runs · tasks · methods · views · cli, each on those before."""
+"""The floors: errors · core · llm · runs · tasks · methods · views · cli, each on those before."""
 
 import re
 import subprocess

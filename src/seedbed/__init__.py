@@ -1,6 +1,6 @@
 """Seedbed: a few hand-written tasks → instruction-tuning data, every row with its way back.
 
-The rooms, from the ground up; each imports only those before it:
+The floors, from the ground up; each imports only those before it:
 
     errors              what everybody raises; every other error stands beside its raiser
     core                what stages of different methods share: a change here runs all of them again
