@@ -26,7 +26,7 @@ import plain_relabel as plain
 from sizes import sized
 from texts import Writer
 
-from seedbed.auto_instruct import race
+from seedbed.auto_instruct import weighted_draws
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.pick import Picked, pick
 from seedbed.auto_instruct.rows import LABELLED
@@ -93,8 +93,8 @@ def scores() -> list[list[float]]:
 
 
 def vectorised(rouge: np.ndarray, ids: list[str]) -> Picked:
-    names = race.as_keys([race.name(id_) for id_ in ids])
-    keys = race.keys(names, PARAMS.seed, "relabel", TASK)
+    names = weighted_draws.as_keys([weighted_draws.name(id_) for id_ in ids])
+    keys = weighted_draws.keys(names, PARAMS.seed, "relabel", TASK)
     return pick(rouge, keys, np.ones(CANDIDATES, dtype=bool), PARAMS)
 
 
