@@ -173,6 +173,7 @@ def test_a_server_elsewhere_takes_no_adapter(
         pass
 
 
+@pytest.mark.slow
 def test_an_adapter_is_known_by_its_content_and_nothing_else_changes_without_one(
     tmp_path: Path,
 ) -> None:

@@ -321,6 +321,7 @@ def test_a_batch_that_never_fits_ends_the_run(ask: Ask, server: BatchServer) -> 
     assert len(server.batches) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [POST_FILES, POST_BATCHES, GET_BATCH, GET_CONTENT])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_server_that_recovers_is_asked_again_and_nothing_submitted_twice(
@@ -338,6 +339,7 @@ def test_a_server_that_recovers_is_asked_again_and_nothing_submitted_twice(
     assert server.asked() == once("abc")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "headers"),
     [
@@ -420,6 +422,7 @@ def test_a_batch_of_ours_that_is_not_shown_yet_is_waited_for(ask: Ask, server: B
     assert server.asked() == once("abc")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_shows_a_batch_gets_no_second_one(
     ask: Ask, server: BatchServer
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_claim_runs_out_if_it_is_not_renewed_and_who_lost_it_knows(
     assert files(path) == 2
 
 
+@pytest.mark.slow
 def test_a_claim_is_renewed_while_its_process_is_at_other_work(
     path: Path, opened: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,7 @@ def test_a_server_that_is_not_there_is_named(ask: Ask) -> None:
         ask(url, ["a"])
 
 
+@pytest.mark.slow
 def test_a_server_that_recovers_is_asked_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEDBED_MAX_RETRIES", "3")
     monkeypatch.setenv("SEEDBED_PATIENCE", "60")

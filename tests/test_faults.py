@@ -290,6 +290,7 @@ STRANGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STRANGE)
 @pytest.mark.parametrize("prompts_per_request", [1, 2])
 def test_no_body_is_too_strange_to_be_named_and_the_next_is_read(
@@ -342,6 +343,7 @@ def test_half_a_surrogate_pair_in_a_list_becomes_a_question_mark(
     assert len(served.bodies) == 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_trickles_in_without_end_is_given_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

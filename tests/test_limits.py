@@ -331,6 +331,7 @@ def test_a_wait_longer_than_our_patience_stops_the_run_and_says_so(simulated: Si
     assert len(kept_in(simulated.path)) == sent - 1, "what was in flight is kept too"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("good", [0, 50])
 @pytest.mark.parametrize("status", [429, 500])
 def test_a_run_in_which_nothing_succeeds_any_more_stops_and_says_why(

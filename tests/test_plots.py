@@ -139,6 +139,7 @@ def curves(name: str) -> Points:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "make"),
     [

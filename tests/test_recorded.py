@@ -32,6 +32,7 @@ def test_the_projects_own_are_read() -> None:
     assert [path.name for path in pipeline.prompt_files("clf")] == ["is_classification.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["trace", "data/prepare/x.jsonl:1"], ["report"], ["export"]])
 @pytest.mark.parametrize(
     ("path", "content", "line", "said"),

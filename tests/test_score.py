@@ -460,6 +460,7 @@ def test_failures_of_the_traffic_are_tried_again(
     assert tries == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "error", "says"),
     [

@@ -67,6 +67,7 @@ def pairs_in(folder: Path) -> Iterator[tuple[str, list[str]]]:
             yield example.input, example.targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [ROOT / "data/niv2", SHARED / "data/niv2"], ids=["own", "niv2"])
 def test_all_rows_of_real_tasks_score_as_published(folder: Path) -> None:
     if not folder.is_dir():

@@ -246,6 +246,7 @@ class Mix:
         return None if name is None else self.kinds[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["one", "list", "chat"])
 def test_every_row_is_answered_or_named_once_if_half_of_the_requests_fail_in_any_way(
     path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, asked: str
