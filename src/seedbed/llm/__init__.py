@@ -8,8 +8,8 @@
 5. send/session      lets each wait for its turn: send/ledger (budget), send/limits (how fast)
 6. send/client       posts it through send/transport to serve/endpoint, or by way of send/slot to
                      serve/embedded; what is no answer comes back as a send/setback
-7. send/ledger       takes out the API key (redaction), puts the row into the store with what it cost,
-                     and writes a line of the log (store/runlog)
+7. send/ledger       takes out the API key (redaction), puts the row into the store with what it
+                     cost, and writes a line of the log (store/runlog)
 8. send/work         reads the row (contract/wire); the engine gives it to the stage, in order
 
 send/score and send/tokens go through steps 5 to 7 too. A stage needs contract and params alone.
