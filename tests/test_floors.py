@@ -24,7 +24,17 @@ ALLOWED = {
     "params": {"errors", "core", "llm", "runs", "methods"},
 }
 # The modules of a method that look at a run, and shape no result.
-LOOKING = {"origins", "examples", "trace", "estimate", "report", "export", "tasks", "errors"}
+LOOKING = {
+    "answers",
+    "origins",
+    "examples",
+    "trace",
+    "estimate",
+    "report",
+    "export",
+    "tasks",
+    "errors",
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -189,6 +189,25 @@ def read_rows(path: Path, record: type[RowT]) -> Iterator[RowT]:
         raise BadFile(path, "empty", shape)
 
 
+def read_named(path: Path, record: type[RowT], name: str) -> Iterator[RowT]:
+    """Read rows of which each has a name of its own.
+
+    Args:
+        name: the field that has it.
+
+    Raises:
+        BadFile, BadRow: as `read_rows`; also a second row with the same name.
+    """
+    line_of: dict[str, int] = {}
+    for line, row in enumerate(read_rows(path, record), 1):
+        value = getattr(row, name)
+        first = line_of.setdefault(value, line)
+        if first != line:
+            problem = f"{name} {value!r} is already that of line {first}"
+            raise BadRow(path, line, problem, "Give it its own.")
+        yield row
+
+
 def to_line(row: BaseModel | Mapping[str, Any]) -> str:
     """One row as a JSON line. Keys keep their order; text stays readable (no \\u escapes)."""
     data = row.model_dump() if isinstance(row, BaseModel) else row
@@ -259,11 +278,11 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_files(files: Mapping[Path, Iterable[str]], alone_in: Path | None = None) -> None:
+def write_files(files: Mapping[Path, Iterable[str] | bytes], alone_in: Path | None = None) -> None:
     """Write the files; none is moved into its place before all are complete.
 
     Args:
-        files: what to write: path to pieces of text.
+        files: what to write: path to pieces of text, or to bytes.
         alone_in: a folder from which all other files go: DVC empties a stage's folder before it
             runs, but who runs one without DVC would leave the files of tasks that are gone.
 
@@ -274,12 +293,15 @@ def write_files(files: Mapping[Path, Iterable[str]], alone_in: Path | None = Non
     for path in files:
         _check_name(path)
     with beside(files) as partials:
-        for path, pieces in files.items():
+        for path, content in files.items():
+            # A lone surrogate (a server may send one as \ud800) has no UTF-8 form.
+            pieces = (
+                [content]
+                if isinstance(content, bytes)
+                else (piece.encode("utf-8", "replace") for piece in content)
+            )
             try:
-                # A lone surrogate (a server may send one as \ud800) has no UTF-8 form.
-                with partials[path].open(
-                    "w", encoding="utf-8", errors="replace", newline="\n"
-                ) as file:
+                with partials[path].open("wb") as file:
                     file.writelines(pieces)
                     file.flush()
                     os.fsync(file.fileno())

@@ -28,6 +28,22 @@ class Tally:
     note: str | None = None
 
 
+def bar(stage: str, total: int | None, unit: str) -> tqdm:  # type: ignore[type-arg]
+    """A progress line on stderr, whose rate and time left are those of the whole run."""
+    return tqdm(
+        total=total,
+        desc=stage,
+        unit=f" {unit}",
+        dynamic_ncols=True,
+        leave=False,
+        miniters=0,
+        # Rows may come in bursts.
+        smoothing=0,
+        # A log is no screen: a line now and then is enough.
+        mininterval=0.1 if sys.stderr.isatty() else 10,
+    )
+
+
 class Progress:
     """A progress line (on stderr) and a last line (on stdout).
 
@@ -41,18 +57,7 @@ class Progress:
         self._tally = Tally()
         self._rows = 0
         self._counts: dict[str, int] = {}
-        self._bar = tqdm(
-            total=total,
-            desc=stage,
-            unit=f" {unit}",
-            dynamic_ncols=True,
-            leave=False,
-            miniters=0,
-            # Rate and time left from the whole run: rows may come in bursts.
-            smoothing=0,
-            # A log is no screen: a line now and then is enough.
-            mininterval=0.1 if sys.stderr.isatty() else 10,
-        )
+        self._bar = bar(stage, total, unit)
 
     def __enter__(self) -> "Progress":
         return self

@@ -71,3 +71,8 @@ def rows_of(path: Path, record: type[Row]) -> Iterator[Row]:
     if not exists(path):
         raise NotHere(path)
     return read_rows(path, record)
+
+
+def rows_if_there(path: Path, record: type[Row]) -> Iterator[Row]:
+    """The rows of a file; none of one that is missing or empty. Raises BadFile, BadRow."""
+    return read_rows(path, record) if path.exists() and path.stat().st_size else iter(())

@@ -1,19 +1,15 @@
 """The answers that Self-Instruct's rows are made of, by key: they tell which model was asked."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable
 
-from seedbed.core.files import read_rows
 from seedbed.core.records import Record
+from seedbed.runs.places import rows_if_there
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     COMPLETIONS,
     INSTRUCTIONS,
     ClassifiedInstruction,
 )
-
-RowT = TypeVar("RowT", bound=Record)
 
 
 class _Keyed(Record):
@@ -37,15 +33,14 @@ def keys() -> dict[str, set[str]]:
         BadFile, BadRow: a file is broken.
     """
     return {
-        "bootstrap": _not_none(row.metadata.key for row in _rows(INSTRUCTIONS, _Instruction)),
-        "clf": _not_none(row.key for row in _rows(CLASSIFIED, ClassifiedInstruction)),
-        "instances": _not_none(row.instance_metadata.key for row in _rows(COMPLETIONS, _Instances)),
+        "bootstrap": _not_none(
+            row.metadata.key for row in rows_if_there(INSTRUCTIONS, _Instruction)
+        ),
+        "clf": _not_none(row.key for row in rows_if_there(CLASSIFIED, ClassifiedInstruction)),
+        "instances": _not_none(
+            row.instance_metadata.key for row in rows_if_there(COMPLETIONS, _Instances)
+        ),
     }
-
-
-def _rows(path: Path, record: type[RowT]) -> Iterator[RowT]:
-    """The rows of a file; none of one that is missing or has none."""
-    return read_rows(path, record) if path.exists() and path.stat().st_size else iter(())
 
 
 def _not_none(keys: Iterable[str | None]) -> set[str]:

@@ -4,14 +4,11 @@ The same way as `seedbed trace` goes for one row, for all of them at once: each 
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from seedbed.core.files import read_rows
-from seedbed.core.records import Record
 from seedbed.runs.page import Kind, Part, Row
+from seedbed.runs.places import rows_if_there
 from seedbed.self_instruct.answers import keys
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import (
@@ -48,8 +45,6 @@ NAMES_OF_KIND = {
     "refused instance": ("refused instance", "refused instances"),
     "refused instruction": ("refused instruction", "refused instructions"),
 }
-
-RowT = TypeVar("RowT", bound=Record)
 
 
 # Where an instruction comes from: its number among the instructions; a seed task's, as -1 less
@@ -156,9 +151,10 @@ class _Collector:
         }
         self._prompts: dict[tuple[int, tuple[str, ...]], int] = {}
         self._add_instructions()
-        for line, kept in _rows(FILE_OF_KIND["row"], GeneratedInstance):
+        for line, kept in enumerate(rows_if_there(FILE_OF_KIND["row"], GeneratedInstance), 1):
             self._add_instance("row", line, kept)
-        for line, refused in _rows(FILE_OF_KIND["refused instance"], RejectedInstance):
+        rejected = rows_if_there(FILE_OF_KIND["refused instance"], RejectedInstance)
+        for line, refused in enumerate(rejected, 1):
             self._add_instance("refused instance", line, refused, refused.reason)
         self._add_refused_instructions()
         # In the order in which the page names them; within a file, as they stand there.
@@ -167,17 +163,17 @@ class _Collector:
     def _add_instructions(self) -> None:
         classified = {
             row.instruction_id: is_yes(row.is_classification)
-            for _, row in _rows(CLASSIFIED, ClassifiedInstruction)
+            for row in rows_if_there(CLASSIFIED, ClassifiedInstruction)
         }
-        rows = list(_rows(INSTRUCTIONS, Instruction))
+        rows = list(rows_if_there(INSTRUCTIONS, Instruction))
         # First: one prompt shows what another led to.
-        self._by_id |= {row.id: number for number, (_, row) in enumerate(rows)}
-        for number, (line, row) in enumerate(rows):
+        self._by_id |= {row.id: number for number, row in enumerate(rows)}
+        for number, row in enumerate(rows):
             key = row.metadata.key
             prompt = self._prompt(row)
             known = classified.get(row.id)
             self.rows.instructions.append([row.instruction, row.request_idx, prompt, key, known])
-            self._add("instruction", line, number, key=key)
+            self._add("instruction", number + 1, number, key=key)
 
     def _add_instance(
         self,
@@ -191,7 +187,7 @@ class _Collector:
         self._add(kind, line, origin, row.input, row.output, reason, key=row.key)
 
     def _add_refused_instructions(self) -> None:
-        for line, row in _rows(REJECTED_INSTRUCTIONS, RejectedInstruction):
+        for line, row in enumerate(rows_if_there(REJECTED_INSTRUCTIONS, RejectedInstruction), 1):
             self.rows.without_origin += row.shown is None
             self._add(
                 "refused instruction",
@@ -229,12 +225,3 @@ class _Collector:
         if number == len(self.rows.prompts):
             self.rows.prompts.append([self._by_id.get(id_, id_) for id_ in shown])
         return number
-
-
-def _there(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
-
-
-def _rows(path: Path, record: type[RowT]) -> Iterator[tuple[int, RowT]]:
-    """The rows of a file with their lines; none of one that is missing or has none."""
-    return enumerate(read_rows(path, record), 1) if _there(path) else iter(())

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from seedbed.core.files import read_rows
-from seedbed.errors import BadRow
+from seedbed.core.files import read_named
 from seedbed.self_instruct.rows import SEED_TASKS, SeedTask
 
 
@@ -11,15 +10,6 @@ def read_seed_tasks(path: Path = SEED_TASKS) -> list[SeedTask]:
     """All seed tasks, in order.
 
     Raises:
-        BadFile, BadRow: as `read_rows`; also a second task with the same id.
+        BadFile, BadRow: as `read_named`.
     """
-    tasks: list[SeedTask] = []
-    line_of: dict[str, int] = {}
-    for line, task in enumerate(read_rows(path, SeedTask), 1):
-        first = line_of.setdefault(task.id, line)
-        if first != line:
-            raise BadRow(
-                path, line, f"id {task.id!r} is already that of line {first}", "Give it its own."
-            )
-        tasks.append(task)
-    return tasks
+    return list(read_named(path, SeedTask, "id"))

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from seedbed.core.files import read_rows
+from seedbed.core.files import read_named
 from seedbed.core.records import Record
-from seedbed.errors import BadRow
 from seedbed.tasks.niv2 import Example, Task
 
 
@@ -32,27 +31,20 @@ def read_seed_form(path: Path) -> list[Task]:
     classification.
 
     Raises:
-        BadFile, BadRow: as `read_rows`; also a second task with the same id.
+        BadFile, BadRow: as `read_named`.
     """
-    tasks: list[Task] = []
-    line_of: dict[str, int] = {}
-    for line, row in enumerate(read_rows(path, _SeedForm), 1):
-        first = line_of.setdefault(row.id, line)
-        if first != line:
-            remedy = "Give it its own."
-            raise BadRow(path, line, f"id {row.id!r} is already that of line {first}", remedy)
-        tasks.append(
-            Task(
-                name=row.id,
-                instruction=row.instruction.strip(),
-                demos=[],
-                examples=[
-                    Example(id=str(number), input=instance.input, targets=[instance.output])
-                    for number, instance in enumerate(row.instances)
-                ],
-                is_classification=row.is_classification,
-                labels=[],
-                categories=[row.motivation_app] if row.motivation_app else [],
-            )
+    return [
+        Task(
+            name=row.id,
+            instruction=row.instruction.strip(),
+            demos=[],
+            examples=[
+                Example(id=str(number), input=instance.input, targets=[instance.output])
+                for number, instance in enumerate(row.instances)
+            ],
+            is_classification=row.is_classification,
+            labels=[],
+            categories=[row.motivation_app] if row.motivation_app else [],
         )
-    return tasks
+        for row in read_named(path, _SeedForm, "id")
+    ]

@@ -10,11 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from seedbed.core.files import beside, read_text, to_json, to_line
+from seedbed.core.files import read_text, to_json, to_line, write_files
 from seedbed.core.metrics import counts, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.section import Section
-from seedbed.errors import WriteFailed
 from seedbed.training import adapter_file, lora
 from seedbed.training.base import Base, find_base, load, weights
 from seedbed.training.checkpoints import Checkpoints
@@ -114,25 +113,6 @@ def curve(done: Sequence[Done], name: str) -> list[str]:
     return [f"step\t{name}\n", *(f"{one.step}\t{getattr(one, name):.6g}\n" for one in done)]
 
 
-def write(files: Mapping[Path, bytes]) -> None:
-    """Write all files or none. Raises WriteFailed."""
-    with beside(files) as partials:
-        for path, data in files.items():
-            try:
-                partials[path].write_bytes(data)
-            except OSError as error:
-                raise WriteFailed(path, error) from None
-        for path, partial in partials.items():
-            try:
-                partial.replace(path)
-            except OSError as error:
-                raise WriteFailed(path, error) from None
-
-
-def encoded(text: Iterable[str]) -> bytes:
-    return "".join(text).encode("utf-8", "replace")
-
-
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read rows, train on them; write the adapter, its rows, metrics and plots.
 
@@ -169,15 +149,15 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     left_out = [LeftOutRow(**vars(record(row)), reason=why) for row, why in chosen.left_out]
     gguf = adapter_file.to_gguf(trained, own.alpha, base.sha256 if base.gguf else None)
     peft = adapter_file.to_peft(trained, own, base)
-    write(
+    write_files(
         {
             into.folder / "adapter.gguf": gguf,
             **{into.folder / "adapter" / name: data for name, data in peft.items()},
-            into.folder / "rows.jsonl": encoded(map(to_line, map(record, chosen.rows))),
-            into.folder / "left_out.jsonl": encoded(map(to_line, left_out)),
-            into.metrics: encoded(to_json(with_tables(metrics(chosen, done)))),
-            into.plot("loss", "tsv"): encoded(curve(done, "loss")),
-            into.plot("learning_rate", "tsv"): encoded(curve(done, "learning_rate")),
+            into.folder / "rows.jsonl": map(to_line, map(record, chosen.rows)),
+            into.folder / "left_out.jsonl": map(to_line, left_out),
+            into.metrics: to_json(with_tables(metrics(chosen, done))),
+            into.plot("loss", "tsv"): curve(done, "loss"),
+            into.plot("learning_rate", "tsv"): curve(done, "learning_rate"),
         }
     )
     keep.remove()

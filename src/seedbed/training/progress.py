@@ -1,12 +1,10 @@
 """What a person sees while a model is trained, and the one line that it ends with."""
 
-import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from tqdm import tqdm
-
+from seedbed.core.progress import bar
 from seedbed.training.checkpoints import EVERY
 from seedbed.training.lora import Done
 from seedbed.training.plan import Step
@@ -19,15 +17,7 @@ class Progress:
         self._stage, self._steps = stage, steps
         self._begun = self._first = time.monotonic()
         self._tokens = self._before = 0
-        self._bar = tqdm(
-            total=len(steps),
-            desc=stage,
-            unit=" steps",
-            dynamic_ncols=True,
-            leave=False,
-            smoothing=0,
-            mininterval=0.1 if sys.stderr.isatty() else 10,
-        )
+        self._bar = bar(stage, len(steps), "steps")
 
     def __enter__(self) -> "Progress":
         return self
