@@ -330,13 +330,14 @@ def test_metrics_are_a_few_numbers_and_tables_and_name_what_stands_beside(
     )
     found = metrics(planned, rows, summary)
     numbers = {name for name, value in found.items() if isinstance(value, int | float)}
-    assert {"base_rouge_l", "base_rouge_l_low", "tuned_ended"} <= numbers
+    assert {"base_rouge_l", "base_rouge_l_low", "tuned_rouge_l_high"} <= numbers
     assert {f"tuned_minus_base_rouge_l{end}" for end in ("", "_low", "_high")} <= numbers
     assert found["examples_evaluated"] == len(planned.cases) == 32
     kinds = {row["name"]: row for row in found["score"] if row["group"] == "kind"}
     assert kinds["classification"]["majority"] == 60  # warm, of two labels three times of five
     assert kinds["generation"]["majority"] is None
-    assert (found["base_ended"], found["tuned_ended"]) == (0, 1)
+    ended = {row["model"]: row["ended"] for row in found["score"] if row["group"] == "all"}
+    assert ended == {"base": 0, "tuned": 1}
     snapshot("evaluate", "\n".join(lines(found["score"], found["difference"])) + "\n")
 
 
@@ -426,7 +427,7 @@ def test_overlapping_examples_are_left_out_of_all_models_on_request(
     )
     assert planned.left_out == 2
     assert not {"sums-0", "sums-1"} & {row.id for row in rows}
-    assert metrics(planned, rows, summary)["examples_left_out"] == 2
+    assert metrics(planned, rows, summary)["evaluated"]["examples_left_out"] == 2
     with pytest.raises(NothingLeftToAsk, match="each of the 1 examples has 13 words"):
         plan(planned_cases := all_cases(held_out, most=1)[:1], own)
     assert planned_cases

@@ -171,8 +171,10 @@ def metrics(planned: Plan, rows: list[Evaluation], summary: Summary) -> dict[str
     return {
         **flat(scores, differences),
         "examples_evaluated": len(planned.cases),
-        "tasks_evaluated": len({case.task.name for case in planned.cases}),
-        "examples_left_out": planned.left_out,
+        "evaluated": {
+            "tasks": len({case.task.name for case in planned.cases}),
+            "examples_left_out": planned.left_out,
+        },
         "evaluate_problems": counts(PROBLEMS, Counter(row.problem for row in rows if row.problem)),
         "score": scores,
         "difference": differences,

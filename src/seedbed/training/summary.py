@@ -169,7 +169,7 @@ def flat(scores: Iterable[dict[str, Any]], differences: Iterable[dict[str, Any]]
     for row in scores:
         if row["group"] == "all":
             first = first or row["model"]
-            for name in ("rouge_l", "rouge_l_low", "rouge_l_high", "exact_match", "ended"):
+            for name in ("rouge_l", "rouge_l_low", "rouge_l_high"):
                 numbers[f"{row['model']}_{name}"] = row[name]
     for row in differences:
         if row["group"] == "all" and row["minus"] == first:
