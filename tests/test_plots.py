@@ -173,5 +173,8 @@ def test_every_template_is_used_and_every_plot_has_points() -> None:
         for properties in (*DECLARED.values(), *OTHERS.values())
         if properties["template"] != "linear"  # DVC's own
     }
-    assert {path.stem for path in (ROOT / "plots").glob("*.json")} == set(DECLARED)
+    # A pipeline of its own has points once it was run; of what was never grown by another threshold
+    # there are none to draw by it.
+    there = {path.stem for path in (ROOT / "plots").glob("*.json")}
+    assert {*DECLARED} <= there <= {*DECLARED, *OTHERS}
     assert all(map(committed, DECLARED))

@@ -84,23 +84,21 @@ def install(failing: Failing) -> None:
     os.fsync = failing.failing(os.fsync)
     os.replace = failing.failing(os.replace)
 
-    class Text(io.TextIOWrapper):
-        def writelines(self, lines: Any) -> None:
-            text = "".join(lines)
+    class File(io.BufferedWriter):
+        def writelines(self, pieces: Any) -> None:
+            data = b"".join(pieces)
             if failing.step():
-                self.write(text[: len(text) // 2])
+                self.write(data[: len(data) // 2])
                 self.flush()
                 failing.fail()
-            self.write(text)
+            self.write(data)
 
     opened = io.open
 
     def open_(path: Any, mode: str = "r", *more: Any, **how: Any) -> Any:
-        if mode != "w":
+        if mode != "wb":
             return opened(path, mode, *more, **how)
-        names = ("encoding", "errors", "newline")
-        given = dict(zip(names, more[1:], strict=False))
-        return Text(opened(path, "wb"), **given)
+        return File(opened(path, mode, buffering=0))
 
     io.open = open_
 
