@@ -9,7 +9,7 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro train test test-fast check-train bench plots report lint lock clean
+.PHONY: help repro train ablation test test-fast check-train bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ repro: .venv/.ready        ## grow the data: run every stage that is out of date
 
 train: .venv/.train-ready  ## train a LoRA on what was grown, and evaluate it (installs torch)
 	dvc repro pipelines/training/dvc.yaml
+
+ablation: .venv/.train-ready  ## train on rows of several sources, numbers, thresholds and seeds (3 h)
+	dvc repro pipelines/ablation/dvc.yaml
 
 test: .venv/.dev-ready     ## pass the tests
 	pytest -n 2 --dist loadgroup

@@ -113,8 +113,9 @@ def run_with_model_once(
 ) -> tuple[Project, dict[str, tuple[int, int, int]]]:
     """A small experiment, run through with the real model and committed; see `run_with_model`."""
     project = Project(tmp_path_factory.mktemp("run-with-model") / "project")
-    # A prompt is continued by at most eight instructions: these take a second round.
+    # More than one round's prompts bring.
     project.shrink(9)
+    project.shorten_prompts()
     project.set("bootstrap.request_batch_size", 1)
     project.set("prepare.include_seed_tasks", True)
     # Room for an instance in at least one of nine completions, on whatever processor.

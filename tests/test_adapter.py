@@ -190,8 +190,7 @@ def test_an_adapter_is_known_by_its_content_and_nothing_else_changes_without_one
     assert embedded.Model(path, sha256, own).identity == embedded.find_model(PACKAGED).identity
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("model")
+@pytest.mark.slow  # not one with the model's: most of it is to write and read large files
 def test_a_merged_file_has_the_adapter_in_its_layers_and_begins_as_both_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from support.stages import run_stage
 
 from seedbed.core.files import to_line, write_files
 from seedbed.training import curve
-from seedbed.training.curve import UNTRAINED, drawn, points
+from seedbed.training.curve import UNTRAINED, differences, drawn, points
 from seedbed.training.params import Curve
 from seedbed.training.rows import EVALUATED, SCORES, TaskScore
 
@@ -68,6 +68,35 @@ def test_a_gain_is_paired_by_task_and_never_without_its_interval() -> None:
     assert alone.gain is None
 
 
+def test_two_points_differ_by_an_interval_that_is_paired_by_task() -> None:
+    found = {
+        (one.source, one.rows, one.minus_source, one.minus_rows): one
+        for one in differences(some(), OWN)
+    }
+    assert len(found) == 6  # of four points
+    sizes = found["seed", 150, "seed", 40]
+    # Every task is better by as much, however far the tasks are from each other.
+    assert (sizes.low, sizes.rouge_l, sizes.high) == (15, 15, 15)
+    (gain,) = (point for point in points(some(), OWN) if point.rows == 150)
+    other = found["seed", 150, UNTRAINED, None]
+    assert (gain.gain, gain.gain_low, gain.gain_high) == (other.rouge_l, other.low, other.high)
+    elsewhere = [score("new-40", "four", 5.0, source="new", rows=40)]
+    assert differences(some()[:1] + elsewhere, OWN) == [], "they were asked different tasks"
+
+
+def test_kinds_of_tasks_are_told_apart() -> None:
+    scores = [
+        score("base", "one", 10.0, is_classification=True, ended=0.5),
+        score("base", "two", 40.0),
+        score("base", "three", 70.0, exact_match=30.0, examples=8),
+    ]
+    (point,) = points(scores, OWN)
+    assert (point.classification, point.generation) == (10, 60)
+    assert (point.exact_match, point.ended) == (15, 0.875)
+    (point,) = points(scores[:1], OWN)
+    assert (point.classification, point.generation) == (10, None)
+
+
 def test_a_task_counts_by_its_examples() -> None:
     scores = [score("base", "one", 0.0, examples=1), score("base", "two", 100.0, examples=3)]
     (point,) = points(scores, OWN)
@@ -97,6 +126,7 @@ def test_thresholds_are_a_picture_of_their_own() -> None:
         ),
     ]
     scores = [one.model_copy(update={"source": "generated"}) if one.rows else one for one in scores]
+    assert drawn(points(scores, OWN), "rows") == []
     picture = drawn(points(scores, OWN), "threshold")
     assert [(point["source"], point["threshold"]) for point in picture] == [
         (UNTRAINED, 0.5), (UNTRAINED, 0.7),
@@ -112,6 +142,8 @@ def test_the_stage_reads_scores_and_writes_points_and_pictures(
     run_stage(curve, curve.Params(curve=OWN))
     rows = [json.loads(line) for line in Path("data/curve/points.jsonl").read_text().splitlines()]
     assert json.loads(Path("metrics/curve.json").read_text())["point"] == rows
-    assert json.loads(Path("metrics/curve.json").read_text())["curve_best_rouge_l"] == 36
+    told = json.loads(Path("metrics/curve.json").read_text())
+    assert told["curve_best_rouge_l"] == 36
+    assert told["difference"] == [one.model_dump() for one in differences(some(), OWN)]
     picture = json.loads(Path("plots/score_by_rows.json").read_text())
     assert np.array_equal(picture, drawn(points(some(), OWN), "rows"))

@@ -54,16 +54,6 @@ def kept(project: Project) -> int:
             return 0  # not made yet
 
 
-def shorten_prompts(project: Project) -> None:
-    """Leave three of the worked examples in each: every process has the model read them anew."""
-    names = ("clf/is_classification", "instances/input_first", "instances/output_first")
-    for name in names:
-        path = project.folder / f"data/prompts/{name}.txt"
-        head, *examples, last = path.read_text().split("\n\nTask: ")
-        assert len(examples) > 3
-        path.write_text("\n\nTask: ".join([head, *examples[:3], last]))
-
-
 @pytest.mark.xdist_group("model")
 def test_two_clones_give_the_same_lock_even_if_one_is_killed_again_and_again(
     new_project: Callable[[str], Project],
@@ -71,9 +61,7 @@ def test_two_clones_give_the_same_lock_even_if_one_is_killed_again_and_again(
     undisturbed, killed = new_project("undisturbed"), new_project("killed")
     for project in (undisturbed, killed):
         project.shrink()
-        shorten_prompts(project)
-        # Room for two or three instructions: of the five prompts of a round some go on for long.
-        project.set("bootstrap.sampling.max_tokens", 80)
+        project.shorten_prompts()
         (project.folder / "dvc.lock").unlink(missing_ok=True)
     ran = repro(undisturbed)
     assert list(ran) == ["bootstrap", "clf", "instances", "prepare"]
@@ -245,6 +233,7 @@ def test_the_authors_seed_tasks_work_unchanged(
     if not theirs.is_file():
         pytest.skip("the authors' seed tasks are not here")
     project.shrink(3)
+    project.shorten_prompts()
     shutil.copy(theirs, project.folder / "data/seed_tasks.jsonl")
     project.set("prepare.include_seed_tasks", True)
     repro(project, **counted_model.environment)
@@ -268,11 +257,24 @@ def test_only_classification_tasks_are_grown_if_asked(
     assert set(row["most_similar"]) <= seeds
 
 
-# The stages of every pipeline, the first run's before the others'.
+def declared(path: Path) -> dict[str, dict]:
+    """The stages of a dvc.yaml; of a loop, what is done in it."""
+    stages = yaml.safe_load((ROOT / path).read_text())["stages"]
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
+
+
+# By the pipeline: that of the first run, and the others.
+PIPELINES_DECLARED = {
+    path.relative_to(ROOT): declared(path)
+    for path in (ROOT / "dvc.yaml", *sorted((ROOT / PIPELINES).glob("*/dvc.yaml")))
+}
+ABLATION = PIPELINES_DECLARED[PIPELINES / "ablation/dvc.yaml"]
+# Each stage of a method, where it stands once.
 DECLARED: dict[str, dict] = {
     name: stage
-    for path in (ROOT / "dvc.yaml", *sorted((ROOT / PIPELINES).glob("*/dvc.yaml")))
-    for name, stage in yaml.safe_load(path.read_text())["stages"].items()
+    for stages in PIPELINES_DECLARED.values()
+    if stages is not ABLATION
+    for name, stage in stages.items()
 }
 
 # What these hold changes how a stage runs, or what is refused, not what it computes.
@@ -306,12 +308,30 @@ def needed(stage: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("stage", DECLARED)
-def test_a_stage_declares_the_code_that_shapes_its_result_and_no_other(stage: str) -> None:
-    deps = DECLARED[stage]["deps"]
-    declared = {path for path in deps if path.startswith("src/")}
+@pytest.mark.parametrize(
+    ("pipeline", "name"),
+    [(path, name) for path, stages in PIPELINES_DECLARED.items() for name in stages],
+)
+def test_a_stage_declares_the_code_that_shapes_its_result_and_no_other(
+    pipeline: Path, name: str
+) -> None:
+    declared = PIPELINES_DECLARED[pipeline][name]
+    (stage,) = re.findall(r"-m seedbed ([\w-]+)", declared["cmd"])
+    code = {path for path in declared["deps"] if path.startswith("src/")}
     lines = "\n".join(f"      - {path}" for path in sorted(needed(stage)))
-    assert declared == needed(stage), f"{stage} needs in dvc.yaml:\n{lines}"
+    assert code == needed(stage), f"{name} needs in {pipeline}:\n{lines}"
+
+
+@pytest.mark.parametrize("name", ABLATION)
+def test_a_stage_of_the_ablation_has_the_prompts_and_parameters_of_the_stage_it_repeats(
+    name: str,
+) -> None:
+    (stage,) = re.findall(r"-m seedbed ([\w-]+)", ABLATION[name]["cmd"])
+    once, again = (
+        ([path for path in kept["deps"] if path.startswith("data/prompts")], kept.get("params"))
+        for kept in (DECLARED[stage], ABLATION[name])
+    )
+    assert again == once
 
 
 def test_what_is_declared_as_a_whole_imports_nothing_above_it() -> None:
@@ -344,9 +364,9 @@ def _md5(path: Path) -> str:
 
 
 def test_a_pipeline_beside_the_first_runs_its_stages_in_the_projects_root() -> None:
-    first = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for name, stage in DECLARED.items():
-        assert stage.get("wdir") == (None if name in first else "../..")
+    for path, stages in PIPELINES_DECLARED.items():
+        for stage in stages.values():
+            assert stage.get("wdir") == (None if path == Path("dvc.yaml") else "../..")
 
 
 def test_stage_module_section_and_files_share_one_name() -> None:

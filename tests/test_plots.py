@@ -92,7 +92,7 @@ def declared(pipeline: Path) -> dict[str, dict[str, str]]:
     return {
         Path(path).stem: properties
         for stage in yaml.safe_load(pipeline.read_text())["stages"].values()
-        for entry in stage.get("plots", ())
+        for entry in stage.get("do", stage).get("plots", ())
         for path, properties in entry.items()
     }
 

@@ -24,7 +24,7 @@ ROUNDS = """
       params:
         - prepare
       outs:
-        - data/prepare/${key}/finetuning.jsonl
+        - data/${key}/prepare
       metrics:
         - metrics/${key}/prepare.json:
             cache: false
@@ -32,7 +32,7 @@ ROUNDS = """
 
 
 def test_a_round_has_a_folder_of_its_own_for_data_metrics_and_plots() -> None:
-    own, second = write_into("relabel-and-pick", None), write_into("relabel-and-pick", "r-2")
+    own, second = write_into("relabel-and-pick", None), write_into("relabel-and-pick", "models/r-2")
     assert own == Into("relabel_and_pick")
     assert (own.folder, own.metrics, own.plot("x")) == (
         Path("data/relabel_and_pick"),
@@ -40,9 +40,9 @@ def test_a_round_has_a_folder_of_its_own_for_data_metrics_and_plots() -> None:
         Path("plots/x.json"),
     )
     assert (second.folder, second.metrics, second.plot("x")) == (
-        Path("data/relabel_and_pick/r-2"),
-        Path("metrics/r-2/relabel_and_pick.json"),
-        Path("plots/r-2/x.json"),
+        Path("data/models/r-2/relabel_and_pick"),
+        Path("metrics/models/r-2/relabel_and_pick.json"),
+        Path("plots/models/r-2/x.json"),
     )
 
 
@@ -57,7 +57,9 @@ def test_an_input_that_is_none_is_told_with_those_there_are(text: str) -> None:
         read_instead(prepare.Inputs(), [text])
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/tmp", ".", "a b", "$(x)", "-"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../x", "a/../b", "a//b", "a/", "/tmp", ".", "a b", "$(x)", "-"]
+)
 def test_a_round_cannot_leave_its_folder(name: str) -> None:
     with pytest.raises(NotARound) as failure:
         write_into("prepare", name)
@@ -68,11 +70,10 @@ def test_a_round_cannot_leave_its_folder(name: str) -> None:
 def test_dvc_runs_a_stage_in_rounds(project: Project) -> None:
     small(project)
     project.replace("dvc.yaml", "\nartifacts:", f"{ROUNDS}\nartifacts:")
-    # DVC allows no file to be written by two stages, nor a folder within another's.
     with growing() as server:
         done = project.run("dvc", "repro", "prepare", "prepare-rounds", OPENAI_BASE_URL=server.url)
     assert done.returncode == 0, done.stdout
     rows = project.read("data/prepare/finetuning.jsonl")
     for key in ("r1", "r2"):
-        assert project.read(f"data/prepare/{key}/finetuning.jsonl") == rows
+        assert project.read(f"data/{key}/prepare/finetuning.jsonl") == rows
         assert project.read(f"metrics/{key}/prepare.json") == project.read("metrics/prepare.json")

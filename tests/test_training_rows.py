@@ -122,7 +122,7 @@ def test_a_row_of_another_form_is_named(tmp_path: Path, lines: list[str], said: 
 def test_a_source_that_dvc_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     check_declared([source("data/seed_tasks.jsonl"), *section(Finetune).sources])
-    with pytest.raises(NotDeclared, match=r"dvc.yaml does not list data/mine.jsonl among the deps"):
+    with pytest.raises(NotDeclared, match=r"data/mine.jsonl is not among the deps of"):
         check_declared([source("data/mine.jsonl")])
 
 

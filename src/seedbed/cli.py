@@ -15,6 +15,7 @@ from seedbed import params
 from seedbed.errors import BadFile, SeedbedError
 from seedbed.llm.contract.wire import Problem
 from seedbed.methods import METHODS, module_of, parts
+from seedbed.runs.changes import read_changes
 from seedbed.runs.outline import printable
 from seedbed.runs.rounds import read_instead, write_into
 from seedbed.runs.stop import Stop
@@ -61,13 +62,17 @@ def stage_command(name: str) -> Callable[..., None]:
         ] = None,
         round_: Annotated[
             str | None,
-            typer.Option("--round", help="Write into a folder of this name, below the stage's."),
+            typer.Option("--round", help="Write into folders of this name instead."),
+        ] = None,
+        changes: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="NAME=VALUE", help="Change this parameter."),
         ] = None,
     ) -> None:
         with explaining(name):
             stage = module_of(name)
             stage.run(
-                params.load(name, stage.Params),
+                params.load(name, stage.Params, read_changes(changes or ())),
                 read_instead(stage.Inputs(), inputs or ()),
                 write_into(name, round_),
             )

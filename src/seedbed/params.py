@@ -6,8 +6,9 @@ a parameter that a stage reads without declaring it fails at once, instead of go
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args
 
 from pydantic import (
@@ -21,6 +22,8 @@ from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadParam, NoRepository, shown
 from seedbed.llm.params import Llm, Model, Run
 from seedbed.methods import STAGES, parts
+from seedbed.runs.changes import changed
+from seedbed.runs.errors import BadChange
 from seedbed.runs.pipeline import PIPELINE, pipelines, read_yaml
 from seedbed.runs.plain_yaml import Name, Tree
 
@@ -47,13 +50,19 @@ _All = _of_all()
 Declared = TypeVar("Declared", bound=Section)
 
 
-def load(stage: str, sections: type[Declared]) -> Declared:
+def load(
+    stage: str, sections: type[Declared], changes: Mapping[str, Any] = MappingProxyType({})
+) -> Declared:
     """The sections that `stage` declares in dvc.yaml.
 
     All of params.yaml is checked, so that a mistake in a later stage's section is not found only
     after the stages before it were paid for.
 
+    Args:
+        changes: values that take the place of those, by full name.
+
     Raises:
+        BadChange: one of `changes` is of no declared parameter, or a value that it cannot have.
         BadFile, BadRow: params.yaml is missing, no text, or no YAML.
         BadParam: a parameter that is unknown, of the wrong type, out of range, or that YAML 1.1
             and YAML 1.2 read differently; names file, line and parameter.
@@ -74,8 +83,13 @@ def load(stage: str, sections: type[Declared]) -> Declared:
     if "llm" in declared:
         declared["llm"] |= tree.data["run"]
     try:
-        return sections.model_validate(declared)
+        return sections.model_validate(changed(declared, changes))
     except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        for name, value in changes.items():
+            if f"{place}.".startswith(f"{name}."):
+                raise BadChange(f"{name}={value}", f"{place}: {plainly(first['msg'])}") from None
         raise explained(error, tree) from None
 
 

@@ -59,6 +59,8 @@ class Project(Copy):
     def shrink(self, instructions: int = 6) -> None:
         """Make the default experiment small enough for a test."""
         self.set("bootstrap.num_instructions_to_generate", instructions)
+        # Room for two or three: of the prompts of a round some go on for long.
+        self.set("bootstrap.sampling.max_tokens", 80)
         self.set("instances.sampling.max_tokens", 40)
         self.set("instances.classification_max_tokens", 40)
         # What a few completions hold that are cut so short is not the same on every processor.
@@ -71,12 +73,21 @@ class Project(Copy):
         self.set("candidates.samples", 1)
         self.set("candidates.sampling.max_tokens", 12)
         self.set("label.max_examples", 2)
+        self.set("label.sampling.max_tokens", 16)
         # The other is trained, which takes torch.
         params = self.read("params.yaml").decode()
         tuned = params[params.index("    - name: tuned\n") : params.index("  # What is scored of")]
         self.replace("params.yaml", tuned, "")
         self.set("evaluate.max_examples", 1)
         self.set("evaluate.sampling.max_tokens", 8)
+
+    def shorten_prompts(self) -> None:
+        """Leave three of the worked examples in each: every process has the model read them."""
+        for name in ("clf/is_classification", "instances/input_first", "instances/output_first"):
+            path = self.folder / f"data/prompts/{name}.txt"
+            head, *examples, last = path.read_text().split("\n\nTask: ")
+            assert len(examples) > 3
+            path.write_text("\n\nTask: ".join([head, *examples[:3], last]))
 
 
 def stages_run(output: str) -> dict[str, tuple[int, int, int]]:

@@ -37,6 +37,7 @@ def set_up(folder: Path, rows: list[dict]) -> Path:
     """What the stage reads besides the base, for a training in this process."""
     for name in ("data/prompts/finetune", "pipelines"):
         shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "params.yaml", folder)
     (folder / ".dvc").mkdir()
     write_rows(folder / "data/prepare/finetuning.jsonl", rows)
     return folder

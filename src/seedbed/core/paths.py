@@ -15,23 +15,24 @@ PLOTS = Path("plots")
 class Into:
     """Where a run of a stage writes.
 
-    name: the stage's, such as `clf`; where it stands in an experiment several times, with a round
-        behind it: `clf/r1` writes data/clf/r1, metrics/r1/clf.json and plots/r1.
+    stage: its name, such as `clf`.
+    round: where it stands in an experiment several times, the folder of this time, such as `r1` or
+        `models/seed-s1`: then it writes data/r1/clf, metrics/r1/clf.json and plots/r1.
     """
 
-    name: str
+    stage: str
+    round: str = ""
 
     @property
     def folder(self) -> Path:
         """Its folder in data/."""
-        return DATA / self.name
+        return DATA / self.round / self.stage
 
     @property
     def metrics(self) -> Path:
         """Its metrics file."""
-        stage, *round_ = Path(self.name).parts
-        return METRICS.joinpath(*round_, f"{stage}.json")
+        return METRICS / self.round / f"{self.stage}.json"
 
     def plot(self, name: str, form: str = "json") -> Path:
         """The points of the plot of that name."""
-        return PLOTS.joinpath(*Path(self.name).parts[1:], f"{name}.{form}")
+        return PLOTS / self.round / f"{name}.{form}"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from seedbed.errors import SeedbedError
+from seedbed.errors import SeedbedError, cut
 
 
 class NotOneRun(SeedbedError):
@@ -23,11 +23,20 @@ class NoSuchInput(SeedbedError):
         )
 
 
+class BadChange(SeedbedError):
+    def __init__(self, text: str, problem: str):
+        super().__init__(
+            f"--set {cut(text)!r}: {problem}\n"
+            "  Say NAME=VALUE, such as finetune.seed=2: a name of params.yaml, in a section that "
+            "dvc.yaml declares for the stage, and the value as it would stand there."
+        )
+
+
 class NotARound(SeedbedError):
     def __init__(self, text: str):
         super().__init__(
             f"--round {text!r} cannot be the name of a folder\n"
-            "  Take letters, digits, - and _, such as r1."
+            "  Take letters, digits, - and _, such as r1, or models/r1 for a folder in a folder."
         )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os.path
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from seedbed.core.files import exists, read_text
 from seedbed.core.paths import PARAMS
 from seedbed.errors import BadFile, BadRow, cut
+from seedbed.runs.changes import changed, changes_in
 from seedbed.runs.errors import NotOneRun
 from seedbed.runs.plain_yaml import MOST_IN_A_RUN, compose
 from seedbed.runs.stages import Entry, Locked, Stage, recorded_of, stages_of
@@ -205,19 +206,27 @@ class Pipeline:
         return self._stages.get(stage, Stage()).desc
 
     def ran_with(self, stage: str) -> dict[str, Any]:
-        """The parameters that dvc.lock records, each under the name that the stage declares."""
-        files = self._locked.get(stage, Locked()).params.values()
-        return {name: value for file in files for name, value in file.items()}
+        """The parameters that it ran with, each under the name that the stage declares.
+
+        As dvc.lock records them, and the command changed them.
+        """
+        locked = self._locked.get(stage, Locked())
+        recorded = {name: value for file in locked.params.values() for name, value in file.items()}
+        return _changed(recorded, changes_in(locked.cmd))
 
     def parameters(self, stage: str) -> Iterator[tuple[str, Any, Any]]:
         """Name, value when the stage ran, value now: of every parameter that dvc.lock records.
 
         A parameter that came since has the value MISSING when the stage ran, one that went, now.
         """
-        for file, then in self._locked.get(stage, Locked()).params.items():
+        locked = self._locked.get(stage, Locked())
+        changes_then = changes_in(locked.cmd)
+        changes_now = changes_in(self._stages.get(stage, Stage()).cmd)
+        for file, then in locked.params.items():
             current = self._current(Path(file))
             now = {name: _at(current, name) for name in then}
-            before, after = dict(leaves(then)), dict(leaves(now))
+            before = dict(leaves(_changed(then, changes_then)))
+            after = dict(leaves(_changed(now, changes_now)))
             for name in {**before, **after}:
                 yield name, before.get(name, MISSING), after.get(name, MISSING)
 
@@ -277,6 +286,18 @@ def _folders_as_recorded(stage: str) -> dict[Path, _Folder] | str:
     except (DvcException, SCMError) as error:
         return " ".join(str(error).split())
     return folders
+
+
+def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name, which may be that of a section, with those changes that are within one."""
+    result = dict(values)
+    for full, value in changes.items():
+        for name, before in values.items():
+            if full == name:
+                result[name] = value
+            elif full.startswith(f"{name}.") and isinstance(before, dict):
+                result[name] = changed(result[name], {full.removeprefix(f"{name}."): value})
+    return result
 
 
 class _Missing:

@@ -26,10 +26,7 @@ def read_instead(inputs: Inputs, given: Iterable[str]) -> Inputs:
 
 def write_into(stage: str, round_: str | None) -> Into:
     """Where a stage writes. round_: None for its own place. Raises NotARound."""
-    name = stage.replace("-", "_")
-    if round_ is None:
-        return Into(name)
     # It becomes a folder of data/, of metrics/ and of plots/.
-    if not re.fullmatch(r"\w[\w-]*", round_):
+    if round_ is not None and not re.fullmatch(r"\w[\w-]*(/\w[\w-]*)*", round_):
         raise NotARound(round_)
-    return Into(f"{name}/{round_}")
+    return Into(stage.replace("-", "_"), round_ or "")

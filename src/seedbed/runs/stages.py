@@ -33,6 +33,7 @@ class Stage(Record):
     """What is read of a stage in dvc.yaml. wdir: where its paths count from."""
 
     desc: str = ""
+    cmd: str | list[str] = ""
     wdir: str = "."
     deps: list[str] = Field(default=[])
     outs: list[Annotated[str, BeforeValidator(_name_of)]] = Field(default=[])
@@ -48,6 +49,7 @@ class Entry(Record):
 class Locked(Record):
     """What is read of a stage in dvc.lock. params: of each file, name → value."""
 
+    cmd: str | list[str] = ""
     deps: list[Entry] = Field(default=[])
     outs: list[Entry] = Field(default=[])
     params: dict[str, dict[str, Any]] = Field(default={})

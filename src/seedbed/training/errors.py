@@ -61,9 +61,9 @@ class OtherArchitecture(BadBase):
 class NotDeclared(SeedbedError):
     """A file that is trained on, and that DVC does not know of."""
 
-    def __init__(self, file: str, pipeline: Path):
+    def __init__(self, file: str, stage: str):
         super().__init__(
-            f"finetune.sources: {pipeline} does not list {file} among the deps of finetune\n"
+            f"finetune.sources: {file} is not among the deps of {stage}\n"
             "  Add it there: else DVC would not notice when it changes."
         )
 
