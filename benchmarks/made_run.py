@@ -26,6 +26,7 @@ from seedbed.self_instruct.rows import (
     instance_id,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.training.rows import ANSWERS, EVALUATED, SCORES, Evaluation
 
 TASK = "made_up_task"
 # Of so many instructions one prompt is the origin.
@@ -174,3 +175,19 @@ def auto_instruct(text: Callable[[], str]) -> None:
         RELABELLED / name: list(map(to_line, [*headers, examples[0]])),
     }
     write_files(files)
+
+
+def evaluation(text: Callable[[], str]) -> None:
+    """Two models, asked two examples of a task; the scores are whatever metrics/ has."""
+    targets = [[text()], [text(), text()]]
+    answers = [
+        Evaluation(
+            model=model, task=TASK, id=f"{number}", input=text() if number else "",
+            targets=those, demos=0, prompt="zero_shot.txt", output=text(), scored=text(),
+            rouge_l=50.0, exact_match=0.0, ended=not number, overlaps=[], problem=None,
+            key=f"{model} {number}",
+        )
+        for model in ("base", text())
+        for number, those in enumerate(targets)
+    ]  # fmt: skip
+    write_files({EVALUATED / ANSWERS: map(to_line, answers), EVALUATED / SCORES: []})

@@ -20,12 +20,14 @@ from support.server import Handler, listening
 
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED
 from seedbed.core.files import read_rows
+from seedbed.errors import BadFile
 from seedbed.methods import parts
 from seedbed.runs.page import Kind, Part, Row
 from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import INSTRUCTIONS, PREPARED, GeneratedInstance, Instruction
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.training.rows import EVALUATED
 from seedbed.views.errors import NothingToReport
 from seedbed.views.report import build as building
 from seedbed.views.report import comparison, made_with, pictures
@@ -93,6 +95,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, fetched: Fetched) -> Itera
     said = cycle(texts)
     made_run.self_instruct(COUNT, lambda: f"Task {next(numbers)} {next(said)}", said.__next__)
     made_run.auto_instruct(said.__next__)
+    made_run.evaluation(said.__next__)
     yield project
     os.chdir(before)
 
@@ -253,6 +256,36 @@ def test_candidates_stand_best_first(page: str) -> None:
     assert re.findall(r"<td>\d</td><td>(0\.\d+)</td>", article) == ["0.875", "0.500", "0.125"]
 
 
+def test_models_stand_beside_what_needs_no_skill_and_their_answers(page: str) -> None:
+    section = page[page.index('<section id="models"') :]
+    table, rest = section.split("</table>", 1)
+    scores = json.loads((ROOT / "metrics/evaluate.json").read_text())["score"]
+    shown = [score for score in scores if score["group"] != "category"]
+    assert table.count('<th scope="row">') == len(shown) > 0
+    no_better = [
+        score
+        for score in shown
+        if score["rouge_l"] <= max(score["majority"] or 0, score["copy_input"])
+    ]
+    assert table.count("<em>") == len(no_better) > 0
+    assert "not to be told from none" in rest
+    assert rest.count('<article class="asked">') == 2
+    assert rest.count("(did not end)") == 2
+
+
+def test_scores_that_are_none_are_refused_in_one_message(copy: Path) -> None:
+    (copy / "metrics/evaluate.json").write_text('{"score": [{}], "difference": []}')
+    with pytest.raises(BadFile, match=r"metrics/evaluate.json: score.0.model: "):
+        build()
+
+
+def test_a_run_without_training_lacks_nothing(copy: Path) -> None:
+    shutil.rmtree(copy / EVALUATED)
+    page = build()
+    assert 'id="models"' not in page
+    assert "data/evaluate" not in page.partition("</section>")[0]
+
+
 def test_no_text_gets_out_of_its_place(page: str, fetched: Fetched) -> None:
     assert len(re.findall("<script", page)) == 2
     assert len(re.findall("</script", page)) == 2
@@ -297,7 +330,7 @@ def test_a_part_that_is_missing_is_named_and_the_rest_is_shown(copy: Path) -> No
 
 
 def test_where_nothing_was_run_it_says_what_to_do(copy: Path) -> None:
-    for path in (INSTRUCTIONS.parent, PREPARED, CANDIDATES, LABELLED, RELABELLED):
+    for path in (INSTRUCTIONS.parent, PREPARED, CANDIDATES, LABELLED, RELABELLED, EVALUATED):
         shutil.rmtree(copy / path)
     with pytest.raises(NothingToReport, match="dvc repro"):
         build()
