@@ -1,6 +1,7 @@
 """The ablation: what is compared differs in what it should, and nothing was seen before."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_rows_are_grown_by_each_threshold_and_an_answer_of_a_round_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(project)
+    shutil.copytree(FOLDER, project.folder / "pipelines/ablation")
     (project.folder / "pipelines/ablation/dvc.lock").unlink(missing_ok=True)
     values = yaml.safe_load(project.read("pipelines/ablation/params.yaml"))
     values["grown"] = {

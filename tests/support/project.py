@@ -58,6 +58,8 @@ class Project(Copy):
 
     def shrink(self, instructions: int = 6) -> None:
         """Make the default experiment small enough for a test."""
+        # Sixty stages, which DVC would look through in each of its commands.
+        shutil.rmtree(self.folder / "pipelines/ablation")
         self.set("bootstrap.num_instructions_to_generate", instructions)
         # Room for two or three: of the prompts of a round some go on for long.
         self.set("bootstrap.sampling.max_tokens", 80)
