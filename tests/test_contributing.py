@@ -75,7 +75,7 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
         assert f"rated · train · {len(rated)} rows" in handed_on
         assert "`rated` has the `verdict`" in grown.read("handed_on/README.md").decode()
 
-        grown.replace("params.yaml", "    max_tokens: 8", "    max_tokens: 9")
+        grown.replace("params.yaml", "    max_tokens: 8\n", "    max_tokens: 9\n")
         done = grown.run("dvc", "repro", "rate", OPENAI_BASE_URL=server.url)
         assert list(stages_run(done.stdout)) == ["rate"]
 
