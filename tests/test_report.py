@@ -30,7 +30,7 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.training.rows import EVALUATED
 from seedbed.views.errors import NothingToReport
 from seedbed.views.report import build as building
-from seedbed.views.report import comparison, made_with, pictures
+from seedbed.views.report import comparison, drawing, made_with, pictures
 from seedbed.views.report.build import build, in_script
 from seedbed.views.report.comparison import Metric
 from seedbed.views.report.templates import render
@@ -284,6 +284,21 @@ def test_a_run_without_training_lacks_nothing(copy: Path) -> None:
     page = build()
     assert 'id="models"' not in page
     assert "data/evaluate" not in page.partition("</section>")[0]
+
+
+def test_a_loop_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    stages = drawing.stages()
+    assert sum(stage.name == "curve" for stage in stages) == 2, "that of training, and another"
+    drawn = {stage.name: stage for stage in stages}
+    assert {"bootstrap", "bootstrap × 4", "finetune", "finetune × 24"} <= drawn.keys()
+    assert not any("@" in name for name in drawn)
+    tuned = drawn["finetune × 24"]
+    assert "data/grown/*/prepare/finetuning.jsonl" in tuned.reads
+    assert tuned.writes == ["data/models/*/finetune"]
+    assert tuned.writes[0] in drawn["evaluate × 24"].reads
+    names = [stage.name for stage in stages]
+    assert names.index("prepare × 4") < names.index("finetune × 24") < names.index("evaluate × 24")
 
 
 def test_no_text_gets_out_of_its_place(page: str, fetched: Fetched) -> None:

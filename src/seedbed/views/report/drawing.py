@@ -2,8 +2,10 @@
 
 Left of the names a line runs from each file to the stages that read it; below a stage stands what
 it writes. Stages that share no file, such as those of two methods, get drawings of their own.
+The stages of a loop are one box, `finetune × 24`, and what differs in their paths is a *.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -81,7 +83,7 @@ def stages() -> list[Stage]:
 
     try:
         with Repo() as repo:
-            left = [
+            left = _loops_as_one(
                 Stage(
                     stage.name,
                     (stage.desc or "").replace("->", "→"),
@@ -89,7 +91,7 @@ def stages() -> list[Stage]:
                     [path for out in stage.outs if _is_data(path := out.def_path)],
                 )
                 for stage in repo.index.stages
-            ]
+            )
     except (DvcException, SCMError) as error:
         raise BadFile(PIPELINE, " ".join(str(error).split()), "See `dvc dag`.") from None
     ordered: list[Stage] = []
@@ -101,6 +103,42 @@ def stages() -> list[Stage]:
         ordered += ready[:1] or left[:1]
         left.remove(ordered[-1])
     return ordered
+
+
+def _loops_as_one(all_stages: Iterable[Stage]) -> list[Stage]:
+    """The stages, in order; those of a loop (DVC calls one `finetune@seed-1`) as one."""
+    ones: list[Stage] = []
+    loops: dict[str, tuple[int, list[Stage]]] = {}
+    for stage in all_stages:
+        loop, _, item = stage.name.partition("@")
+        if not item:
+            ones.append(stage)
+            continue
+        if loop not in loops:
+            loops[loop] = len(ones), []
+            ones.append(stage)
+        loops[loop][1].append(stage)
+    for loop, (place, those) in loops.items():
+        ones[place] = Stage(
+            f"{loop} × {len(those)}",
+            those[0].description,
+            _as_one([stage.reads for stage in those]),
+            _as_one([stage.writes for stage in those]),
+        )
+    return ones
+
+
+def _as_one(paths: list[list[str]]) -> list[str]:
+    """The paths of several stages of a loop, which declare as many in the same order."""
+    found: dict[str, None] = {}
+    for same in zip(*paths, strict=True):
+        parts = [PurePath(path).parts for path in same]
+        if len({len(part) for part in parts}) == 1:
+            columns = [sorted(set(column)) for column in zip(*parts, strict=True)]
+            found[str(PurePath(*(c[0] if len(c) == 1 else "*" for c in columns)))] = None
+        else:
+            found |= dict.fromkeys(same)
+    return list(found)
 
 
 def _is_data(path: str) -> bool:
