@@ -79,13 +79,16 @@ def part() -> Part:
         return Part(made_of=[])  # it is no part of the first run, and so nothing that is missing
     tables = _tables(METRICS)
     asked, examples, keys = _asked()
+    shown = [score for score in tables.score if score.group != "category"]
+    models = list(dict.fromkeys(score.model for score in shown))
     section = Section(
         id="models",
         link="Models",
         title="What models make of held-out tasks",
         template="models.html",
         values={
-            "scores": [score for score in tables.score if score.group != "category"],
+            # Each model's score, then that of its kinds.
+            "scores": sorted(shown, key=lambda score: models.index(score.model)),
             "differences": [row for row in tables.difference if row.group == "all"],
             "asked": asked,
             "examples": examples,
