@@ -179,15 +179,15 @@ def auto_instruct(text: Callable[[], str]) -> None:
 
 def evaluation(text: Callable[[], str]) -> None:
     """Two models, asked two examples of a task; the scores are whatever metrics/ has."""
-    targets = [[text()], [text(), text()]]
+    examples = [("", [text()]), (text(), [text(), text()])]
     answers = [
         Evaluation(
-            model=model, task=TASK, id=f"{number}", input=text() if number else "",
-            targets=those, demos=0, prompt="zero_shot.txt", output=text(), scored=text(),
+            model=model, task=TASK, id=f"{number}", input=given,
+            targets=targets, demos=0, prompt="zero_shot.txt", output=text(), scored=text(),
             rouge_l=50.0, exact_match=0.0, ended=not number, overlaps=[], problem=None,
             key=f"{model} {number}",
         )
         for model in ("base", text())
-        for number, those in enumerate(targets)
+        for number, (given, targets) in enumerate(examples)
     ]  # fmt: skip
     write_files({EVALUATED / ANSWERS: map(to_line, answers), EVALUATED / SCORES: []})
