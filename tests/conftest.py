@@ -119,7 +119,7 @@ def run_with_model_once(
     project.set("bootstrap.request_batch_size", 1)
     project.set("prepare.include_seed_tasks", True)
     # Room for an instance in at least one of nine completions, on whatever processor.
-    project.set("instances.sampling.max_tokens", 120)
+    project.set("instances.sampling.max_tokens", 60)
     counting.bodies.clear()
     done = project.run("dvc", "repro", **counting.environment)
     assert done.returncode == 0, done.stdout
