@@ -73,6 +73,40 @@ def test_the_result_in_the_readme_is_that_of_the_default_run() -> None:
     assert re.findall(r"\b0\.\d+", result) == [f"{metrics[name]:.2f}" for name in named]
 
 
+def ablation_rows() -> list[list[str]]:
+    """The table of docs/ablation.md, of what `make ablation` measured."""
+    points = json.loads((ROOT / "metrics/ablation/curve.json").read_text())["point"]
+    rows = []
+    for point in points:
+        source, threshold = point["source"], point["threshold"]
+        rows.append(
+            [
+                source if threshold is None else f"{source} of {threshold:g}",
+                f"{point['rows'] or ''}",
+                f"{point['rouge_l']:.1f} ({point['low']:.1f} to {point['high']:.1f})",
+                "",
+                f"{point['classification']:.1f}",
+                f"{point['generation']:.1f}",
+                f"{100 * point['ended']:.0f} %",
+                "",
+            ]
+        )
+        if source != "not tuned":
+            gain = [f"{point[name]:+.1f}" for name in ("gain", "gain_low", "gain_high")]
+            rows[-1][3] = f"{gain[0]} ({gain[1]} to {gain[2]})"
+            rows[-1][-1] = f"{point['lowest']:.1f} to {point['highest']:.1f}"
+    return rows
+
+
+def test_the_results_of_the_ablation_are_those_that_it_measured() -> None:
+    lines = (ROOT / "docs/ablation.md").read_text().splitlines()
+    short = (ROOT / "README.md").read_text().splitlines()
+    for row in ablation_rows():
+        assert f"| {' | '.join(row)} |" in lines
+        if " of " not in row[0]:
+            assert f"| {' | '.join(row[:4])} |" in short
+
+
 def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:
     page = (ROOT / "docs/servers-and-cost.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]

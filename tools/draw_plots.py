@@ -14,7 +14,9 @@ FOLDER = Path(".seedbed/plots")
 def main(revisions: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for plot in plots(revisions):
-        picture = FOLDER / f"{Path(plot.name).stem}.png"
+        # Those of a round, such as plots/ablation, have its name before theirs.
+        parts = Path(plot.name).with_suffix(".png").parts
+        picture = FOLDER / "-".join(parts[parts.index("plots") + 1 :])
         picture.write_bytes(to_png(plot))
         print(picture)
 
