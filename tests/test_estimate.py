@@ -71,7 +71,7 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
     assert [one.requests for one in seen] == [6, 12, 12, 7, 2 * 8, 6]
     assert not any(one.kept for one in seen)
     assert [one.completion_tokens for one in seen] == [
-        6 * 400, 12 * 3, 12 * 40, 7 * 12, 16 * 32, 6 * 8
+        6 * 80, 12 * 3, 12 * 40, 7 * 12, 16 * 16, 6 * 8
     ]  # fmt: skip
     snapshot("estimate", "\n".join(table(seen, price)) + "\n")
 

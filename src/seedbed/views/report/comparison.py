@@ -145,7 +145,8 @@ def _metrics(revision: str | None) -> dict[str, Mapping[str, Any]]:
         texts = {path.as_posix(): read_text(path) for path in sorted(METRICS.glob("*.json"))}
     else:
         _, listed = git("ls-tree", "--name-only", revision, f"{METRICS.as_posix()}/")
-        for path in listed.splitlines():
+        # A folder in it is of a round, which the page has nothing of.
+        for path in (path for path in listed.splitlines() if path.endswith(".json")):
             texts[path] = git("show", f"{revision}:./{path}")[1]
     metrics = {}
     for path, text in texts.items():
