@@ -158,11 +158,11 @@ def test_a_stage_that_stands_in_a_pipeline_twice_has_files_of_its_own(training: 
     write_rows(folder / "data/other.jsonl", made_up(12, seed=1))
     inputs = finetune.Inputs(rows=Path("data/other.jsonl"))
     params = finetune.Params(finetune=training.params())
-    finetune.run(params, inputs, Into("finetune/second"))
+    finetune.run(params, inputs, Into("finetune", "second"))
     assert written(folder) == once
     (source,) = json.loads((folder / "metrics/second/finetune.json").read_text())["sources"]
     assert source["name"] == "data/other.jsonl"
-    assert (folder / "data/finetune/second/adapter.gguf").read_bytes() != once[
+    assert (folder / "data/second/finetune/adapter.gguf").read_bytes() != once[
         "data/finetune/adapter.gguf"
     ]
     assert (folder / "plots/second/loss.tsv").is_file()

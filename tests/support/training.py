@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from random import Random
 
-from support.project import ROOT, Project
+from support.project import ROOT, Project, git
 
 # What a training writes, of which the bytes must be the same.
 WRITTEN = (
@@ -38,7 +38,9 @@ def set_up(folder: Path, rows: list[dict]) -> Path:
     for name in ("data/prompts/finetune", "pipelines"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "params.yaml", folder)
+    # DVC is asked for the stage's dependencies.
     (folder / ".dvc").mkdir()
+    git(folder, "init", "-q")
     write_rows(folder / "data/prepare/finetuning.jsonl", rows)
     return folder
 
