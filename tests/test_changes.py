@@ -68,6 +68,8 @@ def test_a_change_stands_in_a_copy_of_the_sections() -> None:
         ("seedbed clf", {}),
         ("seedbed clf --set a.b=1 --round r1 --set 'c=[1, 2]'", {"a.b": 1, "c": [1, 2]}),
         (["true", "seedbed clf --set a=1"], {"a": 1}),
+        ("seedbed clf --set=a=1 --set b=2", {"a": 1, "b": 2}),
+        (["seedbed clf --set a=1", "seedbed clf --set a=2"], {"a": 2}),
         ("seedbed clf --set 'a=1", {}),
         ("seedbed clf --set", {}),
     ],
@@ -105,6 +107,7 @@ def test_a_stage_runs_with_its_changes_and_its_run_is_told_with_them(
         ("clf.sampling.max_token=1", "--set 'clf.sampling.max_token=1'"),
         ("clf.sampling.max_tokens=x", "clf.sampling.max_tokens: "),
         ("bootstrap.seed=1", "--set 'bootstrap.seed"),
+        ("clf.sampling={}", "--set 'clf.sampling={}'"),
     ],
 )
 def test_a_change_that_cannot_be_is_told_as_such(project: Project, change: str, said: str) -> None:

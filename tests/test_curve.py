@@ -9,8 +9,11 @@ from support.params import section
 from support.stages import run_stage
 
 from seedbed.core.files import to_line, write_files
+from seedbed.core.paths import Into
+from seedbed.errors import BadFile
 from seedbed.training import curve
 from seedbed.training.curve import UNTRAINED, differences, drawn, points
+from seedbed.training.errors import SameModel
 from seedbed.training.params import Curve
 from seedbed.training.rows import EVALUATED, SCORES, TaskScore
 
@@ -101,6 +104,45 @@ def test_a_task_counts_by_its_examples() -> None:
     scores = [score("base", "one", 0.0, examples=1), score("base", "two", 100.0, examples=3)]
     (point,) = points(scores, OWN)
     assert point.rouge_l == 75
+
+
+def test_of_models_without_a_source_the_first_is_the_untuned_one() -> None:
+    scores = [
+        score(model, task, value, rows=rows)
+        for model, value, rows in (("base", 10.0, None), ("tuned", 50.0, None), ("mine", 30.0, 25))
+        for task in ("one", "two")
+    ]
+    found = {point.source: point for point in points(scores, OWN)}
+    assert {name: point.rouge_l for name, point in found.items()} == {
+        UNTRAINED: 10, "tuned": 50, "mine": 30
+    }  # fmt: skip
+    assert (found["tuned"].gain, found["mine"].gain) == (40, 20)
+
+
+def test_a_point_is_the_middle_of_its_interval_where_models_were_asked_other_tasks() -> None:
+    about = {"source": "new", "rows": 40}
+    scores = [
+        score("a", "one", 0.0, **about), score("a", "two", 0.0, **about),
+        score("b", "two", 90.0, **about),
+    ]  # fmt: skip
+    (point,) = points(scores, OWN)
+    assert (point.rouge_l, point.low, point.high) == (22.5, 0, 45)
+
+
+@pytest.mark.parametrize("names", [("tuned", "tuned"), ("base", "base")])
+def test_two_evaluations_of_one_name_are_refused(
+    names: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = curve.Inputs(scores=Path("data"))
+    Path("data").mkdir()
+    with pytest.raises(BadFile, match=r"data: has no scores.jsonl"):
+        curve.run(curve.Params(curve=OWN), inputs, Into("curve"))
+    for folder, name in zip(("r1", "r2"), names, strict=True):
+        write_files({Path("data", folder, SCORES): [to_line(score(name, "one", 1.0))]})
+    with pytest.raises(SameModel, match=r"^data/r2/scores.jsonl: there is a model"):
+        curve.run(curve.Params(curve=OWN), inputs, Into("curve"))
+    assert not Path("metrics").exists()
 
 
 def test_one_task_gives_a_point_without_an_interval() -> None:

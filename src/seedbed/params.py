@@ -88,7 +88,8 @@ def load(
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         for name, value in changes.items():
-            if f"{place}.".startswith(f"{name}."):
+            # What is wrong with a section as a whole may be wrong by the change, too.
+            if f"{place}.".startswith(f"{name}.") or name.startswith(f"{place}."):
                 raise BadChange(f"{name}={value}", f"{place}: {plainly(first['msg'])}") from None
         raise explained(error, tree) from None
 

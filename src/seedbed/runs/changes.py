@@ -65,8 +65,14 @@ def changed(sections: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 
 def changes_in(command: str | list[str]) -> dict[str, Any]:
     """The changes that a stage's command makes, as dvc.yaml or dvc.lock has it; {} for none."""
-    try:
-        words = shlex.split(command if isinstance(command, str) else "\n".join(command))
-        return read_changes(value for option, value in pairwise(words) if option == OPTION)
-    except (BadChange, ValueError):  # the stage itself would have refused it
-        return {}
+    changes: dict[str, Any] = {}
+    for line in [command] if isinstance(command, str) else command:
+        try:
+            words = shlex.split(line)
+            given = [value for option, value in pairwise(words) if option == OPTION]
+            joined = f"{OPTION}="
+            given += [word.removeprefix(joined) for word in words if word.startswith(joined)]
+            changes |= read_changes(given)
+        except (BadChange, ValueError):  # the stage itself would have refused it
+            continue
+    return changes

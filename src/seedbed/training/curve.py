@@ -6,7 +6,7 @@ with has no source: it is a line of its own, as long as the others.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -19,6 +19,8 @@ from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.records import Record
 from seedbed.core.section import Section
+from seedbed.errors import BadFile
+from seedbed.training.errors import SameModel
 from seedbed.training.intervals import Interval, interval
 from seedbed.training.params import Curve
 from seedbed.training.rows import EVALUATED, SCORES, TaskScore
@@ -126,9 +128,16 @@ Key = tuple[str, int | None, float | None]
 
 
 def _by_point(scores: Iterable[TaskScore]) -> dict[Key, list[TaskScore]]:
+    """The scores of each point. Of models without a source only the first is the untuned one."""
     scores_of: dict[Key, list[TaskScore]] = defaultdict(list)
+    untuned: str | None = None
     for score in scores:
-        scores_of[score.source or UNTRAINED, score.rows, score.threshold].append(score)
+        source = score.source
+        if source is None:
+            if untuned is None and score.rows is None:
+                untuned = score.model
+            source = UNTRAINED if score.model == untuned else score.model
+        scores_of[source, score.rows, score.threshold].append(score)
     in_order = sorted(scores_of, key=lambda key: (key[0], key[1] or 0, key[2] or 0))
     return {key: scores_of[key] for key in in_order}
 
@@ -184,15 +193,16 @@ def _point(
     gains = tuned and untuned.keys() == mean_of.keys()
     columns = [(mean_of[task], mean_of[task] - untuned[task] if gains else 0.0) for task in sizes]
     ends, gain = None, None
+    mean = float(np.average([mean_of[task] for task in sizes], weights=list(sizes.values())))
     if len(sizes) > 1:
-        (_, gain), ends = _over_tasks(columns, sizes, params)
+        (mean, gain), ends = _over_tasks(columns, sizes, params)
     return Point(
         source=source,
         rows=rows,
         threshold=threshold,
         models=len(by_model),
         tasks=len(sizes),
-        rouge_l=_mean(scores, "rouge_l"),
+        rouge_l=_rounded(mean),
         low=_rounded(ends.low[0]) if ends else None,
         high=_rounded(ends.high[0]) if ends else None,
         lowest=min(of_models),
@@ -253,13 +263,30 @@ def metrics(points: Sequence[Point], differences: Sequence[Difference]) -> dict[
     }
 
 
+def _scores(path: Path, place_of: dict[str, Path]) -> Iterator[TaskScore]:
+    """The scores of an evaluation. place_of: where each model was met, which is added to."""
+    for score in read_rows(path, TaskScore):
+        first = place_of.setdefault(score.model, path)
+        if first != path:
+            raise SameModel(path, score.model, first)
+        yield score
+
+
 def run(params: Params, inputs: Inputs, into: Into) -> None:
-    """Read the scores; write points, metrics and two plots."""
+    """Read the scores; write points, metrics and two plots.
+
+    Raises:
+        BadFile, BadRow: as `read_rows`; BadFile too for a folder without any.
+        SameModel: two evaluations have a model of one name, which are then two models or one.
+    """
     section, given = params.curve, inputs.scores
     paths = sorted(given.rglob(SCORES)) if given.is_dir() else [given]
+    if not paths:
+        remedy = "`dvc repro pipelines/training/dvc.yaml:evaluate` writes one."
+        raise BadFile(given, f"has no {SCORES}", remedy)
+    place_of: dict[str, Path] = {}
     with Progress("curve", None, "scores") as progress:
-        rows = (row for path in paths for row in read_rows(path, TaskScore))
-        scores = list(progress.over(rows))
+        scores = list(progress.over(row for path in paths for row in _scores(path, place_of)))
     drawn_points = points(scores, section)
     write_files(
         {

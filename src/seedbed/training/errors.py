@@ -26,6 +26,17 @@ class TaskAmongTrained(SeedbedError):
         )
 
 
+class SameModel(SeedbedError):
+    """Two evaluations whose models cannot be told apart."""
+
+    def __init__(self, path: Path, model: str, first: Path):
+        super().__init__(
+            f"{path}: there is a model {model} in {first} too\n"
+            "  Give each a name of its own in evaluate.models; or remove what an evaluation that "
+            "is gone has left there."
+        )
+
+
 class NothingLeftToAsk(SeedbedError):
     def __init__(self, examples: int, size: int):
         super().__init__(
