@@ -20,7 +20,7 @@ repro: .venv/.ready        ## grow the data: run every stage that is out of date
 train: .venv/.train-ready  ## train a LoRA on what was grown, and evaluate it (installs torch)
 	dvc repro pipelines/training/dvc.yaml
 
-ablation: .venv/.train-ready  ## train on rows of several sources, numbers, thresholds and seeds (3 h)
+ablation: .venv/.train-ready  ## train on rows of several sources, numbers, thresholds and seeds (hours)
 	dvc repro pipelines/ablation/dvc.yaml
 
 test: .venv/.dev-ready     ## pass the tests

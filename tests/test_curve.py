@@ -129,17 +129,16 @@ def test_a_point_is_the_middle_of_its_interval_where_models_were_asked_other_tas
     assert (point.rouge_l, point.low, point.high) == (22.5, 0, 45)
 
 
-@pytest.mark.parametrize("names", [("tuned", "tuned"), ("base", "base")])
-def test_two_evaluations_of_one_name_are_refused(
-    names: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_evaluations_of_one_name_are_refused_and_none_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     inputs = curve.Inputs(scores=Path("data"))
     Path("data").mkdir()
     with pytest.raises(BadFile, match=r"data: has no scores.jsonl"):
         curve.run(curve.Params(curve=OWN), inputs, Into("curve"))
-    for folder, name in zip(("r1", "r2"), names, strict=True):
-        write_files({Path("data", folder, SCORES): [to_line(score(name, "one", 1.0))]})
+    for folder in ("r1", "r2"):
+        write_files({Path("data", folder, SCORES): [to_line(score("tuned", "one", 1.0))]})
     with pytest.raises(SameModel, match=r"^data/r2/scores.jsonl: there is a model"):
         curve.run(curve.Params(curve=OWN), inputs, Into("curve"))
     assert not Path("metrics").exists()

@@ -327,6 +327,25 @@ def test_metrics_are_compared_with_the_commit_before_they_changed(copy: Path) ->
     assert '<td class="down">▼ −2</td>' in page
 
 
+def test_what_a_round_measured_is_no_change_of_the_run(copy: Path) -> None:
+    before = comparison.compared().before
+    path = copy / "metrics/ablation/curve.json"
+    path.write_text("{}")
+    assert comparison.compared().before == before
+    assert path.relative_to(copy).as_posix() not in comparison.compared().files
+
+
+def test_a_loop_that_names_other_numbers_of_files_is_drawn_too() -> None:
+    first = drawing.Stage("a@1", "", ["data/x"], ["data/1/y"])
+    other = drawing.Stage("a@2", "", ["data/x", "data/z"], ["data/2/y"])
+    elsewhere = drawing.Stage("a@1", "", [], ["data/3/y"])
+    named = [("dvc.yaml", first), ("dvc.yaml", other), ("pipelines/p/dvc.yaml", elsewhere)]
+    assert drawing._loops_as_one(named) == [
+        drawing.Stage("a × 2", "", ["data/x", "data/z"], ["data/*/y"]),
+        drawing.Stage("a × 1", "", [], ["data/3/y"]),
+    ]
+
+
 def test_without_an_earlier_commit_no_metric_differs(copy: Path) -> None:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.invalid"]
     subprocess.run([*git, "checkout", "-q", "--orphan", "alone"], check=True)

@@ -18,8 +18,8 @@ def files(writers: Collection[Path]) -> list[Path]:
     """The files whose rows can be told. writers: what the stages write."""
     folders = [path for path in writers if (path / "adapter.gguf").is_file()]
     trained = [folder / name for folder in folders for name in TRAINED]
-    asked = [path / ANSWERS for path in writers if (path / ANSWERS).is_file()]
-    return [*trained, *(asked or ([EVALUATED / ANSWERS] if EVALUATED in writers else []))]
+    asked = [path / ANSWERS for path in writers if path == EVALUATED or (path / ANSWERS).is_file()]
+    return [*trained, *asked]
 
 
 def knows(path: Path, writers: Collection[Path]) -> bool:

@@ -128,12 +128,14 @@ def _flat(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _earlier() -> str | None:
-    known, changed = git("diff", "--name-only", "HEAD", "--", METRICS.as_posix())
+    # Those of the run itself: a folder in it is of a round, which the page has nothing of.
+    own = f":(glob){METRICS.as_posix()}/*.json"
+    known, changed = git("diff", "--name-only", "HEAD", "--", own)
     if not known:
         return None
     if changed:
         return git("rev-parse", "HEAD")[1]
-    _, last = git("log", "-1", "--format=%H", "--", METRICS.as_posix())
+    _, last = git("log", "-1", "--format=%H", "--", own)
     known, parent = git("rev-parse", "--verify", "--quiet", f"{last}~1")
     return parent if last and known else None
 
@@ -145,7 +147,6 @@ def _metrics(revision: str | None) -> dict[str, Mapping[str, Any]]:
         texts = {path.as_posix(): read_text(path) for path in sorted(METRICS.glob("*.json"))}
     else:
         _, listed = git("ls-tree", "--name-only", revision, f"{METRICS.as_posix()}/")
-        # A folder in it is of a round, which the page has nothing of.
         for path in (path for path in listed.splitlines() if path.endswith(".json")):
             texts[path] = git("show", f"{revision}:./{path}")[1]
     metrics = {}

@@ -84,11 +84,14 @@ def stages() -> list[Stage]:
     try:
         with Repo() as repo:
             left = _loops_as_one(
-                Stage(
-                    stage.name,
-                    (stage.desc or "").replace("->", "→"),
-                    [path for dep in stage.deps if _is_data(path := dep.def_path)],
-                    [path for out in stage.outs if _is_data(path := out.def_path)],
+                (
+                    stage.path_in_repo,
+                    Stage(
+                        stage.name,
+                        (stage.desc or "").replace("->", "→"),
+                        [path for dep in stage.deps if _is_data(path := dep.def_path)],
+                        [path for out in stage.outs if _is_data(path := out.def_path)],
+                    ),
                 )
                 for stage in repo.index.stages
             )
@@ -105,20 +108,22 @@ def stages() -> list[Stage]:
     return ordered
 
 
-def _loops_as_one(all_stages: Iterable[Stage]) -> list[Stage]:
-    """The stages, in order; those of a loop (DVC calls one `finetune@seed-1`) as one."""
+def _loops_as_one(all_stages: Iterable[tuple[str, Stage]]) -> list[Stage]:
+    """The stages, in order; those of a loop (DVC calls one `finetune@seed-1`) as one.
+
+    all_stages: each with the dvc.yaml that it is of.
+    """
     ones: list[Stage] = []
-    loops: dict[str, tuple[int, list[Stage]]] = {}
-    for stage in all_stages:
+    loops: dict[tuple[str, str], tuple[int, list[Stage]]] = {}
+    for file, stage in all_stages:
         loop, _, item = stage.name.partition("@")
-        if not item:
-            ones.append(stage)
-            continue
-        if loop not in loops:
-            loops[loop] = len(ones), []
-            ones.append(stage)
-        loops[loop][1].append(stage)
-    for loop, (place, those) in loops.items():
+        if item:
+            _, those = loops.setdefault((file, loop), (len(ones), []))
+            those.append(stage)
+            if len(those) > 1:
+                continue
+        ones.append(stage)
+    for (_, loop), (place, those) in loops.items():
         ones[place] = Stage(
             f"{loop} × {len(those)}",
             those[0].description,
@@ -129,7 +134,9 @@ def _loops_as_one(all_stages: Iterable[Stage]) -> list[Stage]:
 
 
 def _as_one(paths: list[list[str]]) -> list[str]:
-    """The paths of several stages of a loop, which declare as many in the same order."""
+    """The paths of the stages of a loop; as a rule they declare as many, in the same order."""
+    if len({len(those) for those in paths}) > 1:
+        return list(dict.fromkeys(path for those in paths for path in those))
     found: dict[str, None] = {}
     for same in zip(*paths, strict=True):
         parts = [PurePath(path).parts for path in same]
