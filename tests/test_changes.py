@@ -104,7 +104,7 @@ def test_a_stage_runs_with_its_changes_and_its_run_is_told_with_them(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("clf.sampling.max_token=1", "--set 'clf.sampling.max_token=1'"),
+        ("clf.sampling.max_token=1", "clf.sampling.max_token: there is no such parameter"),
         ("clf.sampling.max_tokens=x", "clf.sampling.max_tokens: "),
         ("bootstrap.seed=1", "--set 'bootstrap.seed"),
         ("clf.sampling={}", "--set 'clf.sampling={}'"),

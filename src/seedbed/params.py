@@ -90,7 +90,9 @@ def load(
         for name, value in changes.items():
             # What is wrong with a section as a whole may be wrong by the change, too.
             if f"{place}.".startswith(f"{name}.") or name.startswith(f"{place}."):
-                raise BadChange(f"{name}={value}", f"{place}: {plainly(first['msg'])}") from None
+                unknown = first["type"] == "extra_forbidden"
+                problem = "there is no such parameter" if unknown else plainly(first["msg"])
+                raise BadChange(f"{name}={value}", f"{place}: {problem}") from None
         raise explained(error, tree) from None
 
 
