@@ -29,7 +29,6 @@ from support.tries import tries
 from seedbed.auto_instruct import label, relabel_and_pick
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of, read_candidates
 from seedbed.auto_instruct.candidates import read_meta_prompts
-from seedbed.auto_instruct.few_shot import prompt, shown
 from seedbed.auto_instruct.label_file import LabelFile
 from seedbed.auto_instruct.params import RelabelAndPick
 from seedbed.auto_instruct.rows import LABELLED, Candidate
@@ -49,6 +48,7 @@ from seedbed.runs.outline import printable
 from seedbed.self_instruct.instructions import numbered
 from seedbed.self_instruct.rows import SEED_TASKS
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.tasks.few_shot import prompt, shown
 from seedbed.tasks.niv2 import Demo, Example, Task, read_task
 from seedbed.views import preset as presets
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.auto_instruct.candidate_files import ORIGINS, file_of
-from seedbed.auto_instruct.few_shot import DEMOS, shown
 from seedbed.auto_instruct.params import Candidates, Niv2
 from seedbed.auto_instruct.rows import Candidate
 from seedbed.core import draws
@@ -34,6 +33,7 @@ from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
+from seedbed.tasks.few_shot import DEMOS, shown
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.tasks.places import find_tasks
 

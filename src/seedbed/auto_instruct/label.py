@@ -21,7 +21,6 @@ import numpy as np
 
 from seedbed.auto_instruct.candidate_files import read_candidates
 from seedbed.auto_instruct.errors import TooFewToDrawFrom
-from seedbed.auto_instruct.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.params import Label, Niv2
 from seedbed.auto_instruct.rows import CANDIDATES, RANKER_PROMPT, Candidate, LabelledExample
@@ -35,6 +34,7 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
+from seedbed.tasks.few_shot import DEMOS, beginning, common_label, prompt, shown
 from seedbed.tasks.niv2 import Example, Task, read_task
 from seedbed.tasks.places import find_tasks, task_name
 from seedbed.tasks.scoring import best_rouge_l
