@@ -10,7 +10,6 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
@@ -18,14 +17,13 @@ from statistics import mean
 from threading import Event, Lock
 
 import pytest
-from support.engines import LLM
+from support.engines import LLM, engine_on
 from support.params import sampling, section
 from support.project import ROOT
 from support.server import Cut, Reply, serving
 
 from seedbed.llm import errors
 from seedbed.llm.contract.request import Request
-from seedbed.llm.engine import Engine
 from seedbed.llm.params import Llm
 from seedbed.llm.send import limits
 from seedbed.llm.send.score import Score, Scorer
@@ -46,17 +44,6 @@ PACKAGED = section(Llm, model=embedded.PACKAGED)
 ALL, LEANING, ONE, TEXT = 0.12, 0.03, 1.0, 0.18
 
 Pair = tuple[str, str]
-
-
-@contextmanager
-def engine_on(endpoint: Endpoint, path: Path) -> Iterator[Engine]:
-    store = Store(path)
-    engine = Engine(endpoint, store, lambda tally: None)
-    try:
-        yield engine
-    finally:
-        engine.close()
-        store.close()
 
 
 # --- the embedded server

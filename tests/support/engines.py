@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer, read_body
 from seedbed.llm.engine import Engine
 from seedbed.llm.params import Llm
-from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.rows import Kept
 from seedbed.llm.store.store import Store
 from support.params import sampling, section
@@ -82,6 +83,18 @@ def ask(
             finally:
                 engine.close()
     finally:
+        store.close()
+
+
+@contextmanager
+def engine_on(endpoint: Endpoint, path: Path) -> Iterator[Engine]:
+    """An engine on that endpoint, through the store at `path`."""
+    store = Store(path)
+    engine = Engine(endpoint, store, lambda tally: None)
+    try:
+        yield engine
+    finally:
+        engine.close()
         store.close()
 
 

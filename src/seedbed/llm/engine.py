@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -17,20 +18,18 @@ from seedbed.llm import errors
 from seedbed.llm.budget import run_of_this_process
 from seedbed.llm.contract.request import Canon, Keyed, Request
 from seedbed.llm.contract.wire import Answer, MalformedBody
+from seedbed.llm.measuring import Measuring
 from seedbed.llm.params import Llm
 from seedbed.llm.send.batch import BatchSender
 from seedbed.llm.send.ledger import Ledger
-from seedbed.llm.send.score import Score, Scorer, ToScore, read_score
 from seedbed.llm.send.sender import Sender, tell_of_batches
 from seedbed.llm.send.session import Session
-from seedbed.llm.send.tokens import count_tokens, read_count
 from seedbed.llm.send.work import Book, Wanted, Window
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.place import default_path
 from seedbed.llm.store.rows import Kept
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Store
-from seedbed.llm.store.upkeep import by_model
 
 Result = TypeVar("Result")
 
@@ -44,7 +43,7 @@ BATCH_WINDOW = 50_000
 GRACE = 5.0
 
 
-class Engine:
+class Engine(Measuring):
     """Asks one endpoint, through one store.
 
     on_answer: called with the tally after each answer, from the store or the server.
@@ -63,6 +62,7 @@ class Engine:
         self._log = RunLog(store.path)
         self._runner = asyncio.Runner()
         self._opened: Session | None = None
+        self._opened_embedding: Session | None = None
         self._made: Sender | BatchSender | None = None
         self._row = 0
         # What the windows under way wait for.
@@ -81,6 +81,16 @@ class Engine:
             ledger = Ledger(self._store, self._log, self._book, budget, self._endpoint.price)
             self._opened = Session(self._endpoint, self._canon.model, ledger)
         return self._opened
+
+    @property
+    def _embedding(self) -> Session:
+        """A server for states of prompts beside it, on the same account."""
+        if self._opened_embedding is None:
+            connect = self._endpoint.connect_embedding
+            assert connect is not None, "asked before"
+            beside = replace(self._endpoint, connect=connect)
+            self._opened_embedding = Session(beside, self._canon.model, self._session.ledger)
+        return self._opened_embedding
 
     @property
     def _sender(self) -> Sender | BatchSender:
@@ -103,6 +113,8 @@ class Engine:
                 with suppress(SeedbedError):  # another one is on its way
                     self._run(self._wind_up(self._opened))
                 self._run(self._opened.client.close())
+                if self._opened_embedding:
+                    self._run(self._opened_embedding.client.close())
         finally:
             self._log.close()
             self._runner.close()
@@ -189,62 +201,6 @@ class Engine:
                 tell_of_batches(self._store, self._canon.model, requests.keys())
             self._sender.add(wanted)
         return window
-
-    def score(self, texts: Iterable[tuple[str, str]]) -> Iterator[Score]:
-        """The scores of (prompt, text) pairs, in order; see `seedbed.llm.send.score`.
-
-        Raises:
-            ScoringNotOffered: the server cannot do it.
-            SeedbedError: as `ask`.
-        """
-        source = iter(texts)
-        row = 0
-        while window := list(islice(source, WINDOW)):
-            wanted = [
-                ToScore(self._canon.score(prompt, text), prompt, text) for prompt, text in window
-            ]
-            kept = self._store.get(pair.keyed.key for pair in wanted)
-            missing = {pair.keyed.key: pair for pair in wanted if pair.keyed.key not in kept}
-            self._book.reused(len(wanted) - len(missing))
-            if missing:
-                first = next(iter(missing.values()))
-                self._refuse_in_replay(row + wanted.index(first) + 1, first.keyed)
-                scorer = Scorer(self._session)
-                kept |= self._run(scorer.score_all(list(missing.values())))
-            row += len(wanted)
-            for pair in wanted:
-                try:
-                    yield read_score(kept[pair.keyed.key])
-                except MalformedBody as problem:
-                    raise self._damaged(pair.keyed.key, problem) from None
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int] | None:
-        """The number of tokens of each text; None if the server does not tell.
-
-        Raises:
-            SeedbedError: as `ask`.
-        """
-        wanted = {text: self._canon.tokens(text) for text in texts}
-        kept = self._store.get(keyed.key for keyed in wanted.values())
-        missing = {text: keyed for text, keyed in wanted.items() if keyed.key not in kept}
-        if missing:
-            first = next(iter(missing))
-            self._refuse_in_replay(texts.index(first) + 1, missing[first])
-            rows = self._run(count_tokens(self._session, missing))
-            if rows is None:
-                return None
-            kept |= {row.key: row for row in rows}
-        return [read_count(kept[wanted[text].key]) for text in texts]
-
-    def _refuse_in_replay(self, row: int, keyed: Keyed) -> None:
-        if self._endpoint.llm.replay:
-            models = [str(totals["model"]) for totals in by_model(self._store)]
-            raise errors.NotInStore(self._store.path, row, keyed.key, keyed.form, models)
-
-    def _damaged(self, key: str, problem: MalformedBody) -> errors.RowsDamaged:
-        return errors.RowsDamaged(
-            self._store.path, [f"the answer {key[:12]}… cannot be read: {problem}"]
-        )
 
     def peek(self, requests: Sequence[Request]) -> list[Answer | None]:
         """The answers that the store has, None for the others; nothing is sent."""

@@ -121,6 +121,14 @@ class RowsFailed(SeedbedError):
         )
 
 
+class EmbeddingNotOffered(SeedbedError):
+    def __init__(self, address: str):
+        super().__init__(
+            f"{address} is not asked for the states of prompts: only the embedded server is\n"
+            "  Leave `hidden` out of rank_train.features, or unset OPENAI_BASE_URL."
+        )
+
+
 class ScoringNotOffered(SeedbedError):
     """A given text cannot be scored there."""
 

@@ -123,6 +123,46 @@ class Foresight:
             seen.requests += 1
             self._to_send(seen, request)
 
+    def look_up_scores(self, seen: Foreseen, texts: Iterable[tuple[str, str]]) -> None:
+        """(prompt, text) pairs to be scored: which of them the store has."""
+        missing: set[bytes] = set()
+        source = iter(texts)
+        while window := list(islice(source, WINDOW)):
+            self._scored(seen, window, self._engine.unscored(window), missing)
+
+    def look_up_options(
+        self, seen: Foreseen, options: Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]
+    ) -> None:
+        """The same of options, as `Engine.weigh` takes them."""
+        missing: set[bytes] = set()
+        source = iter(options)
+        while window := list(islice(source, WINDOW)):
+            pairs = [(prompt, text) for prompt, texts, _ in window for text in texts]
+            self._scored(seen, pairs, self._engine.unweighed(window), missing)
+
+    def look_up_states(self, seen: Foreseen, prompts: Iterable[str]) -> None:
+        """The same of prompts whose state is wanted."""
+        missing: set[bytes] = set()
+        source = iter(prompts)
+        while window := list(islice(source, WINDOW)):
+            pairs = [(prompt, "") for prompt in window]
+            self._scored(seen, pairs, self._engine.unembedded(window), missing)
+
+    def _scored(
+        self,
+        seen: Foreseen,
+        pairs: Iterable[tuple[str, str]],
+        keys: Iterable[str | None],
+        missing: set[bytes],
+    ) -> None:
+        for (prompt, text), key in zip(pairs, keys, strict=True):
+            seen.requests += 1
+            if key is None or (short := bytes.fromhex(key)[:8]) in missing:
+                seen.kept += 1
+                continue
+            missing.add(short)
+            seen.characters += len(prompt) + len(text) + len(self._system)
+
     def add_tokens(self, seen: Foreseen) -> None:
         """What the requests to be sent take, now that all answers of the stage are counted."""
         if not seen.missing:
@@ -139,7 +179,7 @@ class Foresight:
         if counted:
             mean = counted["completion_tokens"] / counted["answers"]
             seen.completion_tokens = round(seen.missing * mean)
-        else:
+        elif seen.most_tokens:  # what is scored is written by nobody
             notes.append("completion tokens: at most, all max_tokens")
             seen.completion_tokens = seen.most_tokens
         seen.guessed[:0] = notes

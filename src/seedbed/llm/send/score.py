@@ -105,19 +105,29 @@ class Scorer:
 
     async def _scored(self, pair: ToScore) -> Read:
         tokens, logprobs, usage = await self._tokens_of(pair.prompt, pair.text)
-        row = Kept(
-            key=pair.keyed.key,
-            base=pair.keyed.base,
+        return Read([self._kept(pair.keyed, pair.text, tokens, logprobs, usage)], usage)
+
+    def _kept(
+        self,
+        keyed: Keyed,
+        text: str,
+        tokens: list[str],
+        logprobs: list[float],
+        usage: Tokens | None,
+    ) -> Kept:
+        """A score as the store keeps it."""
+        return Kept(
+            key=keyed.key,
+            base=keyed.base,
             model=self._session.model,
-            request=pair.keyed.form,
-            response=_body(pair.text, tokens, logprobs),
+            request=keyed.form,
+            response=_body(text, tokens, logprobs),
             max_tokens=0,
             ended=True,
             problem=None,
             prompt_tokens=usage and usage[0],
             completion_tokens=usage and usage[1],
         )
-        return Read([row], usage)
 
     def _not_offered(self, why: str, remedy: str | None = None) -> errors.ScoringNotOffered:
         return errors.ScoringNotOffered(self._endpoint.address, why, remedy)

@@ -100,8 +100,13 @@ class Session:
             paid = came.usage or asking.most
             return await self.ledger.enter(came.rows, paid, came.usage or (0, 0))
 
-    async def insist(self, asking: Asking, send: Callable[[], Awaitable[Read]]) -> list[Kept]:
+    async def insist(
+        self, asking: Asking, send: Callable[[], Awaitable[Read]], by_slot: bool = False
+    ) -> list[Kept]:
         """The same until it is answered, as long as that makes sense.
+
+        Args:
+            by_slot: whether it is sent by way of the slot, which then knows what the cache holds.
 
         Raises:
             Setback: the last one, or one that another try would not change.
@@ -109,7 +114,7 @@ class Session:
         """
 
         async def alone() -> Read:
-            if self.slot:
+            if self.slot and not by_slot:
                 self.slot.forget()  # what it sends leaves another prompt in the cache
             return await send()
 

@@ -178,8 +178,11 @@ def _wait_for(address: str, key: str) -> None:
 
 
 @contextmanager
-def serve(model: Model) -> Iterator[tuple[str, str]]:
+def serve(model: Model, embedding: bool = False) -> Iterator[tuple[str, str]]:
     """Run the server for as long as the context lasts; gives its base URL and its key.
+
+    Args:
+        embedding: whether it is one for states of prompts: see `seedbed.llm.send.embed`.
 
     Raises:
         BadModel, BadAdapter: llama.cpp cannot load the file.
@@ -213,6 +216,9 @@ def serve(model: Model) -> Iterator[tuple[str, str]]:
         # Once, as the server starts, and never with a request: llama.cpp would go on from a prompt
         # cache that another adapter has filled (its issue 26207).
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(model.adapter.path), 1.0)]
+    if embedding:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_LAST
     if own.speculative:
         kind = f"COMMON_SPECULATIVE_TYPE_{own.speculative.upper()}"
         params.speculative.types = [getattr(xllamacpp.common_speculative_type, kind)]

@@ -28,6 +28,7 @@ class Endpoint:
     identity: all that can change its answers, see `seedbed.llm.contract.request`.
     connect: gives base URL and key; the first call starts the embedded server, so that a run
         which needs no new answer does not wait for it.
+    connect_embedding: the same of a server for states of prompts; None where there is none.
     price: what its tokens cost, None if nobody says.
     say_none: whether it is told that top_k and min_p are none, where params.yaml has null.
     embedded: whether it runs in this process.
@@ -47,6 +48,7 @@ class Endpoint:
     identity: Mapping[str, Any]
     connect: Callable[[], tuple[str, str]]
     price: Price | None
+    connect_embedding: Callable[[], tuple[str, str]] | None = None
     say_none: bool = True
     embedded: bool = False
     one_slot: bool = False
@@ -136,6 +138,7 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
                 llm=llm,
                 identity=model.identity,
                 connect=lambda: running.enter_context(embedded.serve(model)),
+                connect_embedding=lambda: running.enter_context(embedded.serve(model, True)),
                 price=Price(model=model.name, input=0, output=0),
                 embedded=True,
                 one_slot=llm.embedded.slots == 1,
