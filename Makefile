@@ -9,13 +9,16 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro train ablation test test-fast check-train bench plots report lint lock clean
+.PHONY: help repro ranker train ablation test test-fast check-train bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: .venv/.ready        ## grow the data: run every stage that is out of date
 	dvc repro
+
+ranker: .venv/.ready       ## train a ranker of instructions on the labels, and see what it is worth
+	dvc repro pipelines/ranker/dvc.yaml
 
 train: .venv/.train-ready  ## train a LoRA on what was grown, and evaluate it (installs torch)
 	dvc repro pipelines/training/dvc.yaml
@@ -30,7 +33,7 @@ test-fast: .venv/.dev-ready     ## pass those that are not slow
 	pytest -n 2 --dist loadgroup -m "not slow" --quick
 
 check-train: .venv/.dev-ready .venv/.train-ready  ## pass those that need torch (installs it)
-	pytest tests/test_finetune.py tests/test_adapter.py tests/test_training_docs.py
+	pytest tests/test_finetune.py tests/test_adapter.py tests/test_training_docs.py tests/test_rank_tuning.py
 	pytest tests/test_score.py tests/test_benchmarks.py -k "transformers or training"
 
 bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
@@ -41,6 +44,7 @@ bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/scoring.py
 	PYTHONPATH=src python benchmarks/label.py
 	PYTHONPATH=src python benchmarks/report.py
+	PYTHONPATH=src python benchmarks/ranker.py
 
 plots: .venv/.ready        ## draw every plot as a PNG into .seedbed/plots, without a network
 	PYTHONPATH=src python tools/draw_plots.py

@@ -21,17 +21,15 @@ Run it from the project's folder: PYTHONPATH=src python benchmarks/label.py [TAS
 
 import asyncio
 import json
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import yaml
+from counting import Counting, fresh_engine
 from sizes import ARGUMENTS, sized
 
 from seedbed.auto_instruct import candidates, label
@@ -40,9 +38,7 @@ from seedbed.auto_instruct.rows import Candidate
 from seedbed.core.paths import PARAMS
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for, choices_of
-from seedbed.llm.engine import Engine, open_engine
 from seedbed.llm.params import Llm
-from seedbed.llm.send import session
 from seedbed.llm.send.client import PATHS, Client
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.tasks.niv2 import Task, read_task
@@ -55,19 +51,6 @@ META_PROMPTS, SAMPLES = sized(None, 1), sized(3, 1)  # None: all
 MOST_OF_BOUND, MOST_OF_SEED = sized(1.1, inf), sized(1 / 3, inf)
 
 
-class Counting(Client):
-    """Counts the requests, and the prompt tokens that the server evaluated for them."""
-
-    requests = evaluated = 0
-
-    async def post(self, path, body, *, at_root=False):
-        answer = await super().post(path, body, at_root=at_root)
-        if timings := json.loads(answer).get("timings"):  # what only tokenizes has none
-            Counting.requests += 1
-            Counting.evaluated += timings["prompt_n"]
-        return answer
-
-
 @dataclass
 class Counted:
     """What answering all requests took; texts in the order of label's requests."""
@@ -76,19 +59,6 @@ class Counted:
     requests: int
     evaluated: int
     seconds: float
-
-
-@contextmanager
-def fresh_engine(llm: Llm) -> Iterator[Engine]:
-    """An engine with an empty store, a server of its own and a client that counts."""
-    original, session.Client = session.Client, Counting
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["SEEDBED_STORE"] = str(Path(folder) / "responses.sqlite")
-        try:
-            with open_engine(llm, lambda tally: None) as engine:
-                yield engine
-        finally:
-            session.Client = original
 
 
 def settings(examples: int) -> tuple[Llm, Candidates, Label]:
@@ -121,7 +91,7 @@ def as_seedbed(requests: Sequence[Request], llm: Llm) -> Counted:
     with fresh_engine(llm) as engine:
         # The server starts with the first request, which is not counted.
         list(engine.ask([Request("Hello", requests[0].sampling)]))
-        Counting.requests = Counting.evaluated = 0
+        Counting.start_over()
         begun = time.perf_counter()
         texts = [answer.text for answer in engine.ask(requests)]
         seconds = time.perf_counter() - begun
@@ -136,7 +106,7 @@ def as_seed(requests: Sequence[Request], examples: int, llm: Llm) -> tuple[Count
         client = Counting(endpoint)
         try:
             bound = await count_nodes(requests, client)
-            Counting.requests = Counting.evaluated = 0
+            Counting.start_over()
             begun = time.perf_counter()
             # From candidate by candidate to example by example.
             for number in sorted(range(len(requests)), key=lambda number: number % examples):

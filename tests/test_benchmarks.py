@@ -13,6 +13,7 @@ ENDINGS = {
     "engine": r"0 ms: seedbed/bare client [\d.]+; .*\n.* the full store needs no connection\.",
     "scoring": r"all differ +[\d.]+ .*\n\nAt least .*: yes\.",
     "label": r"seedbed evaluates [\d.]+ × the bound .* and [\d.]+ × the seed's order",
+    "ranker": r"times as long\n(.*\n)+a selection evaluates 1/[\d.]+ of the tokens",
     "report": r"50 rows, .*\nwritten in [\d.]+ s, [\d.]+ MB",
     "training": r"seedbed/plain: [\d.]+ times the tokens a second(.*\n)+.*The same loss: yes\.",
     "paper": r"\d+ instructions and \d+ labels take Seedbed [\d.]+ minutes",
@@ -29,7 +30,9 @@ def test_every_benchmark_of_the_makefile_is_run_here() -> None:
     "name",
     [
         # One worker runs all that asks the real model.
-        pytest.param(name, marks=pytest.mark.xdist_group("model") if name == "label" else ())
+        pytest.param(
+            name, marks=pytest.mark.xdist_group("model") if name in ("label", "ranker") else ()
+        )
         for name in ENDINGS
     ],
 )

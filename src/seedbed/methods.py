@@ -9,6 +9,7 @@ METHODS = tuple(
     for name in (
         "self_instruct",
         "auto_instruct",
+        "ranker",
         "training",
     )
 )

@@ -90,6 +90,6 @@ def small(project: Project) -> None:
     project.set("llm.model", "served-model")
     project.set("bootstrap.request_batch_size", 2)
     project.shrink(12)
-    for lock in ("dvc.lock", "pipelines/training/dvc.lock"):
+    for lock in ("dvc.lock", "pipelines/ranker/dvc.lock", "pipelines/training/dvc.lock"):
         (project.folder / lock).unlink(missing_ok=True)
     project.commit("Make it small")

@@ -76,6 +76,7 @@ class Project(Copy):
         self.set("candidates.sampling.max_tokens", 12)
         self.set("label.max_examples", 2)
         self.set("label.sampling.max_tokens", 16)
+        self.set("rank_select.max_examples", 2)
         # The other is trained, which takes torch.
         params = self.read("params.yaml").decode()
         tuned = params[params.index("    - name: tuned\n") : params.index("  # What is scored of")]

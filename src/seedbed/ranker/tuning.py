@@ -1,0 +1,321 @@
+"""finetune: the ranker of Auto-Instruct's authors, a model trained whole (arXiv 2310.13127).
+
+The score of a candidate is the raw logit of " yes": of an encoder-decoder, which reads the
+question, at its first output; of a decoder, after the question. Trained as they do: Adafactor with
+a constant rate, without scaling by parameters, weight decay or warm-up, its updates clipped at 1;
+the model that chooses best on seen_dev is kept. Unlike theirs: the token for " yes" is asked of the
+tokenizer, a loss that is no number ends the run, and the last steps are looked at too.
+
+torch and what comes with it are imported when something is trained: the other kinds do without.
+"""
+
+import copy
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from seedbed.core import draws
+from seedbed.core.files import beside, to_json, write_files
+from seedbed.core.metrics import mean
+from seedbed.core.paths import Into
+from seedbed.core.progress import Progress
+from seedbed.errors import WriteFailed
+from seedbed.ranker.errors import BadModelToTune, LossNotFinite, NotOneToken, NoTorch
+from seedbed.ranker.params import Finetuned, RankSelect, RankTrain
+from seedbed.ranker.question import Question, shortened
+from seedbed.ranker.ranker_file import Ranker
+from seedbed.ranker.rows import Picked, Selection, Split
+from seedbed.ranker.selections import Field, selection
+
+MODEL = "model"
+YES = " yes"
+# What is scored at once where nothing is trained.
+TEXTS = 32
+
+
+@dataclass(frozen=True)
+class Yes:
+    """A model with its tokenizer. token: that of " yes"."""
+
+    net: Any
+    tokenizer: Any
+    token: int
+
+    def scores(self, texts: Sequence[str]) -> Any:
+        """The logit of " yes" after each question: a tensor of shape (len(texts),)."""
+        import torch
+
+        device = next(self.net.parameters()).device
+        given = self.tokenizer(list(texts), padding=True, return_tensors="pt").to(device)
+        given.pop("token_type_ids", None)
+        if self.net.config.is_encoder_decoder:
+            start = self.net.config.decoder_start_token_id
+            first = torch.full((len(texts), 1), start, dtype=torch.long, device=device)
+            return self.net(**given, decoder_input_ids=first).logits[:, 0, self.token]
+        last = given["attention_mask"].sum(dim=1) - 1
+        logits = self.net(**given).logits
+        return logits[torch.arange(len(texts), device=device), last, self.token]
+
+    def score_all(self, texts: Sequence[str]) -> list[float]:
+        """The same without training, some texts at a time."""
+        import torch
+
+        found: list[float] = []
+        self.net.eval()
+        with torch.no_grad():
+            for start in range(0, len(texts), TEXTS):
+                found += self.scores(texts[start : start + TEXTS]).float().tolist()
+        return found
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text."""
+        return [len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+
+
+def load(base: str, threads: int, seed: int) -> Yes:
+    """A model from a folder, or by name.
+
+    Raises:
+        NoTorch, BadModelToTune, NotOneToken
+    """
+    try:
+        import torch
+        import transformers
+    except ModuleNotFoundError as error:
+        raise NoTorch(error.name) from None
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    local = Path(base).is_dir()
+    need = "It takes a folder as `save_pretrained` writes it, with a tokenizer, or a model's name."
+    try:
+        config = transformers.AutoConfig.from_pretrained(base, local_files_only=local)
+        kind = (
+            transformers.AutoModelForSeq2SeqLM
+            if config.is_encoder_decoder
+            else transformers.AutoModelForCausalLM
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(base, local_files_only=local)
+        net = kind.from_pretrained(base, local_files_only=local, dtype=torch.float32)
+    # Whatever else is in the folder, each library complains of it in its own way.
+    except Exception as error:
+        said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise BadModelToTune(base, said, need) from None
+    tokens = tokenizer(YES, add_special_tokens=False)["input_ids"]
+    if len(tokens) != 1 or tokens[0] == tokenizer.unk_token_id:
+        raise NotOneToken(base, tokenizer.convert_ids_to_tokens(tokens))
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return Yes(net.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, tokens[0])
+
+
+@dataclass(frozen=True)
+class TextList:
+    """A list as the model reads it: its questions, labels and ROUGE-L."""
+
+    id: str
+    texts: list[str]
+    labels: list[float]
+    rouge: list[float]
+
+
+def batches(lists: Sequence[TextList], params: Finetuned, seed: int) -> list[list[TextList]]:
+    """The lists of each step; each epoch has an order of its own, which belongs to the lists."""
+    steps: list[list[TextList]] = []
+    for epoch in range(params.epochs):
+        order = sorted(lists, key=lambda own: draws.rank(seed, "order", epoch, own.id))
+        steps += [order[i : i + params.batch] for i in range(0, len(order), params.batch)]
+    return steps
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step. loss: the mean divergence of its lists; dev: the ROUGE-L chosen on seen_dev."""
+
+    loss: float
+    dev: float | None
+
+
+def train(
+    yes: Yes,
+    steps: Sequence[Sequence[TextList]],
+    dev: Sequence[TextList],
+    params: RankTrain,
+    made: Callable[[Step], None],
+) -> list[Step]:
+    """Train, and leave the model as it was when it chose best; at the end if there is no dev.
+
+    Raises:
+        LossNotFinite
+    """
+    import torch
+    from transformers.optimization import Adafactor
+
+    own = params.finetune
+    optimizer = Adafactor(
+        yes.net.parameters(),
+        lr=own.learning_rate,
+        scale_parameter=False,
+        relative_step=False,
+        warmup_init=False,
+        clip_threshold=1.0,
+    )
+    done: list[Step] = []
+    kept, best = None, -math.inf
+    for number, lists in enumerate(steps, 1):
+        yes.net.train()
+        optimizer.zero_grad()
+        total = 0.0
+        for start in range(0, len(lists), own.accumulate):
+            held = lists[start : start + own.accumulate]
+            scores = yes.scores([text for one in held for text in one.texts])
+            parts = scores.split([len(one.texts) for one in held])
+            loss = sum(
+                _divergence(part / params.temperature, one.labels)
+                for part, one in zip(parts, held, strict=True)
+            ) / len(lists)
+            if not torch.isfinite(loss):
+                raise LossNotFinite(number)
+            loss.backward()
+            total += loss.item()
+        optimizer.step()
+        looked = None
+        if dev and (number % own.eval_every == 0 or number == len(steps)):
+            looked = chosen_rouge(yes, dev)
+            if looked > best:
+                best, kept = looked, copy.deepcopy(yes.net.state_dict())
+        done.append(Step(total, looked))
+        made(done[-1])
+    if kept is not None:
+        yes.net.load_state_dict(kept)
+    return done
+
+
+def _divergence(scores: Any, labels: Sequence[float]) -> Any:
+    import torch
+
+    p = torch.tensor(labels, dtype=scores.dtype, device=scores.device)
+    return (torch.xlogy(p, p) - p * torch.log_softmax(scores, dim=0)).sum()
+
+
+def chosen_rouge(yes: Yes, lists: Sequence[TextList]) -> float:
+    """The mean ROUGE-L of the highest candidate of each list; of equals the mean."""
+    scores = iter(yes.score_all([text for one in lists for text in one.texts]))
+    found = []
+    for one in lists:
+        own = [next(scores) for _ in one.texts]
+        highest = max(own)
+        found.append(mean([r for s, r in zip(own, one.rouge, strict=True) if s == highest]))
+    return mean(found)
+
+
+def run(
+    rows: Sequence[tuple[Split, Picked]], question: Question, params: RankTrain, into: Into
+) -> None:
+    """Train on the rows; write the model, what is known of it, metrics and a plot."""
+    own = params.finetune
+    yes = load(own.base, own.threads, params.seed)
+    inputs = shortened([row.input for _, row in rows], params.max_input_tokens, yes.count)
+    of: dict[Split, list[TextList]] = {"train": [], "seen_dev": [], "unseen_dev": []}
+    trained_on: dict[str, list[str]] = {}
+    for (split, row), given in zip(rows, inputs, strict=True):
+        texts = [question.ask(given, text) for text in row.instructions]
+        of[split].append(TextList(row.id, texts, row.instruction_labels, row.instruction_rouge))
+        if split == "train":
+            trained_on.setdefault(row.task, []).append(row.id.partition(":")[2])
+    steps = batches(of["train"], own, params.seed)
+    with Progress("rank-train", len(steps), "steps") as progress:
+
+        def made(step: Step) -> None:
+            progress.advance()
+
+        done = train(yes, steps, of["seen_dev"], params, made)
+    ranker = Ranker(
+        kind="finetune",
+        features=[],
+        template=question.text,
+        model=own.base,
+        temperature=params.temperature,
+        max_input_tokens=params.max_input_tokens,
+        heads={},
+        without={},
+        trained_on=dict(sorted(trained_on.items())),
+    )
+    folder = into.folder / MODEL
+    try:
+        with beside([folder]) as partials:
+            with redirect_stderr(StringIO()):  # a progress bar that cannot be switched off
+                yes.net.save_pretrained(partials[folder])
+            yes.tokenizer.save_pretrained(partials[folder])
+            if folder.exists():
+                shutil.rmtree(folder)
+            partials[folder].replace(folder)
+    except OSError as error:
+        raise WriteFailed(folder, error) from None
+    looked = [step.dev for step in done if step.dev is not None]
+    write_files(
+        {
+            into.folder / "ranker.json": to_json(ranker.model_dump()),
+            into.metrics: to_json(
+                {
+                    "rank_lists": len(of["train"]),
+                    "rank_tasks": len(trained_on),
+                    "rank_steps": len(done),
+                    "rank_loss_first": mean([done[0].loss]),
+                    "rank_loss_last": mean([done[-1].loss]),
+                    **({"rank_dev_rouge": mean([max(looked)])} if looked else {}),
+                    "rank_inputs_cut": sum(
+                        given != row.input for (_, row), given in zip(rows, inputs, strict=True)
+                    ),
+                }
+            ),
+            into.plot("rank_loss"): to_json(
+                [
+                    {"at": number, "loss": loss, "low": loss, "high": loss, "source": "train"}
+                    for number, step in enumerate(done, 1)
+                    for loss in [mean([step.loss])]
+                ]
+            ),
+        }
+    )
+    progress.finish(len(rows))
+
+
+def select(
+    folder: Path,
+    ranker: Ranker,
+    fields: Sequence[Field],
+    question: Question,
+    training: RankTrain,
+    params: RankSelect,
+) -> list[Selection]:
+    """What the trained model chooses for each example, and what the base would.
+
+    Args:
+        folder: of ranker.json, where the model is too.
+    """
+    base = training.finetune
+    trained = load(str(folder / MODEL), base.threads, training.seed)
+    untrained = load(base.base, base.threads, training.seed)
+    rows: list[Selection] = []
+    total = sum(len(field.task.examples) for field in fields)
+    with Progress("rank-select", total, "examples") as progress:
+        for field in fields:
+            given = [example.input for example in field.task.examples]
+            shown = shortened(given, ranker.max_input_tokens, trained.count)
+            for number, text in enumerate(shown):
+                asked = [question.ask(text, candidate) for candidate in field.candidates]
+                scores, before = trained.score_all(asked), untrained.score_all(asked)
+                none: list[list[str]] = [[] for _ in asked]
+                rows.append(selection(ranker, field, number, text, scores, before, none, params))
+                progress.advance()
+    progress.finish(len(rows))
+    return rows
