@@ -22,6 +22,12 @@ PYTHONPATH = os.pathsep.join(str(ROOT / folder) for folder in ("src", "tests", "
 class Project(Copy):
     """A copy of the project's files, and what tests do with one."""
 
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        # Sixty stages, which each command would look through, whatever it is about: three seconds.
+        shutil.rmtree(folder / "pipelines/ablation")
+        self.commit("Leave the ablation out")
+
     def copy(self, folder: Path) -> "Project":
         """Another like it, with its history, its outputs and DVC's cache."""
         shutil.copytree(self.folder, folder, symlinks=True)
@@ -58,8 +64,6 @@ class Project(Copy):
 
     def shrink(self, instructions: int = 6) -> None:
         """Make the default experiment small enough for a test."""
-        # Sixty stages, which DVC would look through in each of its commands.
-        shutil.rmtree(self.folder / "pipelines/ablation")
         self.set("bootstrap.num_instructions_to_generate", instructions)
         # Room for two or three: of the prompts of a round some go on for long.
         self.set("bootstrap.sampling.max_tokens", 80)
