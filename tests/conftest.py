@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import tries
 from support.counted import CountedModel
-from support.growing import growing, small
+from support.growing import GROWN_KEY, Growing, growing, small
 from support.project import Project, stages_run
 from support.server import serving
 from support.snapshots import FOLDER, Snapshots
@@ -114,11 +114,11 @@ def run_with_model_once(
     """A small experiment, run through with the real model and committed; see `run_with_model`."""
     project = Project(tmp_path_factory.mktemp("run-with-model") / "project")
     # More than one round's prompts bring.
-    project.shrink(9)
+    project.shrink(7)
     project.shorten_prompts()
     project.set("bootstrap.request_batch_size", 1)
     project.set("prepare.include_seed_tasks", True)
-    # Room for an instance in at least one of nine completions, on whatever processor.
+    # Room for an instance in at least one of seven completions, on whatever processor.
     project.set("instances.sampling.max_tokens", 60)
     counting.bodies.clear()
     done = project.run("dvc", "repro", **counting.environment)
@@ -136,15 +136,30 @@ def run_with_model(run_with_model_once: tuple[Project, object], tmp_path: Path) 
 
 
 @pytest.fixture(scope="session")
-def grown_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A small experiment, run through and committed. Not to be changed: see `grown`."""
+def grown_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Growing, int]]:
+    """A small experiment, run through and committed; the server that answered, which goes on, since
+    its address is part of what an answer is kept under; and how often it was asked for that."""
     project = Project(tmp_path_factory.mktemp("grown") / "project")
     small(project)
     with growing() as server:
-        done = project.run("dvc", "repro", OPENAI_BASE_URL=server.url)
-    assert done.returncode == 0, done.stdout
-    project.commit("Run")
-    return project
+        done = project.run("dvc", "repro", OPENAI_BASE_URL=server.url, OPENAI_API_KEY=GROWN_KEY)
+        assert done.returncode == 0, done.stdout
+        assert server.connections > 0
+        project.commit("Run")
+        yield project, server, len(server.bodies)
+
+
+@pytest.fixture(scope="session")
+def grown_once(grown_with: tuple[Project, Growing, int]) -> Project:
+    """A small experiment after its run. Not to be changed: see `grown`."""
+    return grown_with[0]
+
+
+@pytest.fixture
+def grower(grown_with: tuple[Project, Growing, int]) -> Growing:
+    """The server that answered the small experiment; nothing has reached it yet."""
+    grown_with[1].start_over()
+    return grown_with[1]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.growing import growing, small
+from support.growing import GROWN_KEY, Growing, growing, small
 from support.params import sampling
 from support.project import Project
 from support.server import completion
@@ -54,50 +54,43 @@ def seedbed(project: Project, *words: str, **environment: str) -> tuple[int, str
 
 
 def test_an_imported_store_replays_the_run_to_the_byte_without_a_connection(
-    new_project: Callable[[str], Project],
+    grown_with: tuple[Project, Growing, int], grown: Project, grower: Growing, project: Project
 ) -> None:
-    first, clone = new_project("first"), new_project("clone")
-    for project in (first, clone):
-        small(project)
-    with growing() as server:
-        there = {"OPENAI_BASE_URL": server.url}
-        done = first.run("dvc", "repro", OPENAI_API_KEY="sk-the-one-and-only", **there)
-        assert done.returncode == 0, done.stdout
-        sent = len(server.bodies)
-        assert server.connections > 0
-        code, told = seedbed(first, "store", "export", "answers.jsonl")
-        assert (code, told.partition(" ")[0]) == (0, str(sent))
-        assert b"sk-the-one-and-only" not in first.read("answers.jsonl")
+    first, clone, server, sent = grown, project, grower, grown_with[2]
+    small(clone)
+    # The server stays, so that whoever connects is counted.
+    there = {"OPENAI_BASE_URL": server.url}
+    code, told = seedbed(first, "store", "export", "answers.jsonl")
+    assert (code, told.partition(" ")[0]) == (0, str(sent))
+    assert GROWN_KEY.encode() not in first.read("answers.jsonl")
 
-        # The server stays, so that whoever connects is counted.
-        server.start_over()
-        clone.set("run.replay", True)
-        answers = str(first.folder / "answers.jsonl")
-        said = f"{sent} answers, {sent} of them new\n"
-        assert seedbed(clone, "store", "import", answers) == (0, said)
-        done = clone.run("dvc", "repro", **there)
-        assert done.returncode == 0, done.stdout
-        for name in OUTPUTS:
-            assert clone.read(name) == first.read(name), name
-        assert b"replay" not in clone.read("dvc.lock")
-        assert b"prices" not in clone.read("dvc.lock")
-        clone.set("run.replay", False)
-        assert "up to date" in clone.run("dvc", "status", "dvc.yaml", **there).stdout
+    clone.set("run.replay", True)
+    answers = str(first.folder / "answers.jsonl")
+    said = f"{sent} answers, {sent} of them new\n"
+    assert seedbed(clone, "store", "import", answers) == (0, said)
+    done = clone.run("dvc", "repro", **there)
+    assert done.returncode == 0, done.stdout
+    for name in OUTPUTS:
+        assert clone.read(name) == first.read(name), name
+    assert b"replay" not in clone.read("dvc.lock")
+    assert b"prices" not in clone.read("dvc.lock")
+    clone.set("run.replay", False)
+    assert "up to date" in clone.run("dvc", "status", "dvc.yaml", **there).stdout
 
-        # Without one of the answers it says which.
-        clone.set("run.replay", True)
-        row = clone.rows("data/clf/is_clf_or_not.jsonl")[4]
-        store = Store(clone.folder / ".seedbed/responses.sqlite")
-        store.file.db.execute("DELETE FROM responses WHERE key = ?", (row["key"],))
-        store.close()
-        code, said = seedbed(clone, "clf", **there)
-        assert code == 1
-        assert f"no answer to request 5 ({row['key']})" in said
-        assert f'"name": "served-model", "server": "{server.url}"' in said
-        assert row["instruction"] in said
-        assert f'    {{"name":"served-model","server":"{server.url}"}}' in said
-        assert "Traceback" not in said
-        assert (server.connections, server.bodies) == (0, [])
+    # Without one of the answers it says which.
+    clone.set("run.replay", True)
+    row = clone.rows("data/clf/is_clf_or_not.jsonl")[4]
+    store = Store(clone.folder / ".seedbed/responses.sqlite")
+    store.file.db.execute("DELETE FROM responses WHERE key = ?", (row["key"],))
+    store.close()
+    code, said = seedbed(clone, "clf", **there)
+    assert code == 1
+    assert f"no answer to request 5 ({row['key']})" in said
+    assert f'"name": "served-model", "server": "{server.url}"' in said
+    assert row["instruction"] in said
+    assert f'    {{"name":"served-model","server":"{server.url}"}}' in said
+    assert "Traceback" not in said
+    assert (server.connections, server.bodies) == (0, [])
 
 
 def test_a_replay_needs_neither_server_nor_key_of_openai(

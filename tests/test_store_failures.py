@@ -1,6 +1,7 @@
 """A store that cannot be opened, or only read: what is said, and what can still be had."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.growing import growing, small
+from support.growing import Growing
 from support.project import PYTHONPATH, Project, environment
 from support.stores import kept, of_version_1, write_version_2
 
@@ -212,41 +213,34 @@ def test_a_store_of_an_earlier_version_that_can_only_be_read_is_named(
 
 
 def test_a_run_replays_and_is_traced_and_reported_from_a_store_that_can_only_be_read(
-    project: Project, tmp_path: Path, only_read: Run, monkeypatch: pytest.MonkeyPatch
+    grown: Project, grower: Growing, tmp_path: Path, only_read: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small(project)
+    project, server = grown, grower
     path = tmp_path / "there" / "responses.sqlite"
     rows = "data/clf/is_clf_or_not.jsonl"
-    with growing() as server:
-        there = {"OPENAI_BASE_URL": server.url, "SEEDBED_STORE": str(path)}
-        for stage in ("bootstrap", "clf"):
-            done = project.stage(stage, **there)
-            assert done.returncode == 0, done.stdout
-        first = project.read(rows)
-        server.start_over()
-        monkeypatch.chdir(project.folder)
-        there.pop("SEEDBED_STORE")
+    shutil.move(project.folder / ".seedbed", path.parent)
+    there = {"OPENAI_BASE_URL": server.url}
+    first = project.read(rows)
+    monkeypatch.chdir(project.folder)
 
-        # All is there: nothing is sent, be it a replay or not.
-        for old, new in (("", ""), ("replay: false", "replay: true")):
-            project.replace("params.yaml", old, new)
-            (project.folder / rows).unlink()
-            done = only_read(path, "clf", **there)
-            assert done.returncode == 0, done.stdout
-            assert "clf · 12 rows · 0 sent · 12 reused" in done.stdout
-            assert project.read(rows) == first
-        project.set("run.replay", False)
-        assert (
-            f"answer {project.rows(rows)[0]['key']}" in only_read(path, "trace", f"{rows}:1").stdout
-        )
-        done = only_read(path, "report", "--output", str(tmp_path / "page.html"))
-        assert done.returncode == 0, done.stdout
-
-        # Something is missing: it is said before anything is sent.
-        (project.folder / "data/prompts/clf/is_classification.txt").write_text(
-            "Another: {instruction}\n"
-        )
+    # All is there: nothing is sent, be it a replay or not.
+    for old, new in (("", ""), ("replay: false", "replay: true")):
+        project.replace("params.yaml", old, new)
+        (project.folder / rows).unlink()
         done = only_read(path, "clf", **there)
-        assert done.returncode == 1
-        assert f"seedbed clf: response store {path}: cannot be written: " in done.stdout
-        assert server.connections == 0
+        assert done.returncode == 0, done.stdout
+        assert "clf · 12 rows · 0 sent · 12 reused" in done.stdout
+        assert project.read(rows) == first
+    project.set("run.replay", False)
+    assert f"answer {project.rows(rows)[0]['key']}" in only_read(path, "trace", f"{rows}:1").stdout
+    done = only_read(path, "report", "--output", str(tmp_path / "page.html"))
+    assert done.returncode == 0, done.stdout
+
+    # Something is missing: it is said before anything is sent.
+    (project.folder / "data/prompts/clf/is_classification.txt").write_text(
+        "Another: {instruction}\n"
+    )
+    done = only_read(path, "clf", **there)
+    assert done.returncode == 1
+    assert f"seedbed clf: response store {path}: cannot be written: " in done.stdout
+    assert server.connections == 0

@@ -11,6 +11,9 @@ from random import Random
 from support.project import Project
 from support.server import Reply, completion, serving
 
+# What the fixture `grown` was run with.
+GROWN_KEY = "sk-the-one-and-only"
+
 
 def tokens(text: str) -> int:
     """As many as a tokenizer of words would make of it."""
