@@ -104,7 +104,7 @@ class Counting:
 
 
 def test_a_run_killed_at_twenty_points_sends_again_only_what_was_in_flight(tmp_path: Path) -> None:
-    prompts = [f"prompt {n:04}" for n in range(3000)]
+    prompts = [f"prompt {n:04}" for n in range(1500)]
     undisturbed, killed = Run(tmp_path / "undisturbed", prompts), Run(tmp_path / "killed", prompts)
     draw = random.Random(7)
     server = Counting()
@@ -113,7 +113,7 @@ def test_a_run_killed_at_twenty_points_sends_again_only_what_was_in_flight(tmp_p
         assert set(server.asked.values()) == {1}
         server.asked.clear()
         again = []
-        for point in sorted(draw.sample(range(1, 2900), 20)):
+        for point in sorted(draw.sample(range(1, 1400), 20)):
             before = server.asked.copy()
             process = killed.start(url)
             server.wait_for(lambda: len(server.asked) >= max(point, len(before) + 1), process)  # noqa: B023
@@ -128,10 +128,10 @@ def test_a_run_killed_at_twenty_points_sends_again_only_what_was_in_flight(tmp_p
     print(f"sent again after each kill: {again[1:]}, {sum(again)} in all")
     assert again[0] == 0
     assert max(again) <= CONCURRENCY
-    assert len(server.asked) == 3000
-    assert server.total == 3000 + sum(again)
+    assert len(server.asked) == 1500
+    assert server.total == 1500 + sum(again)
     assert killed.out.read_bytes() == undisturbed.out.read_bytes()
-    assert len(kept_in(killed.store)) == 3000
+    assert len(kept_in(killed.store)) == 1500
 
 
 @pytest.mark.parametrize("seconds", [0.0, 30.0])

@@ -73,7 +73,7 @@ def wait_for_all(project: Project, count: int) -> dict[str, str]:
         if wrong or time.monotonic() > end:
             logs = [project.run("dvc", "queue", "logs", name).stdout for name in wrong or found]
             pytest.fail("\n".join([f"not done after {PATIENCE} s, or failed:", said, *logs]))
-        time.sleep(1)  # to ask DVC takes longer than that
+        time.sleep(3)  # to ask DVC takes a second of a core, which they need
 
 
 def queue(project: Project, note: str, *arguments: str) -> None:
