@@ -22,11 +22,12 @@ PYTHONPATH = os.pathsep.join(str(ROOT / folder) for folder in ("src", "tests", "
 class Project(Copy):
     """A copy of the project's files, and what tests do with one."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, ablation: bool = False):
+        """ablation: whether its sixty stages are there, which cost each command three seconds."""
         super().__init__(folder)
-        # Sixty stages, which each command would look through, whatever it is about: three seconds.
-        shutil.rmtree(folder / "pipelines/ablation")
-        self.commit("Leave the ablation out")
+        if not ablation:
+            shutil.rmtree(folder / "pipelines/ablation")
+            self.commit("Leave the ablation out")
 
     def copy(self, folder: Path) -> "Project":
         """Another like it, with its history, its outputs and DVC's cache."""
@@ -68,7 +69,7 @@ class Project(Copy):
         # Room for two or three: of the prompts of a round some go on for long.
         self.set("bootstrap.sampling.max_tokens", 80)
         self.set("instances.sampling.max_tokens", 40)
-        self.set("instances.classification_max_tokens", 40)
+        self.set("instances.classification_max_tokens", 20)
         # What a few completions hold that are cut so short is not the same on every processor.
         self.set("prepare.output_without_label", "take")
         for task in (
@@ -89,12 +90,18 @@ class Project(Copy):
         self.set("evaluate.sampling.max_tokens", 8)
 
     def shorten_prompts(self) -> None:
-        """Leave three of the worked examples in each: every process has the model read them."""
+        """Leave a few of the worked examples in each: every process has the model read them."""
         for name in ("clf/is_classification", "instances/input_first", "instances/output_first"):
             path = self.folder / f"data/prompts/{name}.txt"
             head, *examples, last = path.read_text().split("\n\nTask: ")
             assert len(examples) > 3
             path.write_text("\n\nTask: ".join([head, *examples[:3], last]))
+        for path in (self.folder / "data/prompts/candidates/few_shot").glob("tasks_*.txt"):
+            first, *more = path.read_text().split("\n\nShort instruction: ")
+            assert len(more) == 7
+            told, _, _ = more[0].partition("\n\n")  # of the first of the six tasks
+            task = "\n\nShort instruction: ".join([first, told])
+            path.write_text(f"{task}\n\n{{demos}}\n\nShort instruction: {more[-1]}")
 
 
 def stages_run(output: str) -> dict[str, tuple[int, int, int]]:
