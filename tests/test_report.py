@@ -107,10 +107,12 @@ def page(hostile: Project) -> str:
 
 @pytest.fixture
 def copy(hostile: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the run, for tests that change it; without plots, which take seconds to draw."""
+    """A copy of the run, for tests that change it; without plots, and without the ablation's sixty
+    stages, which take seconds to draw."""
     monkeypatch.setattr(pictures, "plots", lambda: iter(()))
     folder = tmp_path / "copy"
     shutil.copytree(hostile.folder, folder)
+    shutil.rmtree(folder / "pipelines/ablation")
     monkeypatch.chdir(folder)
     return folder
 
