@@ -60,12 +60,12 @@ def test_two_clones_give_the_same_lock_even_if_one_is_killed_again_and_again(
 ) -> None:
     undisturbed, killed = new_project("undisturbed"), new_project("killed")
     for project in (undisturbed, killed):
-        project.shrink(4)
+        project.shrink(5)
         project.shorten_prompts()
         (project.folder / "dvc.lock").unlink(missing_ok=True)
     ran = repro(undisturbed)
     assert list(ran) == ["bootstrap", "clf", "instances", "prepare"]
-    assert ran["bootstrap"][0] == 4
+    assert ran["bootstrap"][0] == 5
     assert all(undisturbed.rows(name) for name in OUTPUTS)
 
     for stage in ("bootstrap", "clf", "instances"):
@@ -102,7 +102,7 @@ def test_only_what_is_new_is_asked(
     assert counted_model.bodies == []
 
     asked_before = _requests_in_the_store(project)
-    project.set("bootstrap.rouge_threshold", 0.25)
+    project.set("bootstrap.num_machine_prompt_instructions", 1)
     changed = repro(project, **environment)
     assert list(changed) == ["bootstrap", "clf", "instances", "prepare"]
     assert changed["bootstrap"][2] >= 1, "the first round's prompts show seed tasks only"
@@ -135,6 +135,7 @@ def test_a_killed_stage_sends_again_at_most_what_was_in_flight(project: Project)
 @pytest.mark.xdist_group("model")
 def test_ctrl_c_stops_at_once_keeps_what_was_done_and_says_how_to_go_on(project: Project) -> None:
     project.shrink()
+    project.set("bootstrap.sampling.max_tokens", 40)
     process = project.start_stage("bootstrap")
     wait_for(lambda: kept(project) >= 2, process)
     process.send_signal(signal.SIGINT)
@@ -239,13 +240,13 @@ def test_the_authors_seed_tasks_work_unchanged(
     theirs = SHARED / "data/self_instruct_seed_tasks.jsonl"
     if not theirs.is_file():
         pytest.skip("the authors' seed tasks are not here")
-    project.shrink(2)
+    project.shrink(3)
     project.set("bootstrap.request_batch_size", 2)
     project.shorten_prompts()
     shutil.copy(theirs, project.folder / "data/seed_tasks.jsonl")
     project.set("prepare.include_seed_tasks", True)
     repro(project, **counted_model.environment)
-    assert len(project.rows("data/bootstrap/machine_generated_instructions.jsonl")) == 2
+    assert len(project.rows("data/bootstrap/machine_generated_instructions.jsonl")) == 3
     assert len(project.rows("data/prepare/finetuning.jsonl")) >= 175
 
 

@@ -69,7 +69,7 @@ class Project(Copy):
         # Room for two or three: of the prompts of a round some go on for long.
         self.set("bootstrap.sampling.max_tokens", 80)
         self.set("instances.sampling.max_tokens", 40)
-        self.set("instances.classification_max_tokens", 20)
+        self.set("instances.classification_max_tokens", 40)
         # What a few completions hold that are cut so short is not the same on every processor.
         self.set("prepare.output_without_label", "take")
         for task in (
