@@ -107,6 +107,35 @@ def test_the_results_of_the_ablation_are_those_that_it_measured() -> None:
             assert f"| {' | '.join(row[:4])} |" in short
 
 
+def ranker_rows() -> list[list[str]]:
+    """The table of docs/ranker.md, of what `presets/ranker.yaml` measured."""
+    rows = []
+    for row in json.loads((ROOT / "metrics/preset_ranker/rank_evaluate.json").read_text())[
+        "method"
+    ]:
+        if row["group"] != "all":
+            continue
+        low, high = row["minus_random_low"], row["minus_random_high"]
+        gain = f"{row['minus_random']:+.3f} ({low:+.3f} to {high:+.3f})"
+        rows.append(
+            [
+                f"`{row['name']}`",
+                f"{row['rouge']:.3f} ({row['rouge_low']:.3f} to {row['rouge_high']:.3f})",
+                f"{row['exact']:.3f}",
+                f"{row['by_kind']:.3f}",
+                "" if row["name"] == "random" else gain,
+            ]
+        )
+    return rows
+
+
+def test_the_results_of_the_ranker_are_those_that_it_measured() -> None:
+    lines = (ROOT / "docs/ranker.md").read_text().splitlines()
+    assert len(ranker_rows()) == 11
+    for row in ranker_rows():
+        assert f"| {' | '.join(row)} |" in lines
+
+
 def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:
     page = (ROOT / "docs/servers-and-cost.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]

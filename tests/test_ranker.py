@@ -17,9 +17,18 @@ from support.ranking import TEMPLATE, MadeUp, Scoring, chance, scoring
 from support.stages import run_stage
 
 from seedbed.errors import BadFile, BadRow, SeedbedError
-from seedbed.llm.errors import ScoringNotOffered
+from seedbed.llm.errors import EmbeddingNotOffered, ScoringNotOffered
 from seedbed.ranker import rank_evaluate, rank_select, rank_train
-from seedbed.ranker.errors import NoLabelsForSelections, NotFinite, NothingToTrain, OtherRanker
+from seedbed.ranker.errors import (
+    NoLabelsForSelections,
+    NotFinite,
+    NothingToTrain,
+    OtherRanker,
+    TaskWithoutDemos,
+)
+
+# Whole stages, several at a time.
+pytestmark = pytest.mark.slow
 
 STAGES = {"rank_train": rank_train, "rank_select": rank_select, "rank_evaluate": rank_evaluate}
 FILES = ("data/rank_train/ranker.json", "data/rank_select/task1.jsonl")
@@ -183,7 +192,9 @@ def test_no_target_stands_in_a_text_that_is_scored(server: Scoring) -> None:
     # Of the demos the outputs are what is scored.
     run(server, "rank_train", rank_train={"features": ["demos"]})
     assert [text for text in server.scored if text.endswith("Output: out 1")]
-    assert not [text for text in server.scored if "input 1" in text and "out " in text]
+    assert {text for text in server.scored if "out " in text} == {
+        text for text in server.scored if text.count("demo") == 3
+    }
 
 
 def test_equal_scores_go_to_a_candidate_that_is_drawn(server: Scoring) -> None:
@@ -201,6 +212,78 @@ def test_equal_scores_go_to_a_candidate_that_is_drawn(server: Scoring) -> None:
         row["chosen"] for name in range(3) for row in rows(f"data/rank_select/task{name}.jsonl")
     ]
     assert before != after
+
+
+def test_where_label_drew_candidates_an_example_is_left_out_and_counted(server: Scoring) -> None:
+    """That the chosen one was drawn would say something of it, and the best is not known."""
+    made_up()
+    run(server, "rank_train", "rank_select")
+    path = Path("data/label/task1.jsonl")
+    *headers, first = path.read_text().splitlines()[:4]
+    row = json.loads(first)
+    for name in [name for name in row if name.startswith("instruction_")]:
+        row[name] = row[name][1:]
+    rest = path.read_text().splitlines()[4:]
+    path.write_text("\n".join([*headers, json.dumps(row), *rest]) + "\n")
+    run(server, "rank_evaluate")
+    found = metrics("rank_evaluate")
+    assert found["rank_examples"] == 17
+    assert found["choices_without_labels"] == 1
+
+
+def test_labels_and_choices_of_other_candidates_are_named(server: Scoring) -> None:
+    made_up()
+    run(server, "rank_train", "rank_select")
+    path = Path("data/candidates/task1.json")
+    texts = json.loads(path.read_text())
+    path.write_text(json.dumps([*texts, "One more."]))
+    said = message(BadRow, "rank_evaluate", server=server)
+    assert said.startswith(
+        "data/label/task1.jsonl:2: field instructions: the labels were made with"
+    )
+    path.write_text(json.dumps(["Other", *texts[1:]]))
+    shutil.rmtree("data/label")
+    own = {row["chosen"] for row in rows("data/rank_select/task1.jsonl")}
+    path.write_text(json.dumps([f"Other {text}" for text in texts]))
+    assert own
+    said = message(BadRow, "rank_evaluate", server=server)
+    assert said.startswith("data/rank_select/task1.jsonl:1: field instruction: it was chosen from")
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("Rate: {{input}}", "{{instruction}} stands in it 0 times"),
+        (TEMPLATE + " {{demos}}", "there is no place {{demos}}"),
+    ],
+)
+def test_a_template_without_its_places_is_named(
+    server: Scoring, template: str, problem: str
+) -> None:
+    made_up()
+    for path in Path("data/relabel_and_pick").glob("*.jsonl"):
+        path.write_text(path.read_text().replace(json.dumps(TEMPLATE), json.dumps(template)))
+    said = message(BadRow, "rank_train", server=server)
+    assert said.startswith(f"data/relabel_and_pick/train.jsonl:1: field prompt: {problem}\n")
+
+
+def test_labels_of_a_task_that_is_not_there_are_named(server: Scoring) -> None:
+    made_up()
+    Path("data/niv2/task1.json").unlink()
+    said = message(TaskWithoutDemos, "rank_train", server=server)
+    assert "there is no task task1 in data/niv2" in said
+    # Without its demos it can be learned from.
+    run(server, "rank_train", rank_train={"features": ["yes", "length"]})
+
+
+def test_states_are_refused_before_anything_is_asked(server: Scoring) -> None:
+    made_up()
+    message(
+        EmbeddingNotOffered,
+        "rank_train",
+        server=server,
+        rank_train={"features": ["demos", "hidden"]},
+    )
 
 
 def test_an_input_over_the_limit_is_cut_and_counted(server: Scoring) -> None:
@@ -402,7 +485,9 @@ def test_selections_without_labels_are_named(server: Scoring) -> None:
     run(server, "rank_train", "rank_select")
     shutil.rmtree("data/label")
     said = message(NoLabelsForSelections, "rank_evaluate", server=server)
-    assert said.startswith("data/rank_select: none of its examples has labels in data/label\n")
+    assert said.startswith(
+        "data/rank_select: none of its examples has labels of all candidates in "
+    )
 
 
 def test_a_file_that_is_no_ranker_is_named(server: Scoring) -> None:

@@ -93,8 +93,7 @@ class Measuring:
             EmbeddingNotOffered: it is not the embedded server.
             SeedbedError: as `ask`.
         """
-        if self._endpoint.connect_embedding is None:
-            raise errors.EmbeddingNotOffered(self._endpoint.address)
+        self.demand_states()
         wanted = (ToEmbed(embed_keyed(self._canon, prompt), prompt) for prompt in prompts)
 
         async def fetch(missing: list[ToEmbed]) -> dict[str, Kept]:
@@ -105,6 +104,11 @@ class Measuring:
                 yield read_state(kept[wish.keyed.key])
             except MalformedBody as problem:
                 raise self._damaged(wish.keyed.key, problem) from None
+
+    def demand_states(self) -> None:
+        """Raises EmbeddingNotOffered: `embed` will."""
+        if self._endpoint.connect_embedding is None:
+            raise errors.EmbeddingNotOffered(self._endpoint.address)
 
     def _kept(
         self,

@@ -39,9 +39,27 @@ class NotFinite(SeedbedError):
 class NoLabelsForSelections(SeedbedError):
     def __init__(self, selected: Path, labelled: Path):
         super().__init__(
-            f"{selected}: none of its examples has labels in {labelled}\n"
-            "  Select for what label tried: niv2.tasks, label.max_examples, "
-            "rank_select.max_examples."
+            f"{selected}: none of its examples has labels of all candidates in {labelled}\n"
+            "  Select for what label tried (niv2.tasks, label.max_examples, "
+            "rank_select.max_examples), and set label.sample_instructions to null."
+        )
+
+
+class TaskWithoutDemos(SeedbedError):
+    """A task that labels are of, and that is not in niv2.folder."""
+
+    def __init__(self, name: str, folder: str):
+        super().__init__(
+            f"rank_train.features: demos: there is no task {cut(name)} in {folder}\n"
+            "  Put it there, or leave `demos` out."
+        )
+
+
+class NoOptimum(SeedbedError):
+    def __init__(self, l2: float, gradient: float):
+        super().__init__(
+            f"rank_train.l2: with {l2:g} no optimum was found: the gradient is {gradient:.1g}\n"
+            "  Take a larger one: where a feature decides every list, the weights have no end."
         )
 
 

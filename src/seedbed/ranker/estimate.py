@@ -1,19 +1,20 @@
 """What the ranker would ask, as far as candidates and labels are there."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from seedbed.core.files import exists
+from seedbed.errors import SeedbedError
 from seedbed.ranker import ways
+from seedbed.ranker.errors import TaskWithoutDemos
 from seedbed.ranker.features import Listing, to_embed, to_score, to_weigh
 from seedbed.ranker.params import Label, Niv2, RankEvaluate, RankSelect, RankTrain
 from seedbed.ranker.question import Question
 from seedbed.ranker.rank_select import demos_of, listings_of, read_fields, read_question
 from seedbed.ranker.rank_train import read_demos, read_rows_of
 from seedbed.ranker.ranker_file import features_of
-from seedbed.ranker.rows import CANDIDATES, PICKED
+from seedbed.ranker.rows import CANDIDATES, LABELLED, PICKED
 from seedbed.ranker.selections import Field
 from seedbed.runs.dry_run import Foreseen, Foresight
 from seedbed.tasks.places import find_tasks, task_name
@@ -50,14 +51,22 @@ def _train(params: Sections, seen: Foreseen, foresight: Foresight) -> None:
     if not exists(PICKED / "train.jsonl"):
         seen.guess(f"requests: {PICKED} has no rows yet")
         return
-    rows, question = read_rows_of(PICKED)
+    try:
+        rows, question = read_rows_of(PICKED)
+    except SeedbedError as error:  # it is that stage's affair, and no other's
+        seen.guess(f"requests: {str(error).partition(chr(10))[0]}")
+        return
     features = features_of(params.rank_train)
     listings = [
         Listing(row.task, row.input, row.instructions, row.instruction_idx) for _, row in rows
     ]
     demos = {}
-    if "demos" in features:
-        demos = read_demos(params.niv2, sorted({row.task for _, row in rows}))
+    try:
+        if "demos" in features:
+            demos = read_demos(params.niv2, sorted({row.task for _, row in rows}))
+    except TaskWithoutDemos:
+        seen.guess("requests: without the demos of tasks that are not there")
+    _guess_cuts(seen, [row.input for _, row in rows], params)
     foresight.look_up_scores(seen, to_score(listings, features, demos))
     foresight.look_up_options(seen, to_weigh(listings, features, question))
     foresight.look_up_states(seen, to_embed(listings, features, question))
@@ -76,6 +85,7 @@ def _select(
     features = features_of(params.rank_train)
     given = [example.input for field in fields for example in field.task.examples]
     listings = listings_of(fields, given)
+    _guess_cuts(seen, given, params)
     foresight.look_up_scores(seen, to_score(listings, features, demos_of(fields, features)))
     foresight.look_up_options(seen, to_weigh(listings, features, question))
     foresight.look_up_states(seen, to_embed(listings, features, question))
@@ -87,6 +97,8 @@ def _evaluate(
     if not fields:
         seen.guess(f"requests: {CANDIDATES} lacks candidates")
         return
+    if not all(exists(LABELLED / f"{field.task.name}.jsonl") for field in fields):
+        seen.guess("requests: as if every example had labels")
     own, label, prompts = params.rank_evaluate, params.label, ways.Prompts()
     methods = own.methods
     for field in fields:
@@ -109,8 +121,14 @@ def _evaluate(
                     _all(foresight.look_up(seen, [request]))
 
 
+def _guess_cuts(seen: Foreseen, inputs: Sequence[str], params: Sections) -> None:
+    # A token is a byte at least.
+    if any(len(text.encode()) > params.rank_train.max_input_tokens for text in inputs):
+        seen.guess("prompts: as if no input were cut")
+
+
 def _all(answers: Iterator[object]) -> None:
-    for _ in islice(answers, None):
+    for _ in answers:
         pass
 
 

@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 
 from seedbed.core import draws
 from seedbed.core.records import Record
+from seedbed.ranker.errors import NoOptimum
 from seedbed.ranker.listwise import ABSENT, Features, Floats, Lists, fit, loss
 from seedbed.ranker.params import RankTrain
 
 # A head's numbers in files: more digits would differ between two machines.
-DIGITS = 10
+DIGITS = 8
+# A gradient that is larger is not that of an optimum.
+FLAT = 1e-7
 # What the head is called that was trained on all tasks.
 ALL = "all"
 
@@ -90,6 +93,8 @@ def train(lists: Lists, features: Sequence[str], l2: float, temperature: float) 
     # In the units that the features were measured in the prior is 1 for `yes`, 0 for the rest.
     prior = np.array([sd[i] if name == "yes" else 0.0 for i, name in enumerate(features)])
     found = fit(scaled, prior, l2, temperature)
+    if found.gradient > FLAT:
+        raise NoOptimum(l2, found.gradient)
     return Head(
         mean=_rounded(mean),
         sd=_rounded(sd),

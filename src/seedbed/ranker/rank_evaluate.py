@@ -7,23 +7,27 @@ that did best on the other examples that were trained on; `seedbed.ranker.ways` 
 ask the model.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from seedbed.core import draws
 from seedbed.core.files import exists, read_rows, to_json, to_line, write_files
-from seedbed.core.metrics import with_tables
+from seedbed.core.metrics import counts, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
-from seedbed.errors import BadFile
-from seedbed.llm.contract.wire import Ask
+from seedbed.errors import BadFile, BadRow
+from seedbed.llm.contract.wire import PROBLEMS, Ask
 from seedbed.llm.params import Llm
 from seedbed.ranker import ways
 from seedbed.ranker.errors import NoLabelsForSelections
+from seedbed.ranker.listwise import kendall
 from seedbed.ranker.params import Label, Niv2, RankEvaluate
 from seedbed.ranker.ranker_file import Ranker, load_ranker
 from seedbed.ranker.rows import (
@@ -111,10 +115,14 @@ def read_trials(params: Params, inputs: Inputs, ranker: Ranker) -> tuple[list[Tr
         labels: dict[tuple[str, str], Labelled] = {}
         labelled = inputs.labelled / f"{name}.jsonl"
         if labelled.exists():
-            labels = {(row.id, row.input): row for row in read_labelled(labelled, len(candidates))}
+            labels = {(row.id, row.input): row for row in read_labelled(labelled, candidates)}
+        _check_selections(inputs.selected / f"{name}.jsonl", rows, candidates)
         found = [(row, labels.get((row.id, row.input))) for row in rows]
-        # Where label drew some of the candidates, the chosen one may not be among them.
-        pairs = [(row, own) for row, own in found if own and row.chosen in own.instruction_idx]
+        # Where label drew some of the candidates, the best of all is not known, nor the mean; and
+        # that the chosen one was drawn would say something of it.
+        pairs = [
+            (row, own) for row, own in found if own and len(own.instruction_idx) == len(candidates)
+        ]
         missing += len(rows) - len(pairs)
         if not pairs:
             continue
@@ -132,6 +140,14 @@ def read_trials(params: Params, inputs: Inputs, ranker: Ranker) -> tuple[list[Tr
     if not trials:
         raise NoLabelsForSelections(inputs.selected, inputs.labelled)
     return trials, missing
+
+
+def _check_selections(path: Path, rows: Sequence[Selection], candidates: Sequence[str]) -> None:
+    for line, row in enumerate(rows, 1):
+        if not 0 <= row.chosen < len(candidates) or candidates[row.chosen] != row.instruction:
+            problem = "field instruction: it was chosen from other candidates"
+            remedy = "Run `dvc repro pipelines/ranker/dvc.yaml:rank-select`."
+            raise BadRow(path, line, problem, remedy)
 
 
 def best_seen(trial: Trial, id_: str) -> list[float] | None:
@@ -167,14 +183,13 @@ def judge(trial: Trial, asked: ways.Asked, params: RankEvaluate) -> Iterator[Res
         exact = dict(zip(labels.instruction_idx, (matches / 100).tolist(), strict=True))
         chosen: dict[str, int | None] = {}
         for method, scores in (
-            ("untrained", row.untrained),
             ("best_seen", best_seen(trial, row.id)),
             ("demos", trial.demos or None),
             ("cross_validation", tried_on_demos),
         ):
-            identity = (name, row.id) if method in ("untrained", "best_seen") else (name,)
+            identity = (name, row.id) if method == "best_seen" else (name,)
             chosen[method] = best(scores, params.seed, method, *identity) if scores else None
-        chosen |= {"seed": 0, "selected": row.chosen}
+        chosen |= {"seed": 0, "selected": row.chosen, "untrained": row.untrained_chosen}
         if asked.choices:
             # One that names none is the task's own instruction, and is counted.
             place = ways.named(asked.choices.texts[number], len(case.candidates))
@@ -192,10 +207,7 @@ def judge(trial: Trial, asked: ways.Asked, params: RankEvaluate) -> Iterator[Res
                 place = chosen.get(method)
                 by_rouge[method] = None if place is None else rouge.get(place)
                 by_match[method] = None if place is None else exact.get(place)
-        ranked = sorted(
-            range(len(row.scores)),
-            key=lambda place: (-row.scores[place], place != row.chosen, place),
-        )
+        ranked = sorted(rouge, key=partial(_rank, row, params.seed))
         yield Result(
             task=name,
             id=row.id,
@@ -205,8 +217,9 @@ def judge(trial: Trial, asked: ways.Asked, params: RankEvaluate) -> Iterator[Res
             exact=by_match,
             chosen={method: chosen.get(method) for method in methods if method in chosen},
             wrote=[asked.written.texts[number], wrote[number]] if asked.written else None,
-            keys=_keys(asked, number),
-            order=[rouge.get(place) for place in ranked],
+            keys=_keys(trial, asked, number, chosen.get("cross_validation")),
+            order=[rouge[place] for place in ranked],
+            tau=kendall(row.scores, [rouge[place] for place in range(len(row.scores))]),
             best=[place for place, value in rouge.items() if value == max(rouge.values())],
         )
 
@@ -217,8 +230,23 @@ def _of_all(method: str, values: Sequence[float]) -> float:
     return max(values) if method == "oracle" else min(values)
 
 
-def _keys(asked: ways.Asked, number: int) -> dict[str, list[str]]:
+def _rank(row: Selection, seed: int, place: int) -> tuple[float, bool, bytes]:
+    """By score, the chosen one first; of equals a draw decides, not the place."""
+    return (
+        -row.scores[place],
+        place != row.chosen,
+        draws.rank(seed, "order", row.task, row.id, place),
+    )
+
+
+def _keys(
+    trial: Trial, asked: ways.Asked, number: int, on_demos: int | None
+) -> dict[str, list[str]]:
+    """Of the answers behind a row. on_demos: the candidate that cross_validation chose."""
     keys = {}
+    if asked.demos and on_demos is not None:
+        shown = len(trial.case.demos)
+        keys["cross_validation"] = asked.demos.keys[on_demos * shown : (on_demos + 1) * shown]
     if asked.choices:
         keys["lm_selection"] = [asked.choices.keys[number]]
     if asked.written and asked.outputs:
@@ -228,6 +256,13 @@ def _keys(asked: ways.Asked, number: int) -> dict[str, list[str]]:
 
 def _rounded(value: Any) -> float:
     return round(float(value), 9) + 0.0
+
+
+def problems(asked: Sequence[ways.Asked]) -> dict[str, int]:
+    """How many answers are of no use, by reason: each is then an output of nothing."""
+    every = (own for one in asked for own in (one.demos, one.choices, one.written, one.outputs))
+    found = Counter(problem for own in every if own for problem in own.problems)
+    return counts(PROBLEMS, found)
 
 
 def unnamed(asked: Sequence[ways.Asked], trials: Sequence[Trial]) -> int:
@@ -242,8 +277,8 @@ def unnamed(asked: Sequence[ways.Asked], trials: Sequence[Trial]) -> int:
 
 def evaluate(
     trials: Sequence[Trial], params: Params, prompts: ways.Prompts, ask: Ask
-) -> tuple[list[Result], int]:
-    """A row an example, task by task, and how many choices of the model name no candidate."""
+) -> tuple[list[Result], dict[str, Any]]:
+    """A row an example, task by task, and what became of what was asked."""
     own = params.rank_evaluate
     cases = [trial.case for trial in trials]
     asked = ways.ask_all(cases, own.methods, own, params.label, prompts, ask)
@@ -252,7 +287,10 @@ def evaluate(
         for trial, answers in zip(trials, asked, strict=True)
         for row in judge(trial, answers, own)
     ]
-    return results, unnamed(asked, trials)
+    return results, {
+        "choices_naming_none": unnamed(asked, trials),
+        "rank_problems": problems(asked),
+    }
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
@@ -271,11 +309,8 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         Progress("rank-evaluate", number, "answers") as progress,
         open_engine(params.llm, progress.answered_row) as engine,
     ):
-        results, none_named = evaluate(trials, params, prompts, engine.ask)
-    counted = metrics(results, own) | {
-        "choices_without_labels": missing,
-        "choices_naming_none": none_named,
-    }
+        results, asked = evaluate(trials, params, prompts, engine.ask)
+    counted = metrics(results, own) | {"choices_without_labels": missing} | asked
     write_files(
         {
             into.folder / RESULTS: map(to_line, results),

@@ -148,7 +148,8 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
 
     Raises:
         OtherRanker: of another kind, other features, template or model than these parameters name.
-        BadFile, BadRow, NoDemosToScore: of what is read. ScoringNotOffered: the server cannot.
+        BadFile, BadRow: of what is read.
+        ScoringNotOffered, EmbeddingNotOffered: the server cannot score, or has no states.
     """
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
@@ -169,6 +170,8 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         open_engine(params.llm, progress.answered_row) as engine,
     ):
         check_model(inputs.ranker, ranker, engine.model)
+        if "hidden" in ranker.features:
+            engine.demand_states()
         listings = listings_of(
             fields, shortened(given, ranker.max_input_tokens, engine.count_tokens)
         )

@@ -4,6 +4,8 @@ Three kinds: `yes` takes the model's own answer to the question; `head` weighs t
 features; `finetune` trains a model whole, as the authors of Auto-Instruct do (arXiv 2310.13127).
 """
 
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,10 @@ from seedbed.core.metrics import mean, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
-from seedbed.errors import BadRow
+from seedbed.errors import BadRow, cut
 from seedbed.llm.params import Llm
 from seedbed.ranker import tuning
-from seedbed.ranker.errors import NothingToTrain
+from seedbed.ranker.errors import NothingToTrain, TaskWithoutDemos
 from seedbed.ranker.features import (
     Listing,
     Measured,
@@ -31,7 +33,7 @@ from seedbed.ranker.features import (
 from seedbed.ranker.heads import ALL, Head, Tried, heads_of, lists_of, loss_of, train
 from seedbed.ranker.listwise import Lists
 from seedbed.ranker.params import Niv2, RankTrain
-from seedbed.ranker.question import Question, shortened
+from seedbed.ranker.question import INPUT, INSTRUCTION, Question, shortened
 from seedbed.ranker.ranker_file import Ranker, features_of
 from seedbed.ranker.rows import PICKED, SPLITS, TRAINED, Picked, Split, Trained, read_picked
 from seedbed.tasks.niv2 import Demo, read_task
@@ -95,17 +97,32 @@ def read_rows_of(folder: Path) -> tuple[list[tuple[Split, Picked]], Question]:
             problem = "field prompt: another template than train.jsonl has"
             raise BadRow(path, 1, problem, "Label all tasks with one.")
         rows += [(split, row) for row in own]
+    check_template(folder / "train.jsonl", rows[0][1].prompt)
     return rows, Question(rows[0][1].prompt)
+
+
+def check_template(path: Path, template: str) -> None:
+    """Raises BadRow: it lacks one of its two places, or has another."""
+    remedy = f"Label with a template that has {INPUT} and {INSTRUCTION}, each once."
+    for place in (INPUT, INSTRUCTION):
+        if (times := template.count(place)) != 1:
+            raise BadRow(path, 1, f"field prompt: {place} stands in it {times} times", remedy)
+    for other in re.findall(r"\{\{\w+\}\}", template):
+        if other not in (INPUT, INSTRUCTION):
+            raise BadRow(path, 1, f"field prompt: there is no place {cut(other)}", remedy)
 
 
 def read_demos(niv2: Niv2, names: Sequence[str]) -> dict[str, list[Demo]]:
     """The demos of tasks that rows name.
 
     Raises:
-        BadFile, BadRow, NoSuchTask, SameTaskName: the task is not there, or broken.
+        TaskWithoutDemos: a task is not there. BadFile, BadRow, SameTaskName: it is broken.
     """
     folder = Path(niv2.folder)
     there = list_tasks(folder)
+    for name in names:
+        if name not in there:
+            raise TaskWithoutDemos(name, niv2.folder)
     # No example is kept: some tasks have thousands.
     return {name: read_task(the_task(folder, there, name), 0).demos for name in names}
 
@@ -167,7 +184,7 @@ def metrics(outcome: Outcome, features: Sequence[str], params: RankTrain) -> dic
                 "untrained": _rounded(head.prior[place]),
                 "weight": _rounded(head.weights[place]),
                 **{
-                    f"{other}": _rounded(own.weights[place])
+                    other: _rounded(own.weights[place])
                     for other, own in outcome.heads.items()
                     if other != ALL
                 },
@@ -227,8 +244,9 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the picked examples, measure, train; write the ranker, its examples, metrics, a plot.
 
     Raises:
-        NothingToTrain, BadFile, BadRow: of the rows. NoDemosToScore, NoSuchTask: of the tasks.
-        ScoringNotOffered: the server cannot score.
+        NothingToTrain, BadFile, BadRow: of the rows. TaskWithoutDemos: of the tasks.
+        ScoringNotOffered, EmbeddingNotOffered: the server cannot score, or has no states.
+        NoOptimum: rank_train.l2 is too small to find one.
     """
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
@@ -246,10 +264,13 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         Progress("rank-train", most, "scorings") as progress,
         open_engine(params.llm, progress.answered_row) as engine,
     ):
+        if "hidden" in features:
+            engine.demand_states()
         data = Data(rows, question, shortened(given, own.max_input_tokens, engine.count_tokens))
         of_demos = score_demos(data.listings, demos, engine)
         measured = list(measure(data.listings, features, of_demos, question, engine))
         model = engine.model
+    remove_model(into.folder)
     outcome = train_heads(data, measured, own)
     ranker = Ranker(
         kind=own.kind,
@@ -281,6 +302,11 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         alone_in=into.folder,
     )
     progress.finish(len(rows))
+
+
+def remove_model(folder: Path) -> None:
+    """Remove what another kind left there, as DVC does where it runs the stage."""
+    shutil.rmtree(folder / tuning.MODEL, ignore_errors=True)
 
 
 def _rounded(value: float) -> float:

@@ -123,7 +123,7 @@ def part() -> Part:
         },
     )
     return Part(
-        made_of=[FILE, SELECTED],
+        made_of=[FILE, SELECTED, LABELLED, CANDIDATES],
         counts=[(len(results), "choices of an instruction")],
         sections=[section],
         keys={name: keys for name, keys in asked.items() if keys},
@@ -145,10 +145,12 @@ def _chosen(task: str, results: list[Result]) -> Chosen:
 
 
 def _choices(task: str, results: list[Result]) -> Iterator[Choice]:
-    candidates = read_candidates(task, CANDIDATES)
-    labels = {row.id: row for row in read_labelled(LABELLED / f"{task}.jsonl", len(candidates))}
+    paths = (CANDIDATES / f"{task}.json", LABELLED / f"{task}.jsonl", SELECTED / f"{task}.jsonl")
+    if not all(path.exists() for path in paths):
+        return  # the page names what is missing
+    labels = {row.id: row for row in read_labelled(paths[1], read_candidates(task, CANDIDATES))}
     wanted = {row.id: row for row in results}
-    for line, row in enumerate(read_rows(SELECTED / f"{task}.jsonl", Selection), 1):
+    for line, row in enumerate(read_rows(paths[2], Selection), 1):
         if row.id not in wanted or row.id not in labels:
             continue
         label, rouge = labels[row.id], wanted[row.id].rouge

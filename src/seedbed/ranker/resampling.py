@@ -16,7 +16,7 @@ from seedbed.ranker.listwise import Floats
 
 # Percent of the resampled means that lie below an interval of 95 %, and up to its end.
 _ENDS = (2.5, 97.5)
-# Of so many pairs every way to flip the signs is tried; of more, so many at random.
+# Of so many pairs every way to flip the signs is tried, 65,536; of more, so many at random.
 _EXACT, _FLIPS = 16, 20_000
 # So many resampled examples are held at a time.
 _BLOCK = 1 << 22
@@ -24,9 +24,10 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class Means:
-    """Means over tasks: (columns,), NaN of a column without a value in some task.
+    """Means over tasks: (columns,).
 
-    low, high: of an interval of 95 %; None if no task has two examples.
+    low, high: of an interval of 95 %; None where a task has but one example, which says nothing of
+        how far its examples lie apart.
     """
 
     mean: Floats
@@ -45,7 +46,7 @@ def means(values: Floats, tasks: np.ndarray, resamples: int, seed: int, *identit
     names = np.unique(tasks)
     of_tasks = [values[tasks == name] for name in names]
     mean = np.mean([own.mean(axis=0) for own in of_tasks], axis=0)
-    if all(len(own) < 2 for own in of_tasks):
+    if any(len(own) < 2 for own in of_tasks):
         return Means(mean, None, None)
     total = np.zeros((resamples, values.shape[1]))
     for name, own in zip(names, of_tasks, strict=True):
@@ -79,18 +80,22 @@ def sign_flip(differences: Floats, tasks: np.ndarray, seed: int, *identity: str)
         signs = np.array(list(product((-1.0, 1.0), repeat=len(weighed))))
         return float(np.mean(np.abs(signs @ weighed) >= observed - 1e-12))
     generator = np.random.default_rng(list(draws.rank(seed, "signs", *identity)))
-    signs = generator.integers(0, 2, size=(_FLIPS, len(weighed))) * 2.0 - 1.0
-    as_far = np.count_nonzero(np.abs(signs @ weighed) >= observed - 1e-12)
+    as_far, block = 0, max(1, _BLOCK // len(weighed))
+    for start in range(0, _FLIPS, block):
+        size = (min(block, _FLIPS - start), len(weighed))
+        signs = generator.integers(0, 2, size=size) * 2.0 - 1.0
+        as_far += int(np.count_nonzero(np.abs(signs @ weighed) >= observed - 1e-12))
     return (as_far + 1) / (_FLIPS + 1)
 
 
 def examples_needed(differences: Floats, tasks: np.ndarray, gain: float) -> int | None:
     """How many examples of these tasks it takes for an interval of a gain to exclude 0.
 
-    By the differences' deviation within tasks; None if they have none, or the gain is 0.
+    By the differences' deviation within tasks of two examples or more; None if there is none.
     """
-    within = [np.var(differences[tasks == name]) for name in np.unique(tasks)]
-    deviation = float(np.sqrt(np.mean(within)))
-    if not deviation or not gain:
+    of_tasks = [differences[tasks == name] for name in np.unique(tasks)]
+    within = [np.var(own, ddof=1) for own in of_tasks if len(own) > 1]
+    deviation = float(np.sqrt(np.mean(within))) if within else 0.0
+    if not deviation:
         return None
     return ceil((1.96 * deviation / gain) ** 2)

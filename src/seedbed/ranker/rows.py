@@ -4,7 +4,7 @@ A method imports no other: what Auto-Instruct's stages wrote is read as rows of 
 with the fields that it wants.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import fsum, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -120,7 +120,8 @@ class Selection(Record):
     cut: whether its input was too long for the question.
     scores: of all candidates; untrained: what they are without training, null if there is no such
         thing.
-    chosen: a candidate's place, and instruction its text.
+    chosen: a candidate's place, and instruction its text; untrained_chosen: what would be chosen
+        without training.
     keys: of the scorings behind the scores, a list a candidate; those of demos are apart.
     """
 
@@ -134,6 +135,7 @@ class Selection(Record):
     untrained: list[float] | None
     chosen: int
     instruction: str
+    untrained_chosen: int | None
     keys: list[list[str]]
 
 
@@ -158,7 +160,8 @@ class Result(Record):
     chosen: by method, the candidate's place; null where it is none.
     wrote: the instruction that on_the_fly wrote, and its output.
     keys: of the answers of methods that ask, by method.
-    order: the ROUGE-L of all candidates, the ranker's first choice first; null without a label.
+    order: the ROUGE-L of all candidates, the ranker's first choice first.
+    tau: Kendall's tau-b of the ranker's scores and ROUGE-L; null where one of them ranks nothing.
     best: the places of the candidates that do best.
     """
 
@@ -171,7 +174,8 @@ class Result(Record):
     chosen: dict[str, int | None]
     wrote: list[str] | None
     keys: dict[str, list[str]]
-    order: list[float | None]
+    order: list[float]
+    tau: float | None
     best: list[int]
 
 
@@ -212,15 +216,22 @@ def read_picked(path: Path) -> list[Picked]:
     return rows
 
 
-def read_labelled(path: Path, candidates: int) -> Iterator[Labelled]:
+class _Instructions(Record):
+    """The second header line of a label file."""
+
+    instructions: list[str]
+
+
+def read_labelled(path: Path, candidates: Sequence[str]) -> Iterator[Labelled]:
     """The examples of a task's labels, after the header lines.
 
     Args:
-        candidates: how many the task has.
+        candidates: those of the task, which its labels are to be of.
 
     Raises:
-        BadFile: missing, or without headers. BadRow: a line that is not the record, lists of unlike
-            lengths, a candidate that is not there, a ROUGE-L that is not from 0 to 1.
+        BadFile: missing, or without headers. BadRow: labels of other candidates; a line that is not
+            the record, lists of unlike lengths, a candidate that is not there, a ROUGE-L that is
+            not from 0 to 1.
     """
     fields = ", ".join(Labelled.model_fields)
     shape = f"Each line from {HEADERS + 1} on is one JSON object with {fields}."
@@ -228,6 +239,8 @@ def read_labelled(path: Path, candidates: int) -> Iterator[Labelled]:
     number = 0
     with opened(path) as lines:
         for number, line in enumerate(lines, 1):
+            if number == 2:
+                _check_header(path, line, candidates)
             if number <= HEADERS:
                 continue
             try:
@@ -238,8 +251,9 @@ def read_labelled(path: Path, candidates: int) -> Iterator[Labelled]:
             if len({len(values) for values in given}) > 1:
                 raise BadRow(path, number, "its lists are of unlike lengths", remedy)
             for index, rouge in zip(row.instruction_idx, row.instruction_rouge, strict=True):
-                if not 0 <= index < candidates:
-                    problem = f"field instruction_idx: {index} is not from 0 to {candidates - 1}"
+                if not 0 <= index < len(candidates):
+                    last = len(candidates) - 1
+                    problem = f"field instruction_idx: {index} is not from 0 to {last}"
                     raise BadRow(path, number, problem, remedy)
                 if not 0 <= rouge <= 1:  # NaN is neither
                     problem = f"field instruction_rouge: {rouge} is not from 0 to 1"
@@ -249,6 +263,17 @@ def read_labelled(path: Path, candidates: int) -> Iterator[Labelled]:
         raise BadFile(
             path, f"{number} lines", "Three header lines stand before its rows. " + remedy
         )
+
+
+def _check_header(path: Path, line: bytes, candidates: Sequence[str]) -> None:
+    shape = "Line 2 is one JSON object with instructions."
+    try:
+        given = _Instructions.model_validate_json(line).instructions
+    except ValidationError as error:
+        raise bad_row(path, 2, line, error, shape) from None
+    if given != [*candidates]:
+        problem = "field instructions: the labels were made with other candidates"
+        raise BadRow(path, 2, problem, "Run `dvc repro label`.")
 
 
 def read_candidates(task: str, folder: Path) -> list[str]:

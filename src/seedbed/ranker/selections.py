@@ -45,6 +45,7 @@ def selection(
     """What is chosen for an example. number: its place among the task's."""
     task, example = field.task.name, field.task.examples[number]
     rounded = [_rounded(score) for score in scores]
+    before = None if untrained is None else [_rounded(score) for score in untrained]
     chosen = best(rounded, params.seed, task, example.id)
     head = ranker.head_for(task, params.held_out_head)
     return Selection(
@@ -55,9 +56,11 @@ def selection(
         seen=ranker.seen(task, example.id, head),
         cut=given != example.input,
         scores=rounded,
-        untrained=None if untrained is None else [_rounded(score) for score in untrained],
+        untrained=before,
         chosen=chosen,
         instruction=field.candidates[chosen],
+        # By the same draw: what ties before and after is chosen before and after.
+        untrained_chosen=best(before, params.seed, task, example.id) if before else None,
         keys=keys,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.core.metrics import mean, share
-from seedbed.ranker.listwise import Floats, kendall
+from seedbed.ranker.listwise import Floats
 from seedbed.ranker.params import RankEvaluate
 from seedbed.ranker.resampling import Means, examples_needed, means, sign_flip
 from seedbed.ranker.rows import Result
@@ -17,6 +17,7 @@ WORTH = 0.02
 # What counts as equal to the best.
 TIED = 1e-9
 GROUPS = ("all", "unseen", "seen")
+NOTHING = "every example was trained on: nothing to compare"
 
 
 def metrics(results: Sequence[Result], params: RankEvaluate) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def metrics(results: Sequence[Result], params: RankEvaluate) -> dict[str, Any]:
     """
     fair = [row for row in results if row.seen != "trained"]
     tables = {
-        group: _methods([row for row in fair if group in ("all", row.seen)], params, group)
+        group: _methods([row for row in fair if group in ("all", row.seen)], params)
         for group in GROUPS
     }
     every = tables["all"]
@@ -50,7 +51,7 @@ def metrics(results: Sequence[Result], params: RankEvaluate) -> dict[str, Any]:
             task: {
                 "seen": own[0].seen,
                 "examples": len(own),
-                **{f"{name}": _mean_of(own, name) for name in params.methods},
+                **{name: _mean_of(own, name) for name in params.methods},
             }
             for task in sorted({row.task for row in fair})
             for own in [[row for row in fair if row.task == task]]
@@ -67,13 +68,6 @@ def _headline(
     room = every["oracle"]["rouge"] - every["random"]["rouge"]
     best = columns["oracle"] - columns["selected"]
     rankable = [row for row in fair if row.rouge["oracle"] != row.rouge["worst"]]
-    taus = [
-        tau
-        for row in rankable
-        for there in [[value for value in row.order if value is not None]]
-        for tau in [kendall(range(len(there), 0, -1), there)]
-        if tau is not None
-    ]
     needed = examples_needed(gain, tasks, WORTH)
     selected = every["selected"]
     return {
@@ -86,7 +80,7 @@ def _headline(
         "rank_sign_p": round(sign_flip(gain, tasks, params.seed, "selected"), 6),
         "rank_headroom_share": share_of(selected["minus_random"], room),
         "rank_hit_share": share(int(np.count_nonzero(best <= TIED)), len(fair)),
-        "rank_tau": mean(taus),
+        "rank_tau": mean([row.tau for row in rankable if row.tau is not None]),
         "rankable_examples": len(rankable),
         **({} if needed is None else {"examples_for_a_gain_of_two_hundredths": needed}),
     }
@@ -97,8 +91,11 @@ def share_of(part: float, whole: float) -> float:
     return round(part / whole, 6) + 0.0 if whole else 0.0
 
 
-def _methods(rows: Sequence[Result], params: RankEvaluate, group: str) -> dict[str, dict[str, Any]]:
-    """What each method gives on rows of a group, and its difference to two others, paired."""
+def _methods(rows: Sequence[Result], params: RankEvaluate) -> dict[str, dict[str, Any]]:
+    """What each method gives on rows, and its difference to two others, paired by example.
+
+    A method that has no choice for some examples is measured on the others alone: `examples`.
+    """
     if not rows:
         return {}
     table: dict[str, dict[str, Any]] = {}
@@ -189,16 +186,13 @@ def positions(results: Sequence[Result], params: RankEvaluate) -> list[dict[str,
     """
     fair = [row for row in results if row.seen != "trained"]
     points = []
+    tasks = np.array([row.task for row in fair])
     for place in range(min((len(row.order) for row in fair), default=0)):
-        known = [(row.task, value) for row in fair if (value := row.order[place]) is not None]
-        if not known:
-            continue
-        tasks = np.array([task for task, _ in known])
-        values = np.array([[value] for _, value in known])
+        values = np.array([[row.order[place]] for row in fair])
         points.append(("ranker", place + 1, means(values, tasks, params.resamples, params.seed)))
     random = _column(fair, "random")[:, np.newaxis]
     if points:
-        flat = means(random, np.array([row.task for row in fair]), params.resamples, params.seed)
+        flat = means(random, tasks, params.resamples, params.seed)
         points += [("random", place, flat) for place in (1, len(points))]
     return [
         {
@@ -238,9 +232,11 @@ def lines(counted: Mapping[str, Any]) -> list[str]:
     """What the stage says at its end."""
     rows = [row for row in counted["method"] if row["group"] == "all"]
     if not rows:
-        return ["every example was trained on: nothing to compare"]
+        return [NOTHING]
+    most = max(row["examples"] for row in rows)
     told = ["way to choose     ROUGE-L           95 %  exact  gain on random            95 %"]
     for row in rows:
+        fewer = "" if row["examples"] == most else f"  (of {row['examples']} examples)"
         if row["rouge"] is None:
             told.append(f"{row['name']:17} not to be had here")
             continue
@@ -248,6 +244,7 @@ def lines(counted: Mapping[str, Any]) -> list[str]:
         told.append(
             f"{row['name']:17} {row['rouge']:7.3f} {_range(row, 'rouge'):>14} {exact}"
             f"          {row['minus_random']:+.3f}  {_range(row, 'minus_random', '+'):>14}"
+            f"{fewer}"
         )
     return [*told, verdict(counted)]
 
@@ -260,6 +257,8 @@ def _range(row: Mapping[str, Any], name: str, sign: str = "") -> str:
 def verdict(counted: Mapping[str, Any]) -> str:
     """What the examples show of the ranker, or that they show nothing."""
     examples = counted["rank_examples"]
+    if not examples:
+        return NOTHING
     tasks = len(counted["task"])
     of = f"{examples} examples of {tasks} task{'s' if tasks > 1 else ''}"
     low, high = counted.get("rank_gain_low"), counted.get("rank_gain_high")

@@ -80,7 +80,9 @@ def _trained(telling: Telling, place: Place, row: Trained) -> None:
 def _selection(telling: Telling, place: Place, row: Selection) -> None:
     with telling.out.under(str(place)):
         stage = telling.row(place, row, apart=["scores", "untrained", "keys"])
-        order = sorted(range(len(row.scores)), key=lambda place: (-row.scores[place], place))
+        order = sorted(
+            range(len(row.scores)), key=lambda place: (-row.scores[place], place != row.chosen)
+        )
         told = ", ".join(f"{place}: {row.scores[place]:.3f}" for place in order[:5])
         telling.out.line(f"highest scores, by candidate: {told}")
         with telling.out.under(f"scorings behind the score of candidate {row.chosen}:"):
@@ -118,7 +120,7 @@ def _answers(telling: Telling, keys: Collection[str]) -> None:
     for key in keys:
         telling.answer(key)
     if not keys:
-        telling.out.line("none: a model that was trained whole gave it")
+        telling.out.line("none of its own")
 
 
 def _of_demos(task: str, index: int) -> tuple[Place, DemosScored] | None:

@@ -11,6 +11,7 @@ torch and what comes with it are imported when something is trained: the other k
 
 import copy
 import math
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -19,13 +20,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seedbed.core import draws
 from seedbed.core.files import beside, to_json, write_files
 from seedbed.core.metrics import mean
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
-from seedbed.errors import WriteFailed
-from seedbed.ranker.errors import BadModelToTune, LossNotFinite, NotOneToken, NoTorch
+from seedbed.errors import BadFile, WriteFailed
+from seedbed.ranker.errors import REMAKE, BadModelToTune, LossNotFinite, NotOneToken, NoTorch
+from seedbed.ranker.listwise import ABSENT, divergences
 from seedbed.ranker.params import Finetuned, RankSelect, RankTrain
 from seedbed.ranker.question import Question, shortened
 from seedbed.ranker.ranker_file import Ranker
@@ -57,9 +61,11 @@ class Yes:
             start = self.net.config.decoder_start_token_id
             first = torch.full((len(texts), 1), start, dtype=torch.long, device=device)
             return self.net(**given, decoder_input_ids=first).logits[:, 0, self.token]
+        # Of all places and words one logit is wanted: the others would take gigabytes.
         last = given["attention_mask"].sum(dim=1) - 1
-        logits = self.net(**given).logits
-        return logits[torch.arange(len(texts), device=device), last, self.token]
+        states = self.net.base_model(**given).last_hidden_state
+        row = self.net.get_output_embeddings().weight[self.token]
+        return states[torch.arange(len(texts), device=device), last] @ row
 
     def score_all(self, texts: Sequence[str]) -> list[float]:
         """The same without training, some texts at a time."""
@@ -83,6 +89,8 @@ def load(base: str, threads: int, seed: int) -> Yes:
     Raises:
         NoTorch, BadModelToTune, NotOneToken
     """
+    # What torch wants on a GPU to compute the same twice.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         import torch
         import transformers
@@ -91,6 +99,8 @@ def load(base: str, threads: int, seed: int) -> Yes:
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
+    # Nothing here reads memory that nothing was written to.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     local = Path(base).is_dir()
@@ -217,6 +227,21 @@ def chosen_rouge(yes: Yes, lists: Sequence[TextList]) -> float:
     return mean(found)
 
 
+def divergence_of(yes: Yes, lists: Sequence[TextList], params: RankTrain) -> float | None:
+    """The mean divergence of lists; None of none."""
+    if not lists:
+        return None
+    scores = iter(yes.score_all([text for one in lists for text in one.texts]))
+    own = [[next(scores) / params.temperature for _ in one.texts] for one in lists]
+    longest = max(map(len, own))
+    padded = np.zeros((len(own), longest))
+    labels = np.full((len(own), longest), ABSENT)
+    for number, (values, one) in enumerate(zip(own, lists, strict=True)):
+        padded[number, : len(values)] = values
+        labels[number, : len(values)] = one.labels
+    return mean(divergences(padded, labels).tolist())
+
+
 def run(
     rows: Sequence[tuple[Split, Picked]], question: Question, params: RankTrain, into: Into
 ) -> None:
@@ -229,7 +254,7 @@ def run(
     for (split, row), given in zip(rows, inputs, strict=True):
         texts = [question.ask(given, text) for text in row.instructions]
         of[split].append(TextList(row.id, texts, row.instruction_labels, row.instruction_rouge))
-        if split == "train":
+        if split != "unseen_dev":  # by seen_dev the model was chosen that is kept
             trained_on.setdefault(row.task, []).append(row.id.partition(":")[2])
     steps = batches(of["train"], own, params.seed)
     with Progress("rank-train", len(steps), "steps") as progress:
@@ -261,6 +286,9 @@ def run(
     except OSError as error:
         raise WriteFailed(folder, error) from None
     looked = [step.dev for step in done if step.dev is not None]
+    losses = {
+        f"kl_{split}": divergence_of(yes, own_lists, params) for split, own_lists in of.items()
+    }
     write_files(
         {
             into.folder / "ranker.json": to_json(ranker.model_dump()),
@@ -272,6 +300,7 @@ def run(
                     "rank_loss_first": mean([done[0].loss]),
                     "rank_loss_last": mean([done[-1].loss]),
                     **({"rank_dev_rouge": mean([max(looked)])} if looked else {}),
+                    **{name: loss for name, loss in losses.items() if loss is not None},
                     "rank_inputs_cut": sum(
                         given != row.input for (_, row), given in zip(rows, inputs, strict=True)
                     ),
@@ -284,7 +313,8 @@ def run(
                     for loss in [mean([step.loss])]
                 ]
             ),
-        }
+        },
+        alone_in=into.folder,
     )
     progress.finish(len(rows))
 
@@ -303,6 +333,8 @@ def select(
         folder: of ranker.json, where the model is too.
     """
     base = training.finetune
+    if not (folder / MODEL).is_dir():
+        raise BadFile(folder / MODEL, "no such folder", REMAKE)
     trained = load(str(folder / MODEL), base.threads, training.seed)
     untrained = load(base.base, base.threads, training.seed)
     rows: list[Selection] = []

@@ -48,14 +48,19 @@ class Case:
 
 @dataclass(frozen=True)
 class Answered:
-    """Answers to one case. key: of each."""
+    """Answers to one case. problems: of those that are of no use."""
 
     texts: list[str]
     keys: list[str]
+    problems: list[str]
 
     @classmethod
     def of(cls, answers: Sequence[Answer]) -> "Answered":
-        return cls([answer.text.strip() for answer in answers], [answer.key for answer in answers])
+        return cls(
+            [answer.text.strip() for answer in answers],
+            [answer.key for answer in answers],
+            [answer.problem for answer in answers if answer.problem],
+        )
 
 
 # --- cross-validation

@@ -60,6 +60,7 @@ class Foresight:
         self.price = endpoint.price
         self._engine = Engine(endpoint, store, lambda tally: None)
         self._store = store
+        self._embedded = endpoint.embedded
         # A part of every prompt.
         self._system = endpoint.llm.system or ""
         # What the model made of prompts so far, None if none were counted.
@@ -137,7 +138,12 @@ class Foresight:
         missing: set[bytes] = set()
         source = iter(options)
         while window := list(islice(source, WINDOW)):
-            pairs = [(prompt, text) for prompt, texts, _ in window for text in texts]
+            # The embedded server is asked once for all of them.
+            pairs = [
+                ("" if number and self._embedded else prompt, text)
+                for prompt, texts, _ in window
+                for number, text in enumerate(texts)
+            ]
             self._scored(seen, pairs, self._engine.unweighed(window), missing)
 
     def look_up_states(self, seen: Foreseen, prompts: Iterable[str]) -> None:

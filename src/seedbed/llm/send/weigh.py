@@ -79,7 +79,8 @@ class Weigher(Scorer):
         except Setback as setback:
             said = f"{setback.status_or_kind}: {setback.said}"
             if setback.kind in ("bad", "too_long"):
-                raise self._not_offered(said) from None
+                remedy = "If it is too long, shorten it, or raise llm.embedded.context."
+                raise self._not_offered(said, remedy) from None
             raise errors.ServerFailed(self._endpoint.address, said) from None
         except ODD as problem:
             said = f"its answer is not what was asked for: {problem}"
@@ -91,8 +92,9 @@ class Weigher(Scorer):
     async def _read(self, one: ToWeigh) -> Read:
         found = await self._found(one.options)
         rows: list[Kept] = [
-            self._kept(keyed, text, tokens, logprobs, (prompt, len(tokens)))
-            for keyed, text in zip(one.keyed, one.options[1], strict=True)
+            # The first has what the request took; the others came with it.
+            self._kept(keyed, text, tokens, logprobs, (0 if number else prompt, 0 if number else 1))
+            for number, (keyed, text) in enumerate(zip(one.keyed, one.options[1], strict=True))
             for tokens, logprobs, prompt in [found[text]]
         ]
         return Read(rows, (max(prompt for _, _, prompt in found.values()), 1))
