@@ -114,7 +114,7 @@ def test_it_learns_which_candidate_is_best_and_the_bytes_are_the_same_twice(
     tmp_path: Path, make: Any, worth: tuple[float, ...]
 ) -> None:
     base = make(tmp_path / "base")
-    MadeUp(Path(), lambda task, number, place: worth[place]).write()
+    MadeUp(Path(), lambda task, number, place: worth[place]).write(1 / 3, 1 / 3)
     for stage in (rank_train, rank_select, rank_evaluate):
         run_stage(stage, params(stage, base))
     told = json.loads(Path("metrics/rank_train.json").read_text())
@@ -123,7 +123,10 @@ def test_it_learns_which_candidate_is_best_and_the_bytes_are_the_same_twice(
     found = json.loads(Path("metrics/rank_evaluate.json").read_text())
     assert found["rank_rouge_selected"] == found["rank_rouge_oracle"] == 0.9
     assert found["rank_rouge_untrained"] < 0.9
-    assert found["rank_examples_trained_on"] == 9
+    # Those by which the model was chosen are no fair ones either.
+    assert (found["rank_examples"], found["rank_examples_trained_on"]) == (6, 12)
+    assert {"kl_train", "kl_seen_dev"} <= told.keys()
+    assert "kl_unseen_dev" not in told
     weights = Path("data/rank_train/model/model.safetensors")
     before = weights.read_bytes()
     run_stage(rank_train, params(rank_train, base))

@@ -44,8 +44,8 @@ class MadeUp:
     def candidates(self, name: str) -> list[str]:
         return [f"{name} says " + "word " * (words - 3) + "now" for words in self.words]
 
-    def write(self, train: float = 0.5) -> None:
-        """All files. train: which part of each task's examples is trained on; the rest is dev."""
+    def write(self, train: float = 0.5, dev: float = 0.5) -> None:
+        """All files. train, dev: parts of each task's examples, the first ones and those after."""
         prompts = self.folder / "data/prompts/label"
         prompts.mkdir(parents=True, exist_ok=True)
         (prompts / "ranker.txt").write_text(TEMPLATE + "\n")
@@ -71,8 +71,9 @@ class MadeUp:
             headers = [{"prompt": TEMPLATE}, {"instructions": texts}, {"demos": ""}]
             self._put(f"data/label/{name}.jsonl", _lines([*headers, *rows]))
             for i in range(self.examples):
-                where = "train" if i < train * self.examples else "seen_dev"
-                kept[where].append(self.picked(name, i))
+                if i < (train + dev) * self.examples:
+                    where = "train" if i < train * self.examples else "seen_dev"
+                    kept[where].append(self.picked(name, i))
         for where, rows in kept.items():
             self._put(f"data/relabel_and_pick/{where}.jsonl", _lines(rows))
 
