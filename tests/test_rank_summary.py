@@ -63,6 +63,8 @@ def test_means_are_over_tasks_and_differences_are_paired() -> None:
     assert found["rank_gain"] == pytest.approx(
         found["rank_rouge_selected"] - found["rank_rouge_random"]
     )
+    on_seed = found["rank_rouge_selected"] - found["rank_rouge_seed"]
+    assert found["rank_gain_on_seed"] == pytest.approx(on_seed, abs=2e-6)
     room = found["rank_rouge_oracle"] - found["rank_rouge_random"]
     assert found["rank_headroom_share"] == pytest.approx(found["rank_gain"] / room, abs=1e-5)
     assert found["rank_hit_share"] == pytest.approx(2 / 3, abs=1e-6)
@@ -190,5 +192,9 @@ def test_a_gain_is_said_only_where_its_interval_excludes_nothing() -> None:
             "examples_for_a_gain_of_two_hundredths": 1234,
         }
         assert words in verdict(counted)
+        assert "seed" not in verdict(counted)
+        on_seed = {"rank_gain_on_seed": 0.0, "rank_gain_on_seed_low": -0.1}
+        said_too = verdict({**counted, **on_seed, "rank_gain_on_seed_high": 0.1})
+        assert said_too == f"{verdict(counted)}; selected − seed is +0.000 (-0.100 to +0.100)"
         assert ("1,234" in verdict(counted)) == (low < 0 < high)
     assert "without an interval" in verdict({"rank_examples": 1, "task": ["a"], "rank_gain": 0.1})

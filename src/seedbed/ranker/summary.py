@@ -69,13 +69,18 @@ def _headline(
     best = columns["oracle"] - columns["selected"]
     rankable = [row for row in fair if row.rouge["oracle"] != row.rouge["worst"]]
     needed = examples_needed(gain, tasks, WORTH)
-    selected = every["selected"]
+    selected, seed = every["selected"], every.get("seed", _nothing())
     return {
         "rank_gain": selected["minus_random"],
         **{
             name: selected[f"minus_random_{end}"]
             for name, end in (("rank_gain_low", "low"), ("rank_gain_high", "high"))
             if selected[f"minus_random_{end}"] is not None
+        },
+        **{
+            f"rank_gain_on_seed{end}": seed[f"selected_minus{end}"]
+            for end in ("", "_low", "_high")
+            if seed[f"selected_minus{end}"] is not None
         },
         "rank_sign_p": round(sign_flip(gain, tasks, params.seed, "selected"), 6),
         "rank_headroom_share": share_of(selected["minus_random"], room),
@@ -266,10 +271,19 @@ def verdict(counted: Mapping[str, Any]) -> str:
     if low is None or high is None:
         return f"{of} show nothing: {gain}, without an interval"
     gain += f" ({low:+.3f} to {high:+.3f})"
+    # To choose the task's own each time is a gain on random, and takes no ranker.
+    own = (
+        ""
+        if "rank_gain_on_seed_low" not in counted
+        else (
+            f"; selected − seed is {counted['rank_gain_on_seed']:+.3f} "
+            f"({counted['rank_gain_on_seed_low']:+.3f} to {counted['rank_gain_on_seed_high']:+.3f})"
+        )
+    )
     needed = counted.get("examples_for_a_gain_of_two_hundredths")
     more = "" if needed is None else f"; to show a gain of {WORTH} takes about {needed:,} of them"
     if low > 0:
-        return f"of {of}, {gain}: a gain on these tasks, which is no evidence about others"
+        return f"of {of}, {gain}: a gain on these tasks, which is no evidence about others{own}"
     if high < 0:
-        return f"of {of}, {gain}: a loss on these tasks"
-    return f"{of} show no gain: {gain} includes 0{more}"
+        return f"of {of}, {gain}: a loss on these tasks{own}"
+    return f"{of} show no gain: {gain} includes 0{more}{own}"
