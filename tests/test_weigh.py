@@ -74,8 +74,8 @@ def test_one_request_weighs_all_words_and_the_bytes_do_not_depend_on_the_order(
         pairs = [(prompt, text) for prompt, texts, _ in asked for text in texts]
         alone = [score.total for score in engine.score(pairs)]
     together = [score.total for those in forwards for score in those]
-    assert np.abs(np.subtract(together, alone)).max() < 0.6
-    assert np.abs(np.subtract(together, np.roll(alone, 1))).max() > 1
+    assert np.abs(np.subtract(together, alone)).max() < 1
+    assert np.abs(np.subtract(together, np.roll(alone, 1))).max() > 2
 
 
 def test_a_word_of_several_tokens_is_scored_by_itself(local: Endpoint, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ On the embedded server one request says it of all of them: the log-probabilities
 tokens come with any answer, whichever token is forced. And it is asked by way of the slot, so that
 what prompts have in common is evaluated once, as for completions (`seedbed.llm.send.slot`): of 22
 candidates for one input, say, the input. Both move a log-probability by rounding, the latter by as
-much as a score is away from transformers' (0.3 at most over 132 questions), and each is the same
-every time. So the canonical form of such a score is another, with the field `among`: how many
+much as a score may be away from transformers' (0.8 at most over 132 questions), and each is the
+same every time. So the canonical form of such a score is another, with the field `among`: how many
 tokens the server was asked for. Words that are more than one token are scored by themselves.
 
 Other servers are asked for each word by itself, as `seedbed.llm.send.score` does.
