@@ -22,6 +22,7 @@ from seedbed.auto_instruct.export import RankerRow
 from seedbed.cli import app
 from seedbed.errors import BadFile, WriteFailed
 from seedbed.llm.serve.embedded import PACKAGED
+from seedbed.ranker.params import Sections as Ranker
 from seedbed.runs.errors import NotOneRun
 from seedbed.self_instruct.export import EXPORT
 from seedbed.self_instruct.rows import FinetuningRow
@@ -236,8 +237,8 @@ def test_the_card_has_the_parameters_of_the_run_and_not_those_of_today(
     assert said["bootstrap.rouge_threshold"] == 0.7
     assert said["bootstrap.sampling.stop"] == ["\n\n", "\n16", "16.", "16 ."]
     assert said["llm.model"] == "served-model"
-    # `run` changes nothing, and nothing was trained.
-    others = {"run", *Training.model_fields}
+    # `run` changes nothing, and neither a model nor a ranker was trained.
+    others = {"run", *Training.model_fields, *Ranker.model_fields}
     sections = set(yaml.safe_load(grown.read("params.yaml"))) - others
     assert {name.split(".")[0] for name in said} == sections
     assert "\n```\nserved-model\n```\n" in text

@@ -121,6 +121,7 @@ ENDPOINTS: dict[str, tuple[object, Verdict]] = {
     "model": ("another name", "hit"),
     "llm": (None, "hit"),  # see LLMS
     "connect": (None, "hit"),  # the fixture's
+    "connect_embedding": (lambda: ("http://127.0.0.1:1/v1", "none"), "hit"),
     "price": (Price(model="served-model", input=1, output=2), "hit"),
     "say_none": (False, "miss"),
     "embedded": (True, "hit"),

@@ -131,9 +131,12 @@ def curves(name: str) -> Points:
     by, values = {
         "score_by_rows": ("rows", (40, 150, 600)),
         "score_by_threshold": ("threshold", (0.5, 0.7, 1.0)),
+        "rank_loss": ("at", (0.01, 1.0, 100.0)),
+        "rank_positions": ("position", (1, 2, 22)),
     }[name]
+    y = OTHERS[name]["y"]
     return [
-        {by: value, "rouge_l": 10 + n, "low": 5 + n, "high": 19 + n, "source": source}
+        {by: value, y: 10 + n, "low": 5 + n, "high": 19 + n, "source": source}
         for source in ("not tuned", "seed tasks", "generated", "seed tasks and generated")
         for n, value in enumerate(values)
     ]

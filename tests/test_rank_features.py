@@ -74,7 +74,7 @@ def measured(*features: str) -> tuple[Engine, list[np.ndarray], list[list[list[s
 
 
 def test_yes_is_one_question_a_pair_that_both_words_follow() -> None:
-    engine, values, keys = measured("yes")
+    engine, values, keys = measured("yes_no")
     asked = Question(TEMPLATE).ask("one", "Say it.")
     assert engine.weighed[0] == (asked, (" yes", " no"), ("Input: one\n\nInstruction:",))
     assert len(engine.weighed) == 4
@@ -114,7 +114,7 @@ def test_a_state_has_a_column_for_each_of_its_numbers() -> None:
 
 
 def test_as_much_is_asked_as_is_foreseen() -> None:
-    for features in (("yes",), ("demos",), ("yes", "demos", "input", "hidden", "length")):
+    for features in (("yes_no",), ("demos",), ("yes_no", "demos", "input", "hidden", "length")):
         engine, _, _ = measured(*features)
         asked = len(engine.scored) + 2 * len(engine.weighed) + len(engine.embedded)
         demos = DEMOS if "demos" in features else {}

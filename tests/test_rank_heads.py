@@ -20,7 +20,7 @@ from seedbed.ranker.heads import (
 from seedbed.ranker.listwise import Lists
 from seedbed.ranker.params import RankTrain
 
-FEATURES = ["yes", "length", "seed"]
+FEATURES = ["yes_no", "length", "seed"]
 TASKS = [f"task{number % 4}" for number in range(40)]
 
 

@@ -67,8 +67,8 @@ def test_means_are_over_tasks_and_differences_are_paired() -> None:
     assert found["rank_gain_on_seed"] == pytest.approx(on_seed, abs=2e-6)
     room = found["rank_rouge_oracle"] - found["rank_rouge_random"]
     assert found["rank_headroom_share"] == pytest.approx(found["rank_gain"] / room, abs=1e-5)
-    assert found["rank_hit_share"] == pytest.approx(2 / 3, abs=1e-6)
-    assert found["rankable_examples"] == 3
+    assert found["comparison"]["hit_share"] == pytest.approx(2 / 3, abs=1e-6)
+    assert found["comparison"]["rankable_examples"] == 3
     table = {row["name"]: row for row in found["method"] if row["group"] == "all"}
     assert table["selected"]["exact"] == pytest.approx((0.5 + 1) / 2)
     # Task a is written, task b has closed answers.
@@ -138,14 +138,13 @@ def test_what_was_trained_on_counts_nowhere() -> None:
     rows = results()
     trained = results("trained")
     found = metrics([*rows, *trained], params())
-    assert found["rank_examples"] == found["rank_examples_trained_on"] == 3
+    assert found["rank_examples"] == found["comparison"].pop("examples_trained_on") == 3
     only = metrics(trained, params())
     assert only["rank_examples"] == 0
     assert lines(only) == ["every example was trained on: nothing to compare"]
     alone = metrics(rows, params())
-    assert {k: v for k, v in alone.items() if "trained" not in k} == {
-        k: v for k, v in found.items() if "trained" not in k
-    }
+    assert alone["comparison"].pop("examples_trained_on") == 0
+    assert alone == found
 
 
 def test_a_way_without_a_choice_is_left_out_of_the_pictures() -> None:
@@ -189,12 +188,14 @@ def test_a_gain_is_said_only_where_its_interval_excludes_nothing() -> None:
             "rank_gain": 0.02,
             "rank_gain_low": low,
             "rank_gain_high": high,
-            "examples_for_a_gain_of_two_hundredths": 1234,
+            "comparison": {"examples_for_a_gain_of_two_hundredths": 1234},
         }
         assert words in verdict(counted)
         assert "seed" not in verdict(counted)
-        on_seed = {"rank_gain_on_seed": 0.0, "rank_gain_on_seed_low": -0.1}
-        said_too = verdict({**counted, **on_seed, "rank_gain_on_seed_high": 0.1})
+        on_seed = {**counted["comparison"], "gain_on_seed_low": -0.1, "gain_on_seed_high": 0.1}
+        said_too = verdict({**counted, "rank_gain_on_seed": 0.0, "comparison": on_seed})
         assert said_too == f"{verdict(counted)}; selected − seed is +0.000 (-0.100 to +0.100)"
         assert ("1,234" in verdict(counted)) == (low < 0 < high)
-    assert "without an interval" in verdict({"rank_examples": 1, "task": ["a"], "rank_gain": 0.1})
+    assert "without an interval" in verdict(
+        {"rank_examples": 1, "task": ["a"], "rank_gain": 0.1, "comparison": {}}
+    )

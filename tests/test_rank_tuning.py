@@ -122,9 +122,10 @@ def test_it_learns_which_candidate_is_best_and_the_bytes_are_the_same_twice(
     assert told["rank_dev_rouge"] == 0.9
     found = json.loads(Path("metrics/rank_evaluate.json").read_text())
     assert found["rank_rouge_selected"] == found["rank_rouge_oracle"] == 0.9
-    assert found["rank_rouge_untrained"] < 0.9
+    assert {row["name"]: row["rouge"] for row in found["method"]}["untrained"] < 0.9
     # Those by which the model was chosen are no fair ones either.
-    assert (found["rank_examples"], found["rank_examples_trained_on"]) == (6, 12)
+    others = {row["name"]: row["count"] for row in found["comparison"]}
+    assert (found["rank_examples"], others["examples_trained_on"]) == (6, 12)
     assert {"kl_train", "kl_seen_dev"} <= told.keys()
     assert "kl_unseen_dev" not in told
     weights = Path("data/rank_train/model/model.safetensors")
@@ -134,7 +135,7 @@ def test_it_learns_which_candidate_is_best_and_the_bytes_are_the_same_twice(
 
 
 def test_the_score_is_the_logit_of_yes_at_the_first_place(tmp_path: Path) -> None:
-    from seedbed.ranker.tuning import load
+    from seedbed.ranker.yes_model import load
 
     yes = load(str(tiny_t5(tmp_path / "base")), 1, 0)
     assert yes.tokenizer.convert_ids_to_tokens([yes.token]) == ["yes"]

@@ -31,7 +31,8 @@ from seedbed.ranker.errors import (
 pytestmark = pytest.mark.slow
 
 STAGES = {"rank_train": rank_train, "rank_select": rank_select, "rank_evaluate": rank_evaluate}
-FILES = ("data/rank_train/ranker.json", "data/rank_select/task1.jsonl")
+# Demos too, which the default leaves out for the time that they take.
+ALL = {"features": ["yes_no", "demos", "length", "seed"]}
 
 
 def params(name: str, **changes: Any) -> Any:
@@ -62,7 +63,9 @@ def rows(name: str) -> list[dict]:
 
 
 def metrics(name: str) -> dict:
-    return json.loads(Path(f"metrics/{name}.json").read_text())
+    """A stage's; what is in its table of single numbers is among them."""
+    found = json.loads(Path(f"metrics/{name}.json").read_text())
+    return found | {row["name"]: row["count"] for row in found.get("comparison", ())}
 
 
 @pytest.fixture(autouse=True)
@@ -97,8 +100,8 @@ def test_where_answers_follow_the_length_a_head_on_length_reaches_the_oracle_and
         assert row["rouge"]["selected"] == row["rouge"]["oracle"] == 0.8
         assert row["rouge"]["untrained"] is None
     found = metrics("rank_evaluate")
-    assert found["rank_headroom_share"] == found["rank_hit_share"] == 1
-    assert found["rank_tau"] == 1
+    assert found["rank_headroom_share"] == found["hit_share"] == 1
+    assert found["tau"] == 1
     assert found["rank_gain_low"] > 0
     assert "18 examples of 3 tasks, selected − random is +0.300" in capsys.readouterr().out
 
@@ -107,7 +110,7 @@ def test_where_answers_follow_chance_it_says_that_nothing_is_shown(
     server: Scoring, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_up()
-    run(server)
+    run(server, rank_train=ALL)
     found = metrics("rank_evaluate")
     assert found["rank_gain_low"] < 0 < found["rank_gain_high"]
     said = capsys.readouterr().out
@@ -118,7 +121,7 @@ def test_where_answers_follow_chance_it_says_that_nothing_is_shown(
 
 def test_no_way_to_choose_is_better_than_the_best_or_worse_than_the_worst(server: Scoring) -> None:
     made_up()
-    run(server)
+    run(server, rank_train=ALL)
     for row in rows("data/rank_evaluate/examples.jsonl"):
         values = {name: value for name, value in row["rouge"].items() if value is not None}
         values.pop("on_the_fly")  # it is bound to no candidate
@@ -179,13 +182,13 @@ def test_a_task_is_chosen_for_by_weights_that_have_not_seen_it(server: Scoring) 
     own = rows("data/rank_select/task1.jsonl")
     assert [row["seen"] for row in own] == ["trained"] * 3 + ["seen"] * 3
     found = metrics("rank_evaluate")
-    assert found["rank_examples"] == found["rank_examples_trained_on"] == 9
+    assert found["rank_examples"] == found["examples_trained_on"] == 9
     assert {row["group"] for row in found["method"]} == {"all", "seen"}
 
 
 def test_no_target_stands_in_a_text_that_is_scored(server: Scoring) -> None:
     made_up()
-    features = ["yes", "input", "length", "seed"]
+    features = ["yes_no", "input", "length", "seed"]
     run(server, "rank_train", "rank_select", rank_train={"features": features})
     assert server.scored
     assert not [text for text in server.scored if "out " in text]
@@ -200,14 +203,14 @@ def test_no_target_stands_in_a_text_that_is_scored(server: Scoring) -> None:
 def test_equal_scores_go_to_a_candidate_that_is_drawn(server: Scoring) -> None:
     server.likely = lambda before, token: -1.0
     made_up(examples=30, words=(4, 4, 4, 4))
-    run(server, "rank_train", "rank_select", rank_train={"kind": "yes"})
+    run(server, "rank_train", "rank_select", rank_train={"kind": "yes_no"})
     chosen = [
         row["chosen"] for name in range(3) for row in rows(f"data/rank_select/task{name}.jsonl")
     ]
     assert metrics("rank_select")["selection_ties"] == 90
     assert {chosen.count(place) > 10 for place in range(4)} == {True}
     before = chosen
-    run(server, "rank_select", rank_train={"kind": "yes"}, rank_select={"seed": 1})
+    run(server, "rank_select", rank_train={"kind": "yes_no"}, rank_select={"seed": 1})
     after = [
         row["chosen"] for name in range(3) for row in rows(f"data/rank_select/task{name}.jsonl")
     ]
@@ -270,10 +273,10 @@ def test_a_template_without_its_places_is_named(
 def test_labels_of_a_task_that_is_not_there_are_named(server: Scoring) -> None:
     made_up()
     Path("data/niv2/task1.json").unlink()
-    said = message(TaskWithoutDemos, "rank_train", server=server)
+    said = message(TaskWithoutDemos, "rank_train", server=server, rank_train=ALL)
     assert "there is no task task1 in data/niv2" in said
     # Without its demos it can be learned from.
-    run(server, "rank_train", rank_train={"features": ["yes", "length"]})
+    run(server, "rank_train", rank_train={"features": ["yes_no", "length"]})
 
 
 def test_states_are_refused_before_anything_is_asked(server: Scoring) -> None:
@@ -377,7 +380,7 @@ def test_a_killed_selection_sends_nothing_twice(server: Scoring, tmp_path: Path)
     assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0
     texts = server.scored
     assert len(texts) - len(set(texts)) <= 2  # what was in flight at a kill
-    assert len(set(texts)) == 4 * (3 * 20 * 2 + 3 * 3)
+    assert len(set(texts)) == 4 * 3 * 20 * 2
     assert sum(len(rows(f"data/rank_select/task{name}.jsonl")) for name in range(3)) == 60
 
 
@@ -397,7 +400,7 @@ def message(error: type[SeedbedError], *names: str, server: Scoring, **changes: 
     ("what", "changes"),
     [
         ("rank_train.features", {"rank_train": {"features": ["length", "seed"]}}),
-        ("rank_train.kind", {"rank_train": {"kind": "yes"}}),
+        ("rank_train.kind", {"rank_train": {"kind": "yes_no"}}),
         ("rank_train.max_input_tokens", {"rank_train": {"max_input_tokens": 7}}),
         ("model", {"llm": {"model": "another"}}),
     ],
@@ -430,7 +433,7 @@ def test_a_server_that_cannot_score_is_named(server: Scoring) -> None:
 def test_a_probability_of_nothing_is_named(server: Scoring) -> None:
     made_up()
     server.likely = lambda before, token: float("-inf") if token == " no" else -1.0
-    with pytest.raises(NotFinite, match="task0: one of the features yes"):
+    with pytest.raises(NotFinite, match="task0: one of the features yes_no"):
         run(server, "rank_train")
 
 

@@ -31,6 +31,8 @@ def test_what_is_chosen_is_foreseen_shown_and_told_back_to_its_meta_prompt(
     project.set("label.max_examples", 6)
     project.set("rank_select.max_examples", 6)
     project.set("relabel_and_pick.min_qualify_range", 0)
+    features = "features: [yes_no, length, seed]"
+    project.replace("params.yaml", features, features.replace("length", "demos, length"))
     project.commit("Label six examples")
     model = Model()
     with serving(model) as url:

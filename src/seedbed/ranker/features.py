@@ -1,8 +1,9 @@
 """What is measured of a pair of example and candidate: the numbers that a head weighs.
 
-yes     log p(" yes") − log p(" no") after the question: the difference of the two logits, since
+yes_no  log p(" yes") − log p(" no") after the question: the difference of the two logits, since
         what both are divided by cancels. (log p(" yes") alone would order otherwise, because that
-        divisor depends on the candidate.)
+        divisor depends on the candidate. And `yes` cannot be its name: to readers of YAML 1.1 it is
+        true, and `dvc exp run -S` writes it without the quotes that would keep it a text.)
 demos   the mean over the task's demos of the log-probability a token of a demo's output, after the
         candidate with the other demos: cross-validation on the demos by likelihood
 input   the mean log-probability a token of the input after the candidate
@@ -124,7 +125,7 @@ def to_weigh(
     listings: Sequence[Listing], features: Sequence[str], question: Question
 ) -> Iterator[Options]:
     """All questions, in order: (prompt, texts, what the prompts of a list share)."""
-    for listing in listings if "yes" in features else ():
+    for listing in listings if "yes_no" in features else ():
         shared = question.before_instruction(listing.given)
         for instruction in listing.instructions:
             yield question.ask(listing.given, instruction), (YES, NO), (shared,)
@@ -142,7 +143,7 @@ def to_embed(
 def number_of_scorings(listings: Sequence[Listing], features: Sequence[str], demos: Demos) -> int:
     """How many texts are scored, or embedded, in all."""
     pairs = sum(len(listing.instructions) for listing in listings)
-    asked = pairs * (2 * ("yes" in features) + ("hidden" in features))
+    asked = pairs * (2 * ("yes_no" in features) + ("hidden" in features))
     return asked + sum(1 for _ in to_score(listings, features, demos))
 
 
@@ -213,10 +214,10 @@ def measure(
                 state = next(states)
                 asked.append(state)
                 values["hidden"] = np.frombuffer(state.data, dtype="<f4").astype(np.float64)
-            if "yes" in features:
+            if "yes_no" in features:
                 yes, no = next(answers)
                 asked += [yes, no]
-                values["yes"] = yes.total - no.total
+                values["yes_no"] = yes.total - no.total
             if "input" in features:
                 scored = next(inputs)
                 asked.append(scored)

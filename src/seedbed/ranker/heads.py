@@ -23,7 +23,7 @@ ALL = "all"
 class Head(Record):
     """What a score is made of: weights · (features − mean) / sd.
 
-    prior: the weights before training, with which the score is `yes` itself, but for a constant.
+    prior: the weights before training, with which the score is `yes_no` itself, but for a constant.
     l2: how much the prior counted; None if nothing was trained.
     """
 
@@ -90,8 +90,8 @@ def standardise(lists: Lists) -> tuple[Lists, Floats, Floats]:
 def train(lists: Lists, features: Sequence[str], l2: float, temperature: float) -> Head:
     """The head of some lists. l2: infinite for the prior itself."""
     scaled, mean, sd = standardise(lists)
-    # In the units that the features were measured in the prior is 1 for `yes`, 0 for the rest.
-    prior = np.array([sd[i] if name == "yes" else 0.0 for i, name in enumerate(features)])
+    # In the units that the features were measured in the prior is 1 for `yes_no`, else 0.
+    prior = np.array([sd[i] if name == "yes_no" else 0.0 for i, name in enumerate(features)])
     found = fit(scaled, prior, l2, temperature)
     if found.gradient > FLAT:
         raise NoOptimum(l2, found.gradient)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_va
 from seedbed.core.section import Section, place
 from seedbed.llm.contract.request import Sampling
 
-Feature = Literal["yes", "demos", "input", "length", "seed", "hidden"]
+Feature = Literal["yes_no", "demos", "input", "length", "seed", "hidden"]
 # Other ways to choose, or what a choice is compared with.
 Method = Literal[
     "random",
@@ -59,7 +59,7 @@ class Finetuned(Section):
 class RankTrain(Section):
     """A ranker, trained list by list.
 
-    kind: `yes` trains nothing, `head` weighs features, `finetune` trains a model whole.
+    kind: `yes_no` trains nothing, `head` weighs features, `finetune` trains a model whole.
     features: what is measured of a pair of example and candidate; see docs/ranker.md.
     l2: how much the untrained weights count, the one that does best on tasks left out if there are
         several.
@@ -68,7 +68,7 @@ class RankTrain(Section):
     folds: at most so many parts of the tasks, of which each is left out once; null for none.
     """
 
-    kind: Literal["yes", "head", "finetune"]
+    kind: Literal["yes_no", "head", "finetune"]
     features: list[Feature] = Field(min_length=1)
     l2: list[PositiveFloat] = Field(min_length=1)
     temperature: PositiveFloat

@@ -287,10 +287,7 @@ def evaluate(
         for trial, answers in zip(trials, asked, strict=True)
         for row in judge(trial, answers, own)
     ]
-    return results, {
-        "choices_naming_none": unnamed(asked, trials),
-        "rank_problems": problems(asked),
-    }
+    return results, {"choices_naming_none": unnamed(asked, trials), **problems(asked)}
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
@@ -310,7 +307,8 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         open_engine(params.llm, progress.answered_row) as engine,
     ):
         results, asked = evaluate(trials, params, prompts, engine.ask)
-    counted = metrics(results, own) | {"choices_without_labels": missing} | asked
+    counted = metrics(results, own)
+    counted["comparison"] |= {"choices_without_labels": missing, **asked}
     write_files(
         {
             into.folder / RESULTS: map(to_line, results),

@@ -135,7 +135,7 @@ def choose(
         for number in range(own.examples):
             listing, found = next(rows)
             untrained = None
-            if "yes" in ranker.features:  # else nothing is known before training
+            if "yes_no" in ranker.features:  # else nothing is known before training
                 untrained = head.scores(found.values, trained=False).tolist()
             scores = head.scores(found.values).tolist()
             yield selection(

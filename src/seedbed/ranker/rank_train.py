@@ -1,6 +1,6 @@
 """rank-train: labels → a ranker: which instruction suits which example.
 
-Three kinds: `yes` takes the model's own answer to the question; `head` weighs that and other
+Three kinds: `yes_no` takes the model's own answer to the question; `head` weighs that and other
 features; `finetune` trains a model whole, as the authors of Auto-Instruct do (arXiv 2310.13127).
 """
 
@@ -152,7 +152,7 @@ def train_heads(data: Data, measured: Sequence[Measured], params: RankTrain) -> 
         )
     tasks = [data.rows[place][1].task for place in data.places("train")]
     names = columns(features_of(params), lists["train"].features.shape[2])
-    if params.kind == "yes":  # nothing is trained, so nothing is held out
+    if params.kind == "yes_no":  # nothing is trained, so nothing is held out
         head = train(lists["train"], names, np.inf, params.temperature)
         return Outcome({ALL: head}, {}, [], lists, tasks)
     heads, without, tried = heads_of(lists["train"], tasks, names, params)

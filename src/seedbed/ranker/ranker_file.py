@@ -38,7 +38,7 @@ class Ranker(Record):
 
     def seen(self, task: str, id_: str, head: str) -> Seen:
         """What a head had seen of an example."""
-        if self.kind == "yes":  # it has learned nothing
+        if self.kind == "yes_no":  # it has learned nothing
             return "unseen"
         if task not in self.trained_on or (head != ALL and head == self.without.get(task)):
             return "unseen"
@@ -47,8 +47,8 @@ class Ranker(Record):
 
 def features_of(params: RankTrain) -> list[str]:
     """What is measured for a kind of ranker."""
-    if params.kind == "yes":
-        return ["yes"]
+    if params.kind == "yes_no":
+        return ["yes_no"]
     return [] if params.kind == "finetune" else list(params.features)
 
 

@@ -69,6 +69,7 @@ class Tables(Record):
     rank_examples: int
     method: list[Method]
     task: list[dict[str, Any]]
+    comparison: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def part() -> Part:
         values={
             "methods": [row for row in tables.method if row.group == "all"],
             "names": NAMES,
-            "verdict": verdict(tables.model_dump()),
+            "verdict": verdict(_counted(tables)),
             "tasks": [_chosen(task, results) for task in tasks],
             "file": FILE,
         },
@@ -137,6 +138,12 @@ def _tables(path: Path) -> Tables:
         place, problem = problem_of(error)
         remedy = "`dvc repro pipelines/ranker/dvc.yaml:rank-evaluate` writes it."
         raise BadFile(path, f"{place}: {problem}", remedy) from None
+
+
+def _counted(tables: Tables) -> dict[str, Any]:
+    """As they were before one of the tables was made of a mapping."""
+    counted = tables.model_dump()
+    return counted | {"comparison": {row["name"]: row["count"] for row in tables.comparison}}
 
 
 def _chosen(task: str, results: list[Result]) -> Chosen:

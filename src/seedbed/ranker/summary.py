@@ -32,16 +32,18 @@ def metrics(results: Sequence[Result], params: RankEvaluate) -> dict[str, Any]:
     }
     every = tables["all"]
     flat: dict[str, Any] = {
-        f"rank_rouge_{name}": row["rouge"]
-        for name, row in every.items()
-        if row["rouge"] is not None
+        f"rank_rouge_{name}": every[name]["rouge"]
+        for name in ("random", "seed", "selected", "oracle")
+        if name in every
     }
-    if every:
-        flat |= _headline(fair, params, every)
     return {
         **flat,
+        **(_gains(every) if every else {}),
         "rank_examples": len(fair),
-        "rank_examples_trained_on": len(results) - len(fair),
+        "comparison": {
+            "examples_trained_on": len(results) - len(fair),
+            **(_comparison(fair, params, every) if every else {}),
+        },
         "method": [
             {"group": group, "name": name, **row}
             for group, rows in tables.items()
@@ -59,36 +61,39 @@ def metrics(results: Sequence[Result], params: RankEvaluate) -> dict[str, Any]:
     }
 
 
-def _headline(
+def _gains(every: Mapping[str, Any]) -> dict[str, Any]:
+    selected, seed = every["selected"], every.get("seed", _nothing())
+    room = every["oracle"]["rouge"] - every["random"]["rouge"]
+    found = {
+        "rank_gain": selected["minus_random"],
+        "rank_gain_low": selected["minus_random_low"],
+        "rank_gain_high": selected["minus_random_high"],
+        "rank_gain_on_seed": seed["selected_minus"],
+        "rank_headroom_share": share_of(selected["minus_random"], room),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _comparison(
     fair: Sequence[Result], params: RankEvaluate, every: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """What else is known of the ranker's choice; means are over examples."""
     tasks = np.array([row.task for row in fair])
     columns = {name: _column(fair, name) for name in ("selected", "random", "oracle")}
     gain = columns["selected"] - columns["random"]
-    room = every["oracle"]["rouge"] - every["random"]["rouge"]
     best = columns["oracle"] - columns["selected"]
     rankable = [row for row in fair if row.rouge["oracle"] != row.rouge["worst"]]
-    needed = examples_needed(gain, tasks, WORTH)
-    selected, seed = every["selected"], every.get("seed", _nothing())
-    return {
-        "rank_gain": selected["minus_random"],
-        **{
-            name: selected[f"minus_random_{end}"]
-            for name, end in (("rank_gain_low", "low"), ("rank_gain_high", "high"))
-            if selected[f"minus_random_{end}"] is not None
-        },
-        **{
-            f"rank_gain_on_seed{end}": seed[f"selected_minus{end}"]
-            for end in ("", "_low", "_high")
-            if seed[f"selected_minus{end}"] is not None
-        },
-        "rank_sign_p": round(sign_flip(gain, tasks, params.seed, "selected"), 6),
-        "rank_headroom_share": share_of(selected["minus_random"], room),
-        "rank_hit_share": share(int(np.count_nonzero(best <= TIED)), len(fair)),
-        "rank_tau": mean([row.tau for row in rankable if row.tau is not None]),
+    seed = every.get("seed", _nothing())
+    found = {
+        "gain_on_seed_low": seed["selected_minus_low"],
+        "gain_on_seed_high": seed["selected_minus_high"],
+        "sign_p": round(sign_flip(gain, tasks, params.seed, "selected"), 6),
+        "hit_share": share(int(np.count_nonzero(best <= TIED)), len(fair)),
+        "tau": mean([row.tau for row in rankable if row.tau is not None]),
         "rankable_examples": len(rankable),
-        **({} if needed is None else {"examples_for_a_gain_of_two_hundredths": needed}),
+        "examples_for_a_gain_of_two_hundredths": examples_needed(gain, tasks, WORTH),
     }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def share_of(part: float, whole: float) -> float:
@@ -272,18 +277,16 @@ def verdict(counted: Mapping[str, Any]) -> str:
         return f"{of} show nothing: {gain}, without an interval"
     gain += f" ({low:+.3f} to {high:+.3f})"
     # To choose the task's own each time is a gain on random, and takes no ranker.
-    own = (
-        ""
-        if "rank_gain_on_seed_low" not in counted
-        else (
+    own, more = "", counted["comparison"]
+    if "gain_on_seed_low" in more:
+        own = (
             f"; selected − seed is {counted['rank_gain_on_seed']:+.3f} "
-            f"({counted['rank_gain_on_seed_low']:+.3f} to {counted['rank_gain_on_seed_high']:+.3f})"
+            f"({more['gain_on_seed_low']:+.3f} to {more['gain_on_seed_high']:+.3f})"
         )
-    )
-    needed = counted.get("examples_for_a_gain_of_two_hundredths")
-    more = "" if needed is None else f"; to show a gain of {WORTH} takes about {needed:,} of them"
+    needed = more.get("examples_for_a_gain_of_two_hundredths")
+    takes = "" if needed is None else f"; to show a gain of {WORTH} takes about {needed:,} of them"
     if low > 0:
         return f"of {of}, {gain}: a gain on these tasks, which is no evidence about others{own}"
     if high < 0:
         return f"of {of}, {gain}: a loss on these tasks{own}"
-    return f"{of} show no gain: {gain} includes 0{more}{own}"
+    return f"{of} show no gain: {gain} includes 0{takes}{own}"
