@@ -128,7 +128,7 @@ def select() -> bool:
     listings = [
         Listing(task.name, example.input, candidates, range(COMPETING)) for example in task.examples
     ]
-    options = list(to_weigh(listings, ["yes"], read_question()))
+    options = list(to_weigh(listings, ["yes_no"], read_question()))
     pairs = [(prompt, text) for prompt, texts, _ in options for text in texts]
     counted = {}
     for way in ("weigh", "score"):
