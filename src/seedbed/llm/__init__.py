@@ -12,5 +12,6 @@
                      cost, and writes a line of the log (store/runlog)
 8. send/work         reads the row (contract/wire); the engine gives it to the stage, in order
 
-send/score and send/tokens go through steps 5 to 7 too. A stage needs contract and params alone.
+What measures texts (measuring: send/score, send/weigh, send/embed, send/tokens) goes through steps
+5 to 7 too. A stage needs contract and params alone.
 """

@@ -69,10 +69,8 @@ def standardise(lists: Lists) -> tuple[Lists, Floats, Floats]:
     """
     features = lists.features.shape[2]
     count, mean, squares = 0.0, np.zeros(features), np.zeros(features)
-    for (
-        x,
-        p,
-    ) in lists.blocks():  # Chan et al. 1979: block by block, without the difference of two squares
+    # Chan et al. 1979: block by block, without the difference of two large squares.
+    for x, p in lists.blocks():
         rows = x[p != ABSENT]
         if not len(rows):
             continue

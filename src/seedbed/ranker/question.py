@@ -1,36 +1,11 @@
 """The ranker's question: does this instruction suit this input?"""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from seedbed.core.prompts import read_prompt
+from seedbed.tasks.forms import Form
 
 # Counts the tokens of each text; None if nobody can.
 Count = Callable[[Sequence[str]], list[int] | None]
-
-
-class Form:
-    """A text with places that are filled in all at once: what is filled in may look like one."""
-
-    def __init__(self, text: str, places: Sequence[str]):
-        """places: braces included, each of which stands once in the text."""
-        self._parts = re.split("(" + "|".join(map(re.escape, places)) + ")", text)
-
-    @classmethod
-    def read(cls, path: Path, *places: str) -> "Form":
-        """A prompt file. Raises as `read_prompt`."""
-        return cls(read_prompt(path, places), places)
-
-    def fill(self, texts: Mapping[str, str]) -> str:
-        """The text with each place filled in. texts: by place."""
-        return "".join(texts.get(part, part) for part in self._parts)
-
-    def before(self, place: str, texts: Mapping[str, str]) -> str:
-        """What stands before a place, once those before that are filled in."""
-        end = self._parts.index(place)
-        # A space before a place is the beginning of the next word, for most tokenizers.
-        return "".join(texts.get(part, part) for part in self._parts[:end]).rstrip(" ")
 
 
 INPUT, INSTRUCTION = "{{input}}", "{{instruction}}"
@@ -40,16 +15,16 @@ class Question(Form):
     """The template that label's rows carry."""
 
     def __init__(self, text: str):
-        super().__init__(text, (INPUT, INSTRUCTION))
+        super().__init__(text, ("input", "instruction"), braces=2)
         self.text = text
 
     def ask(self, given: str, instruction: str) -> str:
         """The question about an input and a candidate."""
-        return self.fill({INPUT: given, INSTRUCTION: instruction.strip()})
+        return self.fill(input=given, instruction=instruction.strip())
 
     def before_instruction(self, given: str) -> str:
         """What stands before the candidate, which all questions about an input may share."""
-        return self.before(INSTRUCTION, {INPUT: given})
+        return self.before("instruction", input=given)
 
 
 def tokens_of(texts: Sequence[str], count: Count) -> list[int]:

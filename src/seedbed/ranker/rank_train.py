@@ -270,7 +270,6 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         of_demos = score_demos(data.listings, demos, engine)
         measured = list(measure(data.listings, features, of_demos, question, engine))
         model = engine.model
-    remove_model(into.folder)
     outcome = train_heads(data, measured, own)
     ranker = Ranker(
         kind=own.kind,
@@ -301,12 +300,9 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         },
         alone_in=into.folder,
     )
+    # What another kind left there, as DVC empties the folder where it runs the stage.
+    shutil.rmtree(into.folder / tuning.MODEL, ignore_errors=True)
     progress.finish(len(rows))
-
-
-def remove_model(folder: Path) -> None:
-    """Remove what another kind left there, as DVC does where it runs the stage."""
-    shutil.rmtree(folder / tuning.MODEL, ignore_errors=True)
 
 
 def _rounded(value: float) -> float:

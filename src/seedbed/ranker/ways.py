@@ -15,8 +15,8 @@ from seedbed.core.paths import PROMPTS
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer, Ask
 from seedbed.ranker.params import Label, RankEvaluate
-from seedbed.ranker.question import Form
 from seedbed.tasks.few_shot import DEMOS, beginning, prompt, shown
+from seedbed.tasks.forms import Form
 from seedbed.tasks.niv2 import Demo, Task
 from seedbed.tasks.scoring import best_rouge_l
 
@@ -28,8 +28,8 @@ class Prompts:
     """The prompt files. Raises as `read_prompt`."""
 
     def __init__(self) -> None:
-        self.choose = Form.read(CHOOSE, "{candidates}", "{input}")
-        self.write = Form.read(WRITE, "{demos}", "{input}")
+        self.choose = Form.read(CHOOSE, "candidates", "input")
+        self.write = Form.read(WRITE, "demos", "input")
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ def choice_requests(case: Case, params: RankEvaluate, prompts: Prompts) -> Itera
     # A candidate of several lines would look like several.
     lines = [" ".join(text.split()) for text in case.candidates]
     listed = "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
-    shared = prompts.choose.before("{input}", {"{candidates}": listed})
+    shared = prompts.choose.before("input", candidates=listed)
     for given in case.inputs:
-        text = prompts.choose.fill({"{candidates}": listed, "{input}": given})
+        text = prompts.choose.fill(candidates=listed, input=given)
         yield Request(text, params.choose, prefixes=(shared,))
 
 
@@ -111,10 +111,10 @@ def named(answer: str, candidates: int) -> int | None:
 
 def write_requests(case: Case, params: RankEvaluate, prompts: Prompts) -> Iterator[Request]:
     """One request an example: the demos, the input, and an instruction is asked for."""
-    demos = {"{demos}": shown((demo.input, demo.output) for demo in case.demos)}
-    shared = prompts.write.before("{input}", demos)
+    demos = shown((demo.input, demo.output) for demo in case.demos)
+    shared = prompts.write.before("input", demos=demos)
     for given in case.inputs:
-        text = prompts.write.fill({**demos, "{input}": given})
+        text = prompts.write.fill(demos=demos, input=given)
         yield Request(text, params.write, prefixes=(shared,))
 
 
