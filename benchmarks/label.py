@@ -39,8 +39,8 @@ from seedbed.core.paths import PARAMS
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for, choices_of
 from seedbed.llm.params import Llm
-from seedbed.llm.send.client import PATHS, Client
-from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.send.client import Client
+from seedbed.llm.serve.endpoint import PATHS, open_endpoint
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.tasks.places import find_tasks
 

@@ -1,7 +1,7 @@
 """The parameters: params.yaml, checked before anything else happens.
 
-A stage reads its sections through DVC, which hands out only what the stage declares in dvc.yaml:
-a parameter that a stage reads without declaring it fails at once, instead of going stale.
+A stage is handed only what it declares in dvc.yaml: a parameter that it reads without declaring it
+fails at once, instead of going stale.
 """
 
 import difflib
@@ -19,13 +19,14 @@ from pydantic import (
 from seedbed.core.files import plainly, read_text
 from seedbed.core.paths import PARAMS
 from seedbed.core.section import Section
-from seedbed.errors import BadFile, BadParam, NoRepository, shown
+from seedbed.errors import BadFile, BadParam, shown
 from seedbed.llm.params import Llm, Model, Run
 from seedbed.methods import STAGES, parts
 from seedbed.runs.changes import changed
 from seedbed.runs.errors import BadChange
 from seedbed.runs.pipeline import PIPELINE, pipelines, read_yaml
 from seedbed.runs.plain_yaml import Name, Tree
+from seedbed.runs.stages import declared_by
 
 
 class Everything(Section):
@@ -66,22 +67,11 @@ def load(
         BadFile, BadRow: params.yaml is missing, no text, or no YAML.
         BadParam: a parameter that is unknown, of the wrong type, out of range, or that YAML 1.1
             and YAML 1.2 read differently; names file, line and parameter.
-        NoRepository: this is no clone of the project.
     """
     tree = _checked()
-    # Imported here because it takes a third of a second, and reading the help should not.
-    import dvc.api
-    from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.scm import SCMError
-
-    try:
-        declared = dvc.api.params_show(stages=_address(stage))
-    except (NotDvcRepoError, SCMError):
-        raise NoRepository(Path.cwd()) from None
-    except DvcException as error:
-        raise BadFile(PARAMS, str(error), "`dvc params diff` shows what DVC reads.") from None
+    declared = _declared(stage, tree.data)
     if "llm" in declared:
-        declared["llm"] |= tree.data["run"]
+        declared["llm"] = declared["llm"] | tree.data["run"]
     try:
         return sections.model_validate(changed(declared, changes))
     except ValidationError as error:
@@ -96,18 +86,37 @@ def load(
         raise explained(error, tree) from None
 
 
-def _address(stage: str) -> str:
-    """What DVC calls a stage, which has a round behind it where it stands several times.
+def _declared(stage: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the stage declares of all parameters, within the sections that it is in.
+
+    `dvc.api.params_show` would say the same, after it has read every dvc.yaml and dvc.lock of the
+    project: two seconds of every stage's.
+    """
+    path, name = _place(stage)
+    declared: dict[str, Any] = {}
+    for full in declared_by(path, read_yaml(path), name):
+        *outer, last = full.split(".")
+        here, there = declared, data
+        for part in outer:
+            here, there = here.setdefault(part, {}), there.get(part, {})
+        if last in there:
+            here[last] = there[last]
+    return declared
+
+
+def _place(stage: str) -> tuple[Path, str]:
+    """The dvc.yaml of a stage, and what DVC calls it there: with its round, where it has several.
 
     Without DVC: a method's pipeline, where it has its own, has its name.
     """
     if address := os.environ.get("DVC_STAGE"):
-        return address
+        path, _, name = address.rpartition(":")
+        return Path(path or PIPELINE), name
     method = STAGES[stage].__name__.rpartition(".")[2] if stage in STAGES else ""
-    for path in pipelines():
-        if path.parent.name == method:
-            return f"{path}:{stage}"
-    return f"{PIPELINE}:{stage}"
+    for own in pipelines():
+        if own.parent.name == method:
+            return own, stage
+    return PIPELINE, stage
 
 
 def checked(data: Any) -> Everything:

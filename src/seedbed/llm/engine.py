@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seedbed.core.progress import Tally
 from seedbed.errors import SeedbedError
@@ -20,7 +20,6 @@ from seedbed.llm.contract.request import Canon, Keyed, Request
 from seedbed.llm.contract.wire import Answer, MalformedBody
 from seedbed.llm.measuring import Measuring
 from seedbed.llm.params import Llm
-from seedbed.llm.send.batch import BatchSender
 from seedbed.llm.send.ledger import Ledger
 from seedbed.llm.send.sender import Sender, tell_of_batches
 from seedbed.llm.send.session import Session
@@ -30,6 +29,9 @@ from seedbed.llm.store.place import default_path
 from seedbed.llm.store.rows import Kept
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Store
+
+if TYPE_CHECKING:
+    from seedbed.llm.send.batch import BatchSender
 
 Result = TypeVar("Result")
 
@@ -63,7 +65,7 @@ class Engine(Measuring):
         self._runner = asyncio.Runner()
         self._opened: Session | None = None
         self._opened_embedding: Session | None = None
-        self._made: Sender | BatchSender | None = None
+        self._made: "Sender | BatchSender | None" = None
         self._row = 0
         # What the windows under way wait for.
         self._asked: dict[str, Wanted] = {}
@@ -93,10 +95,15 @@ class Engine(Measuring):
         return self._opened_embedding
 
     @property
-    def _sender(self) -> Sender | BatchSender:
+    def _sender(self) -> "Sender | BatchSender":
         if self._made is None:
-            kind = BatchSender if self._endpoint.batch else Sender
-            self._made = kind(self._session, self._store)
+            if self._endpoint.batch:
+                # It loads the client, see Session.
+                from seedbed.llm.send.batch import BatchSender
+
+                self._made = BatchSender(self._session, self._store)
+            else:
+                self._made = Sender(self._session, self._store)
         return self._made
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from seedbed.core.files import problem_of, read_text
+from seedbed.core.paths import PARAMS
 from seedbed.core.records import Record
 from seedbed.errors import BadFile, BadParam, cut
 from seedbed.runs.plain_yaml import MOST_IN_A_RUN, compose, line_of
@@ -37,6 +38,13 @@ class Stage(Record):
     wdir: str = "."
     deps: list[str] = Field(default=[])
     outs: list[Annotated[str, BeforeValidator(_name_of)]] = Field(default=[])
+    params: list[str | dict[str, list[str] | None]] = Field(default=[])
+
+
+class _Written(Stage):
+    """A stage, or a loop that makes several of `do`."""
+
+    do: Stage | None = None
 
 
 class Entry(Record):
@@ -94,6 +102,34 @@ def stages_of(path: Path, data: Mapping[str, Any]) -> dict[str, Stage]:
         stage.deps = [_from_here(dep, Path(stage.wdir)) for dep in stage.deps]
         stage.outs = [_from_here(out, Path(stage.wdir)) for out in stage.outs]
     return stages
+
+
+def declared_by(path: Path, data: Mapping[str, Any], name: str) -> list[str]:
+    """The parameters of the project's params.yaml that a stage declares, by full name.
+
+    As they stand in dvc.yaml: nothing is filled in, and so nothing of DVC's has to be loaded.
+
+    Args:
+        data: what stands in `path`.
+        name: as DVC names the stage; what follows an @ is which one of a loop.
+
+    Raises:
+        BadFile, BadParam: there is no such stage, or not as DVC wants it.
+    """
+    written = data.get("stages")
+    stages = _checked(path, written or {}, _Written)
+    base = name.partition("@")[0]
+    if base not in stages:
+        known = cut(", ".join(stages))
+        raise BadFile(path, f"has no stage {cut(base)}", f"It has: {known}.")
+    stage = stages[base].do or stages[base]
+    names = []
+    for entry in stage.params:
+        of_files = {PARAMS.name: [entry]} if isinstance(entry, str) else entry
+        for file, declared in of_files.items():
+            if _from_here(file, path.parent / stage.wdir) == PARAMS.as_posix():
+                names += declared or []
+    return names
 
 
 def recorded_of(

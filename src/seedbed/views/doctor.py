@@ -10,10 +10,10 @@ from seedbed.llm.contract.request import NONE, Parameter, Request, Sampling
 from seedbed.llm.contract.wire import MalformedBody, body_for, choices_of, usage_of
 from seedbed.llm.params import Llm
 from seedbed.llm.redaction import redact
-from seedbed.llm.send.client import PATHS, Client
+from seedbed.llm.send.client import Client
 from seedbed.llm.send.setback import Setback, failure
 from seedbed.llm.send.slot import Slot
-from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
+from seedbed.llm.serve.endpoint import PATHS, Endpoint, open_endpoint
 from seedbed.views.additions import additions
 
 PLAIN = Sampling(

@@ -12,10 +12,10 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from seedbed.llm import errors
 from seedbed.llm.redaction import quoted
-from seedbed.llm.send.client import PATHS, Client
+from seedbed.llm.send.client import Client
 from seedbed.llm.send.setback import MOST_SAID, Setback
 from seedbed.llm.send.transport import MOST_BYTES
-from seedbed.llm.serve.endpoint import Endpoint
+from seedbed.llm.serve.endpoint import PATHS, Endpoint
 
 OVER = ("completed", "failed", "expired", "cancelled", "unknown")
 # What a batch calls an endpoint, wherever the server has it.

@@ -12,10 +12,10 @@ from seedbed.errors import SeedbedError
 from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.wire import MalformedBody, Problem, body_for, problem_body, usage_in
-from seedbed.llm.send.client import PATHS
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import Setback, failure, malformed
 from seedbed.llm.send.work import Call, Read, keep, read
+from seedbed.llm.serve.endpoint import PATHS
 from seedbed.llm.store.rows import Kept
 
 # A request that does not fit the context is asked with a fifth fewer tokens (as the authors of

@@ -21,17 +21,13 @@ from seedbed.llm.send.setback import (
     TIMED_OUT,
     Setback,
     malformed,
-    of_connection,
     of_status,
     said_in,
 )
-from seedbed.llm.send.transport import Transport
+from seedbed.llm.send.transport import TooLarge, Transport
 from seedbed.llm.serve.endpoint import Endpoint, number_from_env
 
 Result = TypeVar("Result")
-
-# Under /v1.
-PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
 class Client:
@@ -232,7 +228,7 @@ class _Setbacks:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, openai.APIConnectionError):
-            raise of_connection(error) from None
+            raise _of_connection(error) from None
         if isinstance(error, openai.APIStatusError):
             setback = of_status(
                 error.status_code, error.body, error.message, error.response.headers
@@ -256,3 +252,17 @@ UNEXPECTED = (
     AttributeError,
     RecursionError,
 )
+
+
+def _of_connection(error: Exception) -> Setback:
+    """No connection, or one that broke. error: the client's, whose cause says why."""
+    cause = error.__cause__
+    if isinstance(cause, TooLarge):
+        return malformed(str(cause), cause.beginning.decode(errors="replace"))
+    if isinstance(cause, httpx2.ConnectError):
+        return Setback("absent", str(cause), slow=True)
+    if isinstance(cause, httpx2.TimeoutException):
+        return Setback("broke", TIMED_OUT, slow=True)
+    if isinstance(cause, httpx2.RemoteProtocolError):
+        return Setback("broke", f"what came is no HTTP: {cause}")
+    return Setback("broke", f"the connection was cut: {cause or error}")

@@ -24,10 +24,10 @@ from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.request import Keyed
 from seedbed.llm.contract.wire import MalformedBody, choices_of, usage_of
-from seedbed.llm.send.client import PATHS
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import Setback, malformed
 from seedbed.llm.send.work import Read, Tokens
+from seedbed.llm.serve.endpoint import PATHS
 from seedbed.llm.store.rows import Kept
 
 # A bias that no other token can make up for.

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from seedbed.llm import errors
 from seedbed.llm.redaction import without_prompt
-from seedbed.llm.send.client import Client
 from seedbed.llm.send.ledger import Ledger
 from seedbed.llm.send.limits import Limits, Turn, pause_before
 from seedbed.llm.send.setback import Setback
@@ -56,6 +55,9 @@ class Session:
         self.endpoint = endpoint
         self.model = model
         self.ledger = ledger
+        # The client takes most of a second to import, and a run that the store answers needs none.
+        from seedbed.llm.send.client import Client
+
         self.client = Client(endpoint)
         self.slot = Slot.at(endpoint, self.client)
         self.limits = Limits(endpoint.concurrency, endpoint.per_minute, endpoint.tokens_per_minute)

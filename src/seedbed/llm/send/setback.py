@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal, get_args
 
-import httpx2
-
 from seedbed.errors import SeedbedError
 from seedbed.llm import errors
 from seedbed.llm.contract.request import Parameter
 from seedbed.llm.redaction import quoted
-from seedbed.llm.send.transport import TooLarge
 
 # busy: the server asks to be left alone for a while; absent: nobody listens there;
 # broke: it failed at this request; too_long: the request does not fit the model's context;
@@ -93,20 +90,6 @@ def failure(address: str, setback: Setback) -> SeedbedError:
 
 
 TIMED_OUT = "it does not answer in time (SEEDBED_TIMEOUT)"
-
-
-def of_connection(error: Exception) -> Setback:
-    """No connection, or one that broke. error: the client's, whose cause says why."""
-    cause = error.__cause__
-    if isinstance(cause, TooLarge):
-        return malformed(str(cause), cause.beginning.decode(errors="replace"))
-    if isinstance(cause, httpx2.ConnectError):
-        return Setback("absent", str(cause), slow=True)
-    if isinstance(cause, httpx2.TimeoutException):
-        return Setback("broke", TIMED_OUT, slow=True)
-    if isinstance(cause, httpx2.RemoteProtocolError):
-        return Setback("broke", f"what came is no HTTP: {cause}")
-    return Setback("broke", f"the connection was cut: {cause or error}")
 
 
 def of_status(status: int, body: object, message: str, headers: Mapping[str, str]) -> Setback:

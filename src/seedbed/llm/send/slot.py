@@ -16,10 +16,12 @@ Two things are put right here that llama.cpp's server leaves to the caller:
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from seedbed.llm.send.client import PATHS, Client
-from seedbed.llm.serve.endpoint import Endpoint
+from seedbed.llm.serve.endpoint import PATHS, Endpoint
+
+if TYPE_CHECKING:
+    from seedbed.llm.send.client import Client
 
 # llama.cpp's own API, next to the OpenAI API.
 COMPLETION, TOKENIZE, DETOKENIZE, TEMPLATE = (
@@ -42,7 +44,7 @@ class Slot:
     context: tokens that a slot holds.
     """
 
-    def __init__(self, client: Client, one: bool, context: int):
+    def __init__(self, client: "Client", one: bool, context: int):
         self._client = client
         self._one = one
         self._context = context
@@ -53,7 +55,7 @@ class Slot:
         self._tokens_of: dict[str, Tokens] = {}
 
     @classmethod
-    def at(cls, endpoint: Endpoint, client: Client) -> "Slot | None":
+    def at(cls, endpoint: Endpoint, client: "Client") -> "Slot | None":
         """The way to ask the embedded server; None: another server is asked as it comes."""
         context = endpoint.llm.embedded.context
         return cls(client, endpoint.one_slot, context) if endpoint.embedded else None

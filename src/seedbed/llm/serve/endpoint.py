@@ -16,6 +16,8 @@ from seedbed.llm.serve import embedded
 from seedbed.llm.store.rows import Spent
 
 OPENAI = "https://api.openai.com/v1"
+# Under /v1, for each of `llm.api`.
+PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 
 @dataclass(frozen=True)
