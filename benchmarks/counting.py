@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seedbed.llm.engine import Engine, open_engine
 from seedbed.llm.params import Llm
-from seedbed.llm.send import session
+from seedbed.llm.send import client
 from seedbed.llm.send.client import Client
 
 
@@ -33,11 +33,11 @@ class Counting(Client):
 @contextmanager
 def fresh_engine(llm: Llm) -> Iterator[Engine]:
     """An engine with an empty store, a server of its own and a client that counts."""
-    original, session.Client = session.Client, Counting
+    original, client.Client = client.Client, Counting
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SEEDBED_STORE"] = str(Path(folder) / "responses.sqlite")
         try:
             with open_engine(llm, lambda tally: None) as engine:
                 yield engine
         finally:
-            session.Client = original
+            client.Client = original

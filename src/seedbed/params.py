@@ -19,7 +19,7 @@ from pydantic import (
 from seedbed.core.files import plainly, read_text
 from seedbed.core.paths import PARAMS
 from seedbed.core.section import Section
-from seedbed.errors import BadFile, BadParam, shown
+from seedbed.errors import BadFile, BadParam, NoRepository, shown
 from seedbed.llm.params import Llm, Model, Run
 from seedbed.methods import STAGES, parts
 from seedbed.runs.changes import changed
@@ -67,6 +67,7 @@ def load(
         BadFile, BadRow: params.yaml is missing, no text, or no YAML.
         BadParam: a parameter that is unknown, of the wrong type, out of range, or that YAML 1.1
             and YAML 1.2 read differently; names file, line and parameter.
+        NoRepository: this is no clone of the project.
     """
     tree = _checked()
     declared = _declared(stage, tree.data)
@@ -92,6 +93,8 @@ def _declared(stage: str, data: Mapping[str, Any]) -> dict[str, Any]:
     `dvc.api.params_show` would say the same, after it has read every dvc.yaml and dvc.lock of the
     project: two seconds of every stage's.
     """
+    if not PIPELINE.exists():
+        raise NoRepository(Path.cwd())
     path, name = _place(stage)
     declared: dict[str, Any] = {}
     for full in declared_by(path, read_yaml(path), name):

@@ -65,7 +65,7 @@ class Engine(Measuring):
         self._runner = asyncio.Runner()
         self._opened: Session | None = None
         self._opened_embedding: Session | None = None
-        self._made: "Sender | BatchSender | None" = None
+        self._made: Sender | BatchSender | None = None
         self._row = 0
         # What the windows under way wait for.
         self._asked: dict[str, Wanted] = {}
