@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What asks it without these fixtures is marked so where it stands. Likewise all that begins with
     the same small run, so that it is run once.
 
-    These are slow, and so is all that runs commands in a copy of the project.
+    These are slow, and so is all that runs commands in a copy of the project, or looks at a whole
+    report.
     """
     model, grown = pytest.mark.xdist_group("model"), pytest.mark.xdist_group("grown")
     for item in items:
@@ -46,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(model)
         elif "grown_once" in fixtures:
             item.add_marker(grown)
-        if {"model_server", "grown_once", "project", "new_project"} & {*fixtures}:
+        if {"model_server", "grown_once", "project", "new_project", "page"} & {*fixtures}:
             item.add_marker(pytest.mark.slow)
     # What takes longest begins first, so that no worker is left with it in the end.
     items.sort(

@@ -57,6 +57,7 @@ def test_a_stage_depends_on_the_contract_alone_until_it_asks() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_trace_loads_neither_the_engine_nor_the_client() -> None:
     loaded = loaded_by(
         "from typer.testing import CliRunner; import seedbed.cli, seedbed.methods\n"
