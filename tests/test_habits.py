@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from support.project import ROOT
 from support.snapshots import FOLDER
