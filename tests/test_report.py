@@ -176,6 +176,7 @@ def test_reasons_are_counted(page: str) -> None:
     assert f"<strong>{2 * COUNT}</strong> pieces refused" in page
 
 
+@pytest.mark.slow
 def test_a_row_of_another_run_has_no_origin_and_the_page_says_so(copy: Path) -> None:
     (copy / INSTRUCTIONS).write_text("")
     page = build()
@@ -188,6 +189,7 @@ def test_a_value_that_a_template_lacks_is_an_error() -> None:
         render("page/plots.html")
 
 
+@pytest.mark.slow
 def test_a_method_adds_its_part(copy: Path, with_ratings: Path) -> None:
     page = build()
     assert "<strong>3</strong> rows rated good" in page
@@ -283,6 +285,7 @@ def test_scores_that_are_none_are_refused_in_one_message(copy: Path) -> None:
         build()
 
 
+@pytest.mark.slow
 def test_a_run_without_training_lacks_nothing(copy: Path) -> None:
     shutil.rmtree(copy / EVALUATED)
     page = build()
@@ -290,6 +293,7 @@ def test_a_run_without_training_lacks_nothing(copy: Path) -> None:
     assert "data/evaluate" not in page.partition("</section>")[0]
 
 
+@pytest.mark.slow
 def test_a_loop_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     stages = drawing.stages()
@@ -317,6 +321,7 @@ def test_no_text_gets_out_of_its_place(page: str, fetched: Fetched) -> None:
     assert json.loads(in_script(HOSTILE)) == HOSTILE
 
 
+@pytest.mark.slow
 def test_metrics_are_compared_with_the_commit_before_they_changed(copy: Path) -> None:
     path = copy / "metrics/bootstrap.json"
     metrics = json.loads(path.read_text())
@@ -358,6 +363,7 @@ def test_without_an_earlier_commit_no_metric_differs(copy: Path) -> None:
     assert Metric("accepted", 40, 40) in found.files["metrics/bootstrap.json"]
 
 
+@pytest.mark.slow
 def test_a_part_that_is_missing_is_named_and_the_rest_is_shown(copy: Path) -> None:
     for path in (CANDIDATES, LABELLED, RELABELLED):
         shutil.rmtree(copy / path)

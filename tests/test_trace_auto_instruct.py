@@ -267,6 +267,7 @@ def forget_lists() -> None:
     shutil.rmtree(".dvc/tmp", ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_file_in_a_folder_is_compared_with_what_the_stage_wrote() -> None:
     Repo.init(no_scm=True).close()
     record("label", "outs", "data/label")
@@ -404,6 +405,7 @@ def test_a_task_that_is_gone_is_named() -> None:
         account(f"{LABELLED}/quiz.jsonl:4")
 
 
+@pytest.mark.slow
 def test_of_a_folder_outside_the_repository_it_is_known_whether_all_of_it_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
