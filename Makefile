@@ -9,7 +9,7 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ranker train ablation test test-fast check-train bench plots report lint lock clean
+.PHONY: help repro ranker train active ablation test test-fast check-train bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ ranker: .venv/.ready       ## train a ranker of instructions on the labels, and 
 
 train: .venv/.train-ready  ## train a LoRA on what was grown, and evaluate it (installs torch)
 	dvc repro pipelines/training/dvc.yaml
+
+active: .venv/.train-ready   ## train on tasks that a model is unsure of, and on others (installs torch)
+	dvc repro pipelines/active/dvc.yaml
 
 ablation: .venv/.train-ready  ## train on rows of several sources, numbers, thresholds and seeds (hours)
 	dvc repro pipelines/ablation/dvc.yaml

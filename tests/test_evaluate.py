@@ -21,15 +21,15 @@ from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Ask
 from seedbed.tasks.errors import SameTaskName
+from seedbed.tasks.prompts import Prompts
 from seedbed.training import evaluate as stage
 from seedbed.training import harness, harness_scorer
 from seedbed.training.curve import points
 from seedbed.training.errors import NoSuchHeldOut, NothingLeftToAsk, TaskAmongTrained
 from seedbed.training.evaluate import Plan, cut, evaluate, llm_of, metrics, plan, together
 from seedbed.training.held_out import Case, cases, read_held_out
-from seedbed.training.intervals import interval
+from seedbed.tasks.intervals import interval
 from seedbed.training.params import Curve, Evaluate, Evaluated
-from seedbed.training.prompts import Prompts
 from seedbed.training.rows import Evaluation
 from seedbed.training.scores import copied, majority
 from seedbed.training.summary import Summary, lines
@@ -147,7 +147,7 @@ def test_a_prompt_has_the_demos_that_are_asked_for_and_never_the_examples_own_an
 ) -> None:
     by_id = {(c.task.name, c.example.id): c for c in all_cases(held_out, shots=2, most=2)}
     assert len(by_id) == 7
-    text, shared = prompts.fill(by_id["sums", "sums-0"])
+    text, shared = prompts.fill(*by_id["sums", "sums-0"].shown)
     assert text == (
         "Do what sums asks.\n\n"
         "Input: sums demo 0\n\nOutput: sums answer 0 is long\n\n"
@@ -156,11 +156,11 @@ def test_a_prompt_has_the_demos_that_are_asked_for_and_never_the_examples_own_an
     )
     assert shared == text.removesuffix(" sums input 0\n\nOutput:")
     # Without demos of its own a task shows its other examples.
-    assert prompts.fill(by_id["say_hello", "0"])[0] == (
+    assert prompts.fill(*by_id["say_hello", "0"].shown)[0] == (
         "Say hello in the language.\n\nOutput: Hello\n\nInput: French\n\nOutput:"
     )
-    assert prompts.fill(by_id["say_hello", "1"])[0].endswith("Output: Bonjour\n\nOutput:")
-    assert prompts.fill(by_id["alone", "0"])[0] == "Name a colour.\n\nOutput:"
+    assert prompts.fill(*by_id["say_hello", "1"].shown)[0].endswith("Output: Bonjour\n\nOutput:")
+    assert prompts.fill(*by_id["alone", "0"].shown)[0] == "Name a colour.\n\nOutput:"
     assert prompts.file_of(by_id["alone", "0"]).name == "zero_shot_without_input.txt"
 
 
@@ -176,14 +176,14 @@ def test_what_is_filled_in_may_look_like_a_place(held_out: Path, prompts: Prompt
     changed = niv2("sums")
     changed["Instances"][0]["input"] = "Fill {demos} and {input} in."
     (held_out / "sums.json").write_text(json.dumps(changed))
-    text, _ = prompts.fill(all_cases(held_out, shots=1)[0])
+    text, _ = prompts.fill(*all_cases(held_out, shots=1)[0].shown)
     assert text.endswith("Input: Fill {demos} and {input} in.\n\nOutput:")
 
 
 def test_each_prompt_begins_with_what_it_is_said_to_share(held_out: Path, prompts: Prompts) -> None:
     for shots in (0, 2):
         for case in all_cases(held_out, shots):
-            text, shared = prompts.fill(case)
+            text, shared = prompts.fill(*case.shown)
             assert text.startswith(shared)
             assert len(shared) < len(text)
 
@@ -287,7 +287,7 @@ def test_the_difference_of_models_that_differ_by_as_much_everywhere_is_sure(
         return next(
             case.example.targets[0]
             for case in all_cases(held_out)
-            if prompts.fill(case)[0] == request.prompt
+            if prompts.fill(*case.shown)[0] == request.prompt
         )
 
     _, _, summary = evaluated(
@@ -512,7 +512,9 @@ def test_the_harness_gets_the_same_prompts_references_and_scores(
     found = harness.files(tmp_path, planned.cases, rows, own, prompts, "model")
     written = {path.name: "".join(pieces) for path, pieces in found.items()}
     docs = [json.loads(line) for line in written["held_out.jsonl"].splitlines()]
-    assert [doc["prompt"] for doc in docs] == [prompts.fill(case)[0] for case in planned.cases]
+    assert [doc["prompt"] for doc in docs] == [
+        prompts.fill(*case.shown)[0] for case in planned.cases
+    ]
     for name in ("base", "tuned"):
         samples = [
             json.loads(line)

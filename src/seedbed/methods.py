@@ -11,6 +11,7 @@ METHODS = tuple(
         "auto_instruct",
         "ranker",
         "training",
+        "active",
     )
 )
 # Each stage, as dvc.yaml calls it, and its method.

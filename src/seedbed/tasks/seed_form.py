@@ -1,17 +1,23 @@
 """Tasks in the form of Self-Instruct's seed tasks, as its user-oriented ones are in too."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from seedbed.core.files import read_named
 from seedbed.core.records import Record
 from seedbed.tasks.niv2 import Example, Task
 
 
+def _listed(output: Any) -> Any:
+    """Several outputs are equally right; one may stand without the list."""
+    return [output] if isinstance(output, str) else output
+
+
 class _Instance(Record):
     input: str
-    output: str
+    output: Annotated[list[str], BeforeValidator(_listed)] = Field(min_length=1)
 
 
 class _SeedForm(Record):
@@ -39,7 +45,7 @@ def read_seed_form(path: Path) -> list[Task]:
             instruction=row.instruction.strip(),
             demos=[],
             examples=[
-                Example(id=str(number), input=instance.input, targets=[instance.output])
+                Example(id=str(number), input=instance.input, targets=instance.output)
                 for number, instance in enumerate(row.instances)
             ],
             is_classification=row.is_classification,

@@ -20,8 +20,8 @@ from seedbed.core.progress import Progress
 from seedbed.core.records import Record
 from seedbed.core.section import Section
 from seedbed.errors import BadFile
+from seedbed.tasks.intervals import Interval, interval
 from seedbed.training.errors import SameModel
-from seedbed.training.intervals import Interval, interval
 from seedbed.training.params import Curve
 from seedbed.training.rows import EVALUATED, SCORES, TaskScore
 

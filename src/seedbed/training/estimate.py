@@ -6,9 +6,9 @@ from pathlib import Path
 from seedbed.core.files import exists
 from seedbed.llm.contract.request import Request
 from seedbed.runs.dry_run import Foreseen, Foresight
+from seedbed.tasks.prompts import Prompts
 from seedbed.training.evaluate import llm_of, plan, read_cases, requests
 from seedbed.training.params import Sections
-from seedbed.training.prompts import Prompts
 
 
 def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:

@@ -23,12 +23,12 @@ from seedbed.errors import BadFile
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
+from seedbed.tasks.prompts import Prompts
 from seedbed.training import harness
 from seedbed.training.contamination import SIZES, Overlaps, find
 from seedbed.training.errors import NothingLeftToAsk, TaskAmongTrained
 from seedbed.training.held_out import Case, cases, read_held_out
 from seedbed.training.params import Evaluate, Evaluated
-from seedbed.training.prompts import Prompts
 from seedbed.training.rows import ANSWERS, SCORES, Evaluation
 from seedbed.training.scores import mark
 from seedbed.training.summary import Summary, flat, lines
@@ -105,7 +105,7 @@ def plan(all_cases: list[Case], params: Evaluate) -> Plan:
 def requests(cases: Iterable[Case], params: Evaluate, prompts: Prompts) -> Iterator[Request]:
     """One request a case, in order."""
     for case in cases:
-        prompt, shared = prompts.fill(case)
+        prompt, shared = prompts.fill(*case.shown)
         yield Request(prompt, params.sampling, prefixes=(shared,))
 
 
@@ -153,7 +153,7 @@ def _rows(
             input=case.example.input,
             targets=case.example.targets,
             demos=len(case.demos),
-            prompt=prompts.file_of(case).name,
+            prompt=prompts.file_of(case.demos, case.example.input).name,
             output=answer.text,
             scored=scored[number],
             rouge_l=round(float(marks.rouge_l[number]), 4),

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.core.files import to_json, to_line
+from seedbed.tasks.prompts import Prompts
 from seedbed.training import harness_scorer
 from seedbed.training.held_out import Case
 from seedbed.training.params import Evaluate
-from seedbed.training.prompts import Prompts
 from seedbed.training.rows import Evaluation
 
 TASK = "seedbed_held_out"
@@ -64,7 +64,7 @@ def doc_of(case: Case, params: Evaluate, prompts: Prompts) -> dict[str, Any]:
     return {
         "task": case.task.name,
         "id": case.example.id,
-        "prompt": prompts.fill(case)[0],
+        "prompt": prompts.fill(*case.shown)[0],
         "targets": case.example.targets,
         "cut_at": params.cut_at or "",
     }

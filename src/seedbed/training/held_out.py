@@ -20,6 +20,11 @@ class Case:
     example: Example
     demos: list[tuple[str, str]]
 
+    @property
+    def shown(self) -> tuple[str, list[tuple[str, str]], str]:
+        """What its prompt shows: the instruction, the demos, the input."""
+        return self.task.instruction, self.demos, self.example.input
+
 
 def read_held_out(path: Path, names: list[str] | None = None) -> Iterator[tuple[Path, Task]]:
     """Yield the tasks kept in a folder or a .jsonl file, and where: by name, those of files after.

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from seedbed.tasks.intervals import interval
 from seedbed.tasks.niv2 import Task
 from seedbed.training.contamination import SIZES
 from seedbed.training.held_out import Case
-from seedbed.training.intervals import interval
 from seedbed.training.params import Evaluated
 from seedbed.training.rows import Evaluation, TaskScore
 from seedbed.training.scores import copied, majority

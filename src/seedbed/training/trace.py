@@ -6,8 +6,8 @@ from typing import Any
 
 from seedbed.runs.places import Place, row_at
 from seedbed.runs.telling import Telling
+from seedbed.tasks.prompts import FOLDER
 from seedbed.training.held_out import read_held_out
-from seedbed.training.prompts import FOLDER
 from seedbed.training.rows import ANSWERS, EVALUATED, Evaluation, LeftOutRow, TrainedRow
 
 # What finetune writes beside its adapter.

@@ -1,12 +1,14 @@
-"""How a held-out example is put to a model: the files of data/prompts/evaluate, filled in."""
+"""How a task's example is put to a model: the files of data/prompts/evaluate, filled in."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from seedbed.core.paths import PROMPTS
 from seedbed.tasks.forms import Form
-from seedbed.training.held_out import Case
 
 FOLDER = PROMPTS / "evaluate"
+# (input, output) pairs that are shown before it.
+Demos = Sequence[tuple[str, str]]
 
 
 class Prompts:
@@ -27,24 +29,23 @@ class Prompts:
             False: Form.read(FOLDER / "demo_without_input.txt", "output"),
         }
 
-    def file_of(self, case: Case) -> Path:
-        """The file that a case is asked with."""
-        return FOLDER / self._form(case).name
+    def file_of(self, demos: Demos, given: str) -> Path:
+        """The file that an input is asked with."""
+        return FOLDER / self._form(demos, given.strip()).name
 
-    def fill(self, case: Case) -> tuple[str, str]:
+    def fill(self, instruction: str, demos: Demos, given: str) -> tuple[str, str]:
         """The prompt, and what it has in common with those of the task's other examples."""
-        form = self._form(case)
-        texts = {"instruction": case.task.instruction, "demos": self._shown(case)}
-        given = case.example.input.strip()
-        shared = form.before("input", **texts) if given else case.task.instruction
+        given = given.strip()
+        form = self._form(demos, given)
+        texts = {"instruction": instruction, "demos": self._shown(demos)}
+        shared = form.before("input", **texts) if given else instruction
         return form.fill(**texts, input=given), shared
 
-    def _form(self, case: Case) -> Form:
-        forms = self._few if case.demos else self._zero
-        return forms[bool(case.example.input.strip())]
+    def _form(self, demos: Demos, given: str) -> Form:
+        return (self._few if demos else self._zero)[bool(given)]
 
-    def _shown(self, case: Case) -> str:
+    def _shown(self, demos: Demos) -> str:
         return "\n\n".join(
             self._demo[bool(given.strip())].fill(input=given.strip(), output=output.strip())
-            for given, output in case.demos
+            for given, output in demos
         )

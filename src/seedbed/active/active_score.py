@@ -1,0 +1,222 @@
+"""active-score: a model's remaining tasks → how unsure it is how they are told.
+
+The model answers each task's instances; the probability of each answer is measured under the prompt
+and under some with words missing. A task whose answers depend on how it is told is one that the
+model has not understood, or that it could learn from. No label is needed, unless asked for.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from seedbed.active.errors import NothingScored
+from seedbed.active.measures import measured, probability_of
+from seedbed.active.params import ActiveScore
+from seedbed.active.prompts import Asked, asked, perturbed, prompt, requests
+from seedbed.active.rows import (
+    ACTIVE,
+    ANSWERS,
+    PERTURBED,
+    SCORES,
+    TASKS,
+    Answered,
+    Perturbed,
+    PoolTask,
+    Scored,
+    TaskScore,
+    read_chosen,
+    read_pool,
+    remaining,
+)
+from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.metrics import counts, mean, with_tables
+from seedbed.core.paths import Into
+from seedbed.core.progress import Progress
+from seedbed.core.section import Section
+from seedbed.llm.contract.wire import PROBLEMS, Answer
+from seedbed.llm.params import Llm
+from seedbed.tasks.prompts import Prompts
+
+# Why an instance is not scored, beside what may be wrong with an answer.
+TOO_LONG = "too_long"
+
+
+class Params(Section):
+    """The sections that dvc.yaml declares for this stage."""
+
+    llm: Llm
+    active_score: ActiveScore
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """pool: the folder of a pool. round: that of a round, whose model is asked."""
+
+    pool: Path = ACTIVE / "pool"
+    round: Path = ACTIVE / "start"
+
+
+def own_answers(
+    instances: Sequence[Asked], answers: Sequence[Answer], params: ActiveScore
+) -> Iterator[Answered]:
+    """What is scored where the model's own answers are."""
+    for one, answer in zip(instances, answers, strict=True):
+        # With an end to it, nothing can be scored too.
+        refused = None if answer.problem == "empty" and params.end else answer.problem
+        text = None if refused else answer.text + params.end
+        yield Answered(
+            task=one.task.task, id=one.instance.id, text=text, refused=refused, key=answer.key
+        )
+
+
+def gold_answers(
+    instances: Sequence[Asked], lengths: Sequence[int] | None, context: int, params: ActiveScore
+) -> Iterator[Answered]:
+    """What is scored where right answers are; the first one, whichever the prompt.
+
+    lengths: tokens of prompt and text together; None where nobody counts them.
+    """
+    for number, one in enumerate(instances):
+        fits = lengths is None or lengths[number] <= context
+        yield Answered(
+            task=one.task.task,
+            id=one.instance.id,
+            text=gold(one) + params.end if fits else None,
+            refused=None if fits else TOO_LONG,
+            key=None,
+        )
+
+
+def gold(one: Asked) -> str:
+    """A right answer, as the model would give it."""
+    return f" {one.instance.outputs[0].strip()}"
+
+
+def pairs(
+    instances: Sequence[Asked],
+    answered: Sequence[Answered],
+    shown: Mapping[str, list[Perturbed]],
+    params: ActiveScore,
+    prompts: Prompts,
+) -> Iterator[tuple[Answered, int, tuple[str, str]]]:
+    """What is scored, and under which prompt: a task's instances together, prompt by prompt."""
+    both = zip(instances, answered, strict=True)
+    for name, group in groupby(both, key=lambda pair: pair[0].task.task):
+        own = list(group)
+        for k, one_of in enumerate(shown[name]):
+            for one, answer in own:
+                if answer.text is not None:
+                    yield answer, k, (prompt(one, one_of, params, prompts)[0], answer.text)
+
+
+def of_tasks(
+    tasks: Sequence[PoolTask],
+    answered: Sequence[Answered],
+    scores: Sequence[Scored],
+    params: ActiveScore,
+) -> Iterator[TaskScore]:
+    """A row a task, by name, but for those of which no instance was scored."""
+    table: dict[str, dict[str, list[float]]] = {}
+    for row in scores:
+        p = probability_of(row.total, row.tokens, params.probability)
+        table.setdefault(row.task, {}).setdefault(row.id, []).append(p)
+    refused = Counter(row.task for row in answered if row.refused)
+    for task in tasks:
+        if task.task in table:
+            rows = list(table[task.task].values())
+            found = measured(rows, params.uncertainty)
+            yield TaskScore(
+                task=task.task,
+                is_classification=task.is_classification,
+                instances=len(rows),
+                refused=refused[task.task],
+                uncertainty=round(found.uncertainty, 9),
+                probability=round(found.probability, 9),
+                perplexity=round(found.perplexity, 6),
+            )
+
+
+def metrics(
+    rows: Sequence[TaskScore], answered: Sequence[Answered], scores: Sequence[Scored]
+) -> dict[str, Any]:
+    """The stage's metrics."""
+    refused = Counter(row.refused for row in answered if row.refused)
+    return {
+        "scored_tasks": len(rows),
+        "unscored_tasks": len({row.task for row in answered}) - len(rows),
+        "scorings": len(scores),
+        "mean_uncertainty": mean([row.uncertainty for row in rows]),
+        "mean_probability": mean([row.probability for row in rows]),
+        "instances_refused": counts([*PROBLEMS, TOO_LONG], refused),
+    }
+
+
+def read(inputs: Inputs) -> list[PoolTask]:
+    """The tasks that the round has left. Raises BadFile, BadRow."""
+    return list(remaining(read_pool(inputs.pool), read_chosen(inputs.round)))
+
+
+def run(params: Params, inputs: Inputs, into: Into) -> None:
+    """Read the tasks, have the model answer, score; write answers, scores and metrics.
+
+    Raises:
+        NothingScored: no task has an answer.
+        ScoringNotOffered: the server cannot score.
+        BadFile, BadRow: of what is read.
+    """
+    from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
+
+    own, prompts = params.active_score, Prompts()
+    instances = asked(read(inputs), own)
+    tasks = list({one.task.task: one.task for one in instances}.values())
+    shown = {task.task: perturbed(task, own) for task in tasks}
+    most = len(instances) * (own.perturbations + 1 + (own.labels == "own"))
+    with (
+        Progress("active-score", most, "answers") as progress,
+        open_engine(params.llm, progress.answered_row) as engine,
+    ):
+        if own.labels == "own":
+            answers = list(engine.ask(requests(instances, own, prompts)))
+            answered = list(own_answers(instances, answers, own))
+        else:
+            whole = [prompt(one, shown[one.task.task][0], own, prompts)[0] for one in instances]
+            lengths = engine.count_tokens([*whole, *(gold(one) + own.end for one in instances)])
+            together = lengths and [
+                sum(both) for both in zip(lengths, lengths[len(whole) :], strict=False)
+            ]
+            context = params.llm.embedded.context
+            answered = list(gold_answers(instances, together, context, own))
+        wanted = list(pairs(instances, answered, shown, own, prompts))
+        found = engine.score(pair for _, _, pair in wanted)
+        scores = [
+            Scored(
+                task=row.task,
+                id=row.id,
+                k=k,
+                tokens=len(score.logprobs),
+                total=round(score.total, 6),
+                key=score.key,
+            )
+            for (row, k, _), score in zip(wanted, found, strict=True)
+        ]
+    rows = list(of_tasks(tasks, answered, scores, own))
+    if not rows:
+        refused = Counter(row.refused for row in answered if row.refused)
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(refused.items()))
+        raise NothingScored(inputs.round.name, reasons or "no task is left")
+    write_files(
+        {
+            into.folder / TASKS: map(to_line, rows),
+            into.folder / ANSWERS: map(to_line, answered),
+            into.folder / PERTURBED: [
+                to_line(row) for task in tasks for row in shown[task.task][1:]
+            ],
+            into.folder / SCORES: map(to_line, scores),
+            into.metrics: to_json(with_tables(metrics(rows, answered, scores))),
+        },
+        alone_in=into.folder,
+    )
+    progress.finish(len(rows))
