@@ -21,6 +21,7 @@ from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Ask
 from seedbed.tasks.errors import SameTaskName
+from seedbed.tasks.intervals import interval
 from seedbed.tasks.prompts import Prompts
 from seedbed.training import evaluate as stage
 from seedbed.training import harness, harness_scorer
@@ -28,7 +29,6 @@ from seedbed.training.curve import points
 from seedbed.training.errors import NoSuchHeldOut, NothingLeftToAsk, TaskAmongTrained
 from seedbed.training.evaluate import Plan, cut, evaluate, llm_of, metrics, plan, together
 from seedbed.training.held_out import Case, cases, read_held_out
-from seedbed.tasks.intervals import interval
 from seedbed.training.params import Curve, Evaluate, Evaluated
 from seedbed.training.rows import Evaluation
 from seedbed.training.scores import copied, majority

@@ -278,14 +278,28 @@ PIPELINES_DECLARED = {
     path.relative_to(ROOT): declared(path)
     for path in (ROOT / "dvc.yaml", *sorted((ROOT / PIPELINES).glob("*/dvc.yaml")))
 }
-# A copy for tests may do without it.
-ABLATION = PIPELINES_DECLARED.get(PIPELINES / "ablation/dvc.yaml", {})
-# Each stage of a method, where it stands once.
+
+
+def stage_of(declared: dict) -> str:
+    """The stage that a command runs, by whichever name."""
+    (stage,) = re.findall(r"-m seedbed ([\w-]+)", declared["cmd"])
+    return str(stage)
+
+
+# Each stage of a method, where it stands first, and where another pipeline has it again. A copy for
+# tests may do without the ablation.
 DECLARED: dict[str, dict] = {
     name: stage
-    for stages in PIPELINES_DECLARED.values()
-    if stages is not ABLATION
+    for path, stages in PIPELINES_DECLARED.items()
+    if path.parent.name != "ablation"
     for name, stage in stages.items()
+    if stage_of(stage) == name
+}
+REPEATED: dict[str, dict] = {
+    f"{path}:{name}": stage
+    for path, stages in PIPELINES_DECLARED.items()
+    for name, stage in stages.items()
+    if stage is not DECLARED.get(name)
 }
 
 # What these hold changes how a stage runs, or what is refused, not what it computes.
@@ -327,20 +341,20 @@ def test_a_stage_declares_the_code_that_shapes_its_result_and_no_other(
     pipeline: Path, name: str
 ) -> None:
     declared = PIPELINES_DECLARED[pipeline][name]
-    (stage,) = re.findall(r"-m seedbed ([\w-]+)", declared["cmd"])
+    stage = stage_of(declared)
     code = {path for path in declared["deps"] if path.startswith("src/")}
     lines = "\n".join(f"      - {path}" for path in sorted(needed(stage)))
     assert code == needed(stage), f"{name} needs in {pipeline}:\n{lines}"
 
 
-@pytest.mark.parametrize("name", ABLATION)
-def test_a_stage_of_the_ablation_has_the_prompts_and_parameters_of_the_stage_it_repeats(
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_stage_that_repeats_another_has_its_prompts_and_parameters(
     name: str,
 ) -> None:
-    (stage,) = re.findall(r"-m seedbed ([\w-]+)", ABLATION[name]["cmd"])
+    stage = stage_of(REPEATED[name])
     once, again = (
         ([path for path in kept["deps"] if path.startswith("data/prompts")], kept.get("params"))
-        for kept in (DECLARED[stage], ABLATION[name])
+        for kept in (DECLARED[stage], REPEATED[name])
     )
     assert again == once
 
@@ -390,6 +404,13 @@ def test_stage_module_section_and_files_share_one_name() -> None:
         if not name.startswith("describe-"):  # it draws what others made, and has no knob
             assert module in sections
             assert module in stage["params"]
+            if "--round" in stage["cmd"]:
+                round_ = f"{module_of(name).__name__.split('.')[1]}/${{key}}"
+                assert stage["outs"] == [
+                    f"data/{round_}/{module}",
+                    f"metrics/{round_}/{module}.json",
+                ]
+                continue
             assert f"metrics/{module}.json" in stage["metrics"][0]
         assert all(
             f"{out}/".startswith(f"data/{module}/")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from seedbed.active.errors import NothingScored
 from seedbed.active.measures import measured, probability_of
@@ -73,19 +73,18 @@ def own_answers(
 
 
 def gold_answers(
-    instances: Sequence[Asked], lengths: Sequence[int] | None, context: int, params: ActiveScore
+    instances: Sequence[Asked], fits: Sequence[bool], params: ActiveScore
 ) -> Iterator[Answered]:
-    """What is scored where right answers are; the first one, whichever the prompt.
+    """What is scored where right answers are: the first one, whichever the prompt.
 
-    lengths: tokens of prompt and text together; None where nobody counts them.
+    fits: whether the model can take prompt and answer.
     """
-    for number, one in enumerate(instances):
-        fits = lengths is None or lengths[number] <= context
+    for one, may in zip(instances, fits, strict=True):
         yield Answered(
             task=one.task.task,
             id=one.instance.id,
-            text=gold(one) + params.end if fits else None,
-            refused=None if fits else TOO_LONG,
+            text=gold(one) + params.end if may else None,
+            refused=None if may else TOO_LONG,
             key=None,
         )
 
@@ -93,6 +92,23 @@ def gold_answers(
 def gold(one: Asked) -> str:
     """A right answer, as the model would give it."""
     return f" {one.instance.outputs[0].strip()}"
+
+
+class Counting(Protocol):
+    """The part of the engine that knows lengths."""
+
+    @property
+    def context(self) -> int | None: ...
+    def count_tokens(self, texts: Sequence[str], /) -> list[int] | None: ...
+
+
+def _fitting(texts: Sequence[str], engine: Counting) -> list[bool]:
+    """Whether the model can take each; all of them where nobody says how much it can."""
+    lengths = engine.count_tokens(texts) if engine.context is not None else None
+    if lengths is None or engine.context is None:
+        return [True] * len(texts)
+    # One token begins a prompt, and one may come where prompt and text are not read as one.
+    return [length + 2 <= engine.context for length in lengths]
 
 
 def pairs(
@@ -183,12 +199,9 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
             answered = list(own_answers(instances, answers, own))
         else:
             whole = [prompt(one, shown[one.task.task][0], own, prompts)[0] for one in instances]
-            lengths = engine.count_tokens([*whole, *(gold(one) + own.end for one in instances)])
-            together = lengths and [
-                sum(both) for both in zip(lengths, lengths[len(whole) :], strict=False)
-            ]
-            context = params.llm.embedded.context
-            answered = list(gold_answers(instances, together, context, own))
+            both = zip(whole, instances, strict=True)
+            fits = _fitting([text + gold(one) + own.end for text, one in both], engine)
+            answered = list(gold_answers(instances, fits, own))
         wanted = list(pairs(instances, answered, shown, own, prompts))
         found = engine.score(pair for _, _, pair in wanted)
         scores = [

@@ -33,10 +33,13 @@ class Order:
 
 
 def by(tasks: Sequence[str], score: Callable[[str], float], *, highest: bool) -> Order:
-    """Sorted by a score, and by name where it is the same."""
+    """Sorted by a score, and by name where it is the same: highest first is lowest first reversed.
+
+    So the first half of one and that of the other have no task in common.
+    """
     scores = {task: score(task) for task in tasks}
-    sign = -1 if highest else 1
-    return Order(sorted(tasks, key=lambda task: (sign * scores[task], task)), scores)
+    order = sorted(tasks, key=lambda task: (scores[task], task))
+    return Order(order[::-1] if highest else order, scores)
 
 
 def ranks(tasks: Sequence[str], score: Callable[[str], float], *, highest: bool) -> dict[str, int]:

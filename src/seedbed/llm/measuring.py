@@ -49,6 +49,11 @@ class Measuring:
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         raise NotImplementedError
 
+    @property
+    def context(self) -> int | None:
+        """The tokens that a prompt and its text may have together; None if nobody says."""
+        return self._endpoint.llm.embedded.context if self._endpoint.embedded else None
+
     def score(self, texts: Iterable[tuple[str, str]]) -> Iterator[Score]:
         """The scores of (prompt, text) pairs, in order; see `seedbed.llm.send.score`.
 

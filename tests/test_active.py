@@ -1,0 +1,583 @@
+"""Rounds of Active Instruction Tuning on made-up tasks: what is asked, scored, chosen and told."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from support.params import SECTIONS, changed
+from support.project import PYTHONPATH, ROOT, environment
+from support.ranking import Scoring, by_chance, scoring
+from support.stages import run_stage
+
+from seedbed.active import active_curve, active_pool, active_score, active_select
+from seedbed.active.errors import (
+    HeldOutInPool,
+    NoScores,
+    NoSuchPoolTask,
+    NoTaskOfAKind,
+    NothingEvaluated,
+    NothingScored,
+    OtherTasks,
+    PoolTooSmall,
+    TooFewInstances,
+    TooFewLeft,
+)
+from seedbed.active.params import Active
+from seedbed.active.rows import ACTIVE
+from seedbed.core.paths import Into
+from seedbed.llm.errors import ScoringNotOffered
+
+POOL, START = ACTIVE / "pool", ACTIVE / "start"
+CHUNK, DEV, TASKS = 4, 3, 24
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def lines(some: list[dict]) -> str:
+    return "".join(json.dumps(one) + "\n" for one in some)
+
+
+def seed_task(number: int, instances: int = 3) -> dict:
+    return {
+        "id": f"task_{number}",
+        "instruction": f"Do the thing that number {number} of them all says,\n\nand do it well.",
+        "instances": [
+            {"input": f"input {number}.{n}" if n else "", "output": f"output {number}.{n}"}
+            for n in range(instances)
+        ],
+        "is_classification": number % 3 == 0,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEEDBED_STORE", str(tmp_path / "store.sqlite"))
+    shutil.copytree(ROOT / "data/prompts/evaluate", "data/prompts/evaluate")
+    Path("data/seed_tasks.jsonl").write_text(lines([seed_task(n) for n in range(TASKS)]))
+    Path("data/held_out.jsonl").write_text(
+        lines([{**seed_task(100 + n), "instruction": f"Test {n}."} for n in range(5)])
+    )
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scoring]:
+    with scoring(reply=lambda prompt: f" said {len(prompt) % 7}") as served:
+        monkeypatch.setenv("OPENAI_BASE_URL", served.url)
+        yield served
+
+
+def params(stage: Any, **changes: Any) -> Any:
+    """Those of params.yaml for a stage, with a small pool, and changes."""
+    values = changed(
+        SECTIONS,
+        {
+            "llm": {"model": "served-model"},
+            "active_pool": {"chunk": CHUNK, "dev": DEV},
+            "active_score": {"max_tasks": None, "instances": 2, "perturbations": 3},
+            "active_curve": {"resamples": 200},
+        },
+    )
+    values = changed(values, changes)
+    active_of = stage.Params.model_fields.get("active")
+    if active_of and active_of.annotation is not Active:
+        values["active"] = {"runs": values["active"]["runs"]}
+    for name, field in stage.Params.model_fields.items():
+        kept = getattr(field.annotation, "model_fields", None)
+        if kept and name != "llm":
+            values[name] = {part: values[name][part] for part in kept}
+    return stage.Params.model_validate({name: values[name] for name in stage.Params.model_fields})
+
+
+def into(stage: Any, name: str) -> Into:
+    return Into(stage.__name__.rpartition(".")[2], f"active/{name}")
+
+
+def draw(**changes: Any) -> None:
+    active_pool.run(params(active_pool, **changes), active_pool.Inputs(), into(active_pool, "pool"))
+
+
+def select(name: str, method: str, before: Path, **changes: Any) -> list[dict]:
+    changes["active_select"] = {"method": method, **changes.get("active_select", {})}
+    active_select.run(
+        params(active_select, **changes),
+        active_select.Inputs(POOL, before),
+        into(active_select, name),
+    )
+    return rows(ACTIVE / name / "active_select/chosen.jsonl")
+
+
+def score(name: str = "start", **changes: Any) -> list[dict]:
+    active_score.run(
+        params(active_score, **changes),
+        active_score.Inputs(POOL, ACTIVE / name),
+        into(active_score, name),
+    )
+    return rows(ACTIVE / name / "active_score/tasks.jsonl")
+
+
+def started(**changes: Any) -> None:
+    draw(**changes)
+    select("start", "first_chunk", POOL, **changes)
+
+
+# --- rounds
+
+
+def test_rounds_grow_by_the_chunk_and_never_train_on_what_is_held_out(server: Scoring) -> None:
+    started()
+    score()
+    pool = rows(POOL / "active_pool/tasks.jsonl")
+    dev = {row["task"] for row in pool if row["part"] == "dev"}
+    assert len(pool) == TASKS
+    assert len(dev) == DEV
+    held_out = rows(POOL / "active_pool/held_out.jsonl")
+    assert {row["id"] for row in held_out if row["motivation_app"] == "dev"} == dev
+    assert sum(row["motivation_app"] == "test" for row in held_out) == 5
+    rounds = {"start": {row["task"] for row in rows(START / "active_select/chosen.jsonl")}}
+    for name, method, before in (
+        ("uncertain-1", "high_uncertainty", "start"),
+        ("random-1", "random", "start"),
+        ("random-2", "random", "random-1"),
+    ):
+        chosen = {row["task"] for row in select(name, method, ACTIVE / before)}
+        assert rounds[before] < chosen
+        assert len(chosen) == len(rounds[before]) + CHUNK
+        assert not chosen & dev
+        metrics = json.loads(Path(f"metrics/active/{name}/active_select.json").read_text())
+        assert metrics["chosen_tasks"] + metrics["remaining_tasks"] + DEV == TASKS
+        trained = rows(ACTIVE / name / "active_select/train.jsonl")
+        assert [row["id"] for row in trained] == [
+            row["task"] for row in rows(ACTIVE / name / "active_select/chosen.jsonl")
+        ]
+        rounds[name] = chosen
+
+
+def test_a_rounds_tasks_keep_their_examples_whatever_else_is_chosen() -> None:
+    started()
+    few = {"active_select": {"examples": 2}}
+    select("random-1", "random", START, **few)
+    select("start", "first_chunk", POOL, **few)
+    first = rows(START / "active_select/train.jsonl")
+    assert rows(ACTIVE / "random-1/active_select/train.jsonl")[:CHUNK] == first
+    assert {len(row["instances"]) for row in first} == {2}
+
+
+def test_two_pools_take_other_random_tasks() -> None:
+    found = []
+    for seed in (1, 2):
+        draw(active_pool={"seed": seed})
+        select("start", "first_chunk", POOL)
+        found.append({row["task"] for row in select("random-1", "random", START)[CHUNK:]})
+    assert found[0] != found[1]
+
+
+def test_what_self_instruct_made_is_in_the_pool_with_the_keys_of_its_rows() -> None:
+    Path("data/prepare").mkdir()
+    Path("data/clf").mkdir()
+    made = [
+        {
+            "id": f"1.{n}/{i}",
+            "instruction_id": f"1.{n}",
+            "instruction": f"Made {n}.",
+            "input": "",
+            "output": f"o{i}",
+            "key": f"key{n}{i}",
+        }
+        for n in range(2)
+        for i in range(3)
+    ]
+    Path("data/prepare/alpaca.jsonl").write_text(lines(made))
+    kinds = [{"instruction_id": f"1.{n}", "is_classification": " Yes"[: 4 * n]} for n in range(2)]
+    Path("data/clf/is_clf_or_not.jsonl").write_text(lines(kinds))
+    draw()
+    by_name = {row["task"]: row for row in rows(POOL / "active_pool/tasks.jsonl")}
+    assert len(by_name) == TASKS + 2
+    assert [by_name[f"1.{n}"]["is_classification"] for n in range(2)] == [False, True]
+    assert [one["key"] for one in by_name["1.0"]["instances"]] == ["key00", "key01", "key02"]
+    assert by_name["1.0"]["source"] == "data/prepare/alpaca.jsonl"
+
+
+# --- scores
+
+
+def test_a_score_is_what_the_server_says_of_the_answer_under_each_prompt(server: Scoring) -> None:
+    started()
+    told = score()
+    left = TASKS - DEV - CHUNK
+    assert len(told) == left
+    answers = {(row["task"], row["id"]): row for row in rows(START / "active_score/answers.jsonl")}
+    assert len(answers) == 2 * left
+    scores = rows(START / "active_score/scores.jsonl")
+    assert len(scores) == 2 * left * 4
+    pool = {row["task"]: row for row in rows(POOL / "active_pool/tasks.jsonl")}
+    shown = {
+        (row["task"], row["k"]): row["instruction"]
+        for row in rows(START / "active_score/perturbed.jsonl")
+    }
+    probabilities: dict[str, dict[str, list[float]]] = {}
+    for row in scores:
+        task = pool[row["task"]]
+        instruction = shown.get((row["task"], row["k"]), task["instruction"])
+        (instance,) = (one for one in task["instances"] if one["id"] == row["id"])
+        given = f"\n\nInput: {instance['input']}" if instance["input"] else ""
+        prompt = f"{instruction}{given}\n\nOutput:"
+        text = answers[row["task"], row["id"]]["text"]
+        assert text.startswith(" said ")
+        tokens = text.split()
+        before = prompt
+        logprobs = []
+        for token in tokens:
+            logprobs.append(by_chance(before, f" {token}"))
+            before += f" {token}"
+        assert row["total"] == pytest.approx(sum(logprobs), abs=1e-6)
+        assert row["tokens"] == 2
+        p = exp(row["total"] / 2)
+        probabilities.setdefault(row["task"], {}).setdefault(row["id"], []).append(p)
+    for row in told:
+        table = list(probabilities[row["task"]].values())
+        differences = [abs(p - own[0]) for own in table for p in own[1:]]
+        assert row["uncertainty"] == pytest.approx(sum(differences) / 6, abs=1e-6)
+        assert row["probability"] == pytest.approx(sum(own[0] for own in table) / 2, abs=1e-6)
+        assert row["perplexity"] == pytest.approx(sum(1 / own[0] for own in table) / 2, rel=1e-4)
+
+
+def test_at_a_rate_of_0_nothing_is_uncertain_and_nothing_scored_twice(server: Scoring) -> None:
+    started()
+    assert {row["uncertainty"] for row in score(active_score={"rate": 0.0})} == {0.0}
+    assert len(server.scored) == len(set(server.scored)) == 2 * (TASKS - DEV - CHUNK)
+
+
+def test_at_a_rate_of_1_the_instruction_is_empty_and_still_scored(server: Scoring) -> None:
+    started()
+    assert len(score(active_score={"rate": 1.0})) == TASKS - DEV - CHUNK
+    assert any(text.startswith("\n\nOutput:") for text in server.scored)
+
+
+def test_neither_order_nor_concurrency_changes_a_byte(
+    server: Scoring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = []
+    for at_once in ("1", "16"):
+        monkeypatch.setenv("SEEDBED_STORE", str(tmp_path / f"{at_once}.sqlite"))
+        monkeypatch.setenv("SEEDBED_CONCURRENCY", at_once)
+        started()
+        score()
+        folder = START / "active_score"
+        found.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert found[0] == found[1]
+
+
+def test_one_more_task_changes_no_other_tasks_score(server: Scoring) -> None:
+    started()
+    before = {row["task"]: row for row in score()}
+    path = POOL / "active_pool/tasks.jsonl"
+    more = json.loads(path.read_text().splitlines()[-1]) | {"task": "another"}
+    path.write_text(path.read_text() + json.dumps(more) + "\n")
+    after = {row["task"]: row for row in score()}
+    assert after.pop("another")
+    assert after == before
+
+
+def test_of_so_many_tasks_so_many_are_scored_and_the_others_come_last(server: Scoring) -> None:
+    started()
+    assert len(score(active_score={"max_tasks": 6})) == 6
+    chosen = select("uncertain-1", "high_uncertainty", START, active_select={"cls_share": None})
+    assert all(row["score"] is not None for row in chosen[CHUNK:])
+    changes = {"active_pool": {"chunk": 8}, "active_select": {"cls_share": None}}
+    chosen = select("uncertain-1", "high_uncertainty", START, **changes)
+    scored = [row["score"] is not None for row in chosen[CHUNK:]]
+    assert scored == [True] * 6 + [False] * 2
+
+
+def test_right_answers_can_be_scored_in_place_of_the_models(server: Scoring) -> None:
+    started()
+    score(active_score={"labels": "gold"})
+    answers = rows(START / "active_score/answers.jsonl")
+    assert {row["text"].startswith(" output ") for row in answers} == {True}
+    assert {row["key"] for row in answers} == {None}
+    assert all(body.get("echo") for body in server.bodies)
+
+
+def niv2_task(number: int) -> dict:
+    return {
+        "Definition": [f"Definition {number} of what is to be done with the words."],
+        "Positive Examples": [
+            {"input": f"shown {number} {n} to all of us", "output": f"out {n}"} for n in range(3)
+        ],
+        "Categories": ["Made up"],
+        "Instances": [
+            {"id": f"t{number}-{n}", "input": f"in {number} {n}", "output": [f"x{n}", f"y{n}"]}
+            for n in range(4)
+        ],
+    }
+
+
+def test_of_tasks_with_demos_inputs_lose_words_too_but_no_output_and_not_the_own_input(
+    server: Scoring,
+) -> None:
+    Path("data/niv2").mkdir()
+    for number in range(16):
+        Path(f"data/niv2/task{number}.json").write_text(json.dumps(niv2_task(number)))
+    changes = {
+        "active_pool": {"source": "niv2"},
+        "active_score": {"target": "tdte", "demos": 2, "rate": 0.5},
+        "active_select": {"cls_share": None},
+    }
+    started(**changes)
+    score(**changes)
+    for text in server.scored:
+        first, second, *rest = text.split("\n\nInput: ")[1:]
+        assert first.endswith("\n\nOutput: out 0")
+        assert second.endswith("\n\nOutput: out 1")
+        assert len(rest) == 1
+        assert rest[0].startswith("in ")
+    whole = [text for text in server.scored if "shown" in text and text.count("to all of us") == 2]
+    assert 0 < len(whole) < len(server.scored)
+    held_out = rows(POOL / "active_pool/held_out.jsonl")
+    (dev, *_) = [row for row in held_out if row["motivation_app"] == "dev"]
+    assert dev["instances"][0]["output"] == ["x0", "y0"]
+
+
+@pytest.mark.slow
+def test_a_killed_scoring_sends_again_only_what_was_in_flight(
+    server: Scoring, tmp_path: Path
+) -> None:
+    started()
+    program = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_active import active_score, params, into, POOL, START\n"
+        "active_score.run(params(active_score), active_score.Inputs(POOL, START), "
+        "into(active_score, 'start'))\n"
+    )
+    env = environment(
+        PYTHONPATH=os.pathsep.join([PYTHONPATH, str(ROOT / "tests")]),
+        OPENAI_BASE_URL=server.url,
+        SEEDBED_STORE=str(tmp_path / "store.sqlite"),
+        SEEDBED_CONCURRENCY="1",
+    )
+    for goal in (20, 70):
+        process = subprocess.Popen([sys.executable, "-c", program], env=env)
+        while len(server.bodies) < goal and process.poll() is None:
+            time.sleep(0.005)
+        assert process.poll() is None, "it was too quick to be killed"
+        process.kill()
+        process.wait()
+        assert not (START / "active_score").exists()
+    assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0
+    assert len(server.scored) - len(set(server.scored)) <= 2
+    first = (START / "active_score/scores.jsonl").read_bytes()
+    os.environ["SEEDBED_STORE"] = str(tmp_path / "fresh.sqlite")
+    score()
+    assert (START / "active_score/scores.jsonl").read_bytes() == first
+
+
+# --- the curve
+
+
+def evaluated(name: str, pool: str, **of_tasks: float) -> None:
+    folder = ACTIVE / name / "evaluate"
+    folder.mkdir(parents=True)
+    (folder / "scores.jsonl").write_text(
+        lines(
+            [
+                {
+                    "task": task,
+                    "category": "dev" if task.startswith("dev") else "test",
+                    "is_classification": task.endswith("cls"),
+                    "examples": 1,
+                    "rouge_l": value,
+                    "exact_match": 0.0,
+                }
+                for task, value in of_tasks.items()
+            ]
+        )
+    )
+
+
+def chosen(name: str, tasks: int) -> None:
+    folder = ACTIVE / name / "active_select"
+    folder.mkdir(parents=True)
+    row = {"is_classification": False, "round": name, "method": "random", "rank": 1}
+    (folder / "chosen.jsonl").write_text(
+        lines([{**row, "task": f"t{n}", "score": None, "filled": False} for n in range(tasks)])
+    )
+
+
+TWO_POOLS = {
+    "pools": {"p": {"seed": 1}, "q": {"seed": 2}},
+    "runs": {
+        f"{pool}-{name}": {"pool": pool, "method": method, "before": f"{pool}{before}"}
+        for pool in "pq"
+        for name, method, before in (
+            ("start", "first_chunk", ""),
+            ("sure", "high_uncertainty", "-start"),
+            ("random", "random", "-start"),
+        )
+    },
+    "scored": {"p-start": {"pool": "p"}, "q-start": {"pool": "q"}},
+}
+
+
+def curve(active: dict) -> dict:
+    values = changed(SECTIONS, {"active_curve": {"resamples": 200}})
+    own = active_curve.Params.model_validate(
+        {
+            "active": active,
+            "active_pool": {"chunk": 4},
+            "active_curve": values["active_curve"],
+        }
+    )
+    run_stage(active_curve, own)
+    return json.loads(Path("metrics/active_curve.json").read_text())
+
+
+def test_methods_are_compared_pool_by_pool_at_as_many_tasks() -> None:
+    for pool, start, sure, at_random in (("p", 10.0, 30.0, 20.0), ("q", 20.0, 50.0, 46.0)):
+        for name, value, tasks in (
+            ("start", start, 4),
+            ("sure", sure, 8),
+            ("random", at_random, 8),
+        ):
+            evaluated(f"{pool}-{name}", pool, a_cls=value, b=value + 2.0, dev_1=90.0)
+            chosen(f"{pool}-{name}", tasks)
+    found = {
+        (row["method"], row["tasks"], row["where"], row["kind"]): row
+        for row in curve(TWO_POOLS)["active_point"]
+    }
+    point = found["high_uncertainty", 8, "test", "all"]
+    assert point["pools"] == 2
+    assert point["rouge_l"] == (31.0 + 51.0) / 2
+    assert (point["lowest"], point["highest"]) == (31.0, 51.0)
+    assert point["of_pools"] == [10.0, 4.0]
+    assert point["gain"] == point["gain_low"] == point["gain_high"] == 7.0
+    assert found["high_uncertainty", 8, "test", "classification"]["rouge_l"] == 40.0
+    assert found["high_uncertainty", 8, "test", "generation"]["rouge_l"] == 42.0
+    assert found["high_uncertainty", 8, "dev", "all"]["rouge_l"] == 90.0
+    assert found["high_uncertainty", 4, "test", "all"] == {
+        **found["random", 4, "test", "all"],
+        "method": "high_uncertainty",
+    }
+    assert found["random", 8, "test", "all"]["gain"] is None
+    drawn = json.loads(Path("plots/active_curve.json").read_text())
+    assert [(one["source"], one["tasks"]) for one in drawn] == [
+        ("high uncertainty", 4),
+        ("high uncertainty", 8),
+        ("random", 4),
+        ("random", 8),
+    ]
+
+
+def test_rounds_that_were_evaluated_on_other_tasks_are_not_compared() -> None:
+    for name, task in (("p-start", "a"), ("p-sure", "b")):
+        evaluated(name, "p", **{task: 1.0})
+        chosen(name, 4)
+    with pytest.raises(OtherTasks, match="round p-sure was evaluated on other tasks"):
+        curve(TWO_POOLS)
+
+
+def test_without_an_evaluation_there_is_no_curve() -> None:
+    with pytest.raises(NothingEvaluated, match=r"dvc repro pipelines/active/dvc\.yaml"):
+        curve(TWO_POOLS)
+
+
+# --- bad input
+
+
+def test_a_pool_that_is_too_small_is_told_before_anything_is_trained() -> None:
+    with pytest.raises(PoolTooSmall, match=r"has 24 tasks.* takes 27") as raised:
+        draw(active_pool={"chunk": 12})
+    assert "Lower active_pool.chunk" in str(raised.value)
+    assert not POOL.exists()
+
+
+def test_a_test_task_in_the_pool_is_named() -> None:
+    path = Path("data/held_out.jsonl")
+    path.write_text(path.read_text() + lines([{**seed_task(7), "id": "mine"}]))
+    with pytest.raises(HeldOutInPool, match="'mine' is in the pool too, as 'task_7'"):
+        draw()
+
+
+def test_a_task_without_enough_instances_is_named_with_its_file() -> None:
+    with pytest.raises(TooFewInstances, match=r"'task_0' of data/seed_tasks.jsonl has 3 instances"):
+        draw(active_score={"instances": 4})
+
+
+def test_a_name_that_no_task_has_is_told_with_its_line() -> None:
+    Path("names.txt").write_text("task_1\n\ntask_99\n")
+    with pytest.raises(NoSuchPoolTask, match=r"names.txt:3: there is no task 'task_99'"):
+        draw(active_pool={"tasks": "names.txt"})
+
+
+def test_a_round_without_scores_says_what_to_run(server: Scoring) -> None:
+    started()
+    with pytest.raises(NoScores, match=r"round start has no scores.*\n.*active-score@start"):
+        select("uncertain-1", "high_uncertainty", START)
+
+
+def test_a_pool_that_is_used_up_is_told_with_the_round() -> None:
+    started()
+    with pytest.raises(TooFewLeft, match="round more: 17 tasks are left of the pool"):
+        select("more", "random", START, active_pool={"chunk": 18})
+
+
+def test_a_share_of_a_kind_that_there_is_not_is_refused() -> None:
+    every = [{**seed_task(n), "is_classification": False} for n in range(TASKS)]
+    Path("data/seed_tasks.jsonl").write_text(lines(every))
+    started()
+    with pytest.raises(NoTaskOfAKind, match="the pool has no classification task"):
+        select("random-1", "random", START)
+    assert select("random-1", "random", START, active_select={"cls_share": 0.0})
+
+
+def test_where_the_model_says_nothing_there_is_nothing_to_choose_by(server: Scoring) -> None:
+    server.reply = lambda prompt: ""
+    started()
+    with pytest.raises(NothingScored, match="empty: 34"):
+        score()
+    assert not (START / "active_score").exists()
+    # Unless the end of an answer is scored too.
+    assert len(score(active_score={"end": "\n"})) == TASKS - DEV - CHUNK
+
+
+def test_a_server_that_cannot_score_is_named(server: Scoring) -> None:
+    server.echoes = False
+    started()
+    with pytest.raises(ScoringNotOffered):
+        score()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"runs": {"start": {"before": "other"}}}, "first_chunk goes on from the pool"),
+        ({"runs": {"random-1": {"before": "uncertain-2"}}}, "there is no such round"),
+        ({"runs": {"uncertain-1": {"before": "random-1"}}}, "it is a later round"),
+        ({"runs": {"start": {"pool": "nowhere"}}}, "there is no pool nowhere"),
+        ({"scored": {}}, "active.scored lacks"),
+        ({"scored": {"start": {"pool": "pool"}, "x": {"pool": "pool"}}}, "x is no round"),
+        ({"pools": {"start": {"seed": 1}, "pool": {"seed": 1}}}, "start is a pool and a round"),
+        ({"pools": {"a/b": {"seed": 1}}}, "a name has at most 60"),
+    ],
+)
+def test_rounds_that_do_not_fit_are_refused_with_their_name(change: dict, said: str) -> None:
+    section = json.loads(json.dumps(SECTIONS["active"]))
+    for name, value in change.items():
+        if name == "runs":
+            for run, fields in value.items():
+                section["runs"][run] |= fields
+        else:
+            section[name] = value
+    with pytest.raises(ValidationError, match=said):
+        Active.model_validate(section)
