@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seedbed.active.active_pool import PreparedRow
-from seedbed.active.measures import probability_of
+from seedbed.active.measures import Probability, probability_of
 from seedbed.active.params import FREE
 from seedbed.active.rows import (
     ACTIVE,
@@ -74,7 +74,7 @@ def tell(telling: Telling, place: Place) -> None:
     elif name == TRAINED:
         _trained(telling, place, row_at(place, TrainTask))
     elif name == TASKS:
-        _score(telling, place, row_at(place, TaskScore))
+        _score(telling, place, row_at(place, TaskScore), _pool_of(telling, place))
     elif name == ANSWERS:
         _answer(telling, place, row_at(place, Answered))
     elif name == PERTURBED:
@@ -115,7 +115,7 @@ def _chosen(telling: Telling, place: Place, row: Chosen, how: str = "") -> None:
     scored = ACTIVE / run["before"] / SCORED
     found = find(scored / TASKS, TaskScore, lambda other: other.task == row.task)
     if found:
-        _score(telling, *found, "its score: ", chosen_by=stage)
+        _score(telling, *found, pool, "its score: ", chosen_by=stage)
     else:
         telling.out.line(
             f"its score: {scored / TASKS} has none, so it came after all those that have one"
@@ -142,7 +142,12 @@ def _chosen_before(telling: Telling, row: Chosen) -> None:
 
 
 def _score(
-    telling: Telling, place: Place, row: TaskScore, how: str = "", chosen_by: str | None = None
+    telling: Telling,
+    place: Place,
+    row: TaskScore,
+    pool: Path,
+    how: str = "",
+    chosen_by: str | None = None,
 ) -> None:
     """A task's score, and all that it was measured on. chosen_by: the stage that read it."""
     with telling.out.under(f"{how}{place}"):
@@ -150,7 +155,7 @@ def _score(
         if chosen_by:
             telling.out.line(telling.pipeline.compared(chosen_by, place.path))
         telling.parameters(stage)
-    _measured(telling, place, place.path.parent, _pool_of(telling, place), row.task)
+    _measured(telling, place, place.path.parent, pool, row.task)
 
 
 def _measured(telling: Telling, place: Place, scored: Path, pool: Path, name: str) -> None:
@@ -224,16 +229,22 @@ def _scorings(telling: Telling, path: Path, rows: Sequence[tuple[Place, Scored]]
         stage = telling.written(path)
         kind = telling.pipeline.parameter(stage, "active_score.probability")
         for _, row in rows:
-            probability = probability_of(row.total, row.tokens, kind)
             told = (
-                f"instance {row.id}, k = {row.k}: {row.tokens} tokens, total {row.total:.3f}, "
-                f"probability {probability:.3f}"
+                f"instance {row.id}, k = {row.k}: {row.tokens} tokens, total {row.total:.3f}"
+                f"{_probability(row, kind)}"
             )
             if telling.full:
                 with telling.out.under(told):
                     telling.answer(row.key)
             else:
                 telling.out.line(f"{told}, scoring {row.key[:KEY]}…")
+
+
+def _probability(row: Scored, kind: Probability) -> str:
+    try:
+        return f", probability {probability_of(row.total, row.tokens, kind):.3f}"
+    except ArithmeticError:  # of a file that was written by hand
+        return ""
 
 
 def _answer(telling: Telling, place: Place, row: Answered) -> None:
@@ -320,15 +331,15 @@ def _folder_of(place: Place) -> Path:
 
 def _runs(telling: Telling) -> dict[str, dict[str, str]]:
     """The rounds as params.yaml has them: DVC has filled in its stages by them already."""
-    runs: dict[str, dict[str, str]] = telling.pipeline.parameter(
-        f"{PIPELINE}:active-curve", "active.runs"
-    )
+    stage = f"{PIPELINE}:active-curve"
+    runs: dict[str, dict[str, str]] = telling.pipeline.parameter(stage, "active.runs")
     return runs
 
 
 def _pool_of(telling: Telling, place: Place) -> Path:
-    """The folder of the pool that a round's tasks are of."""
-    return ACTIVE / _runs(telling)[_folder_of(place).name]["pool"]
+    """The folder of the pool that the tasks of a scored round are of."""
+    name = f"active.scored.{_folder_of(place).name}.pool"
+    return ACTIVE / str(telling.pipeline.parameter(telling.pipeline.stage_of(place.path), name))
 
 
 def _of(path: Path, record: type[Row], wanted: Callable[[Row], bool]) -> list[tuple[Place, Row]]:

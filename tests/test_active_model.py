@@ -1,0 +1,77 @@
+"""Prompt uncertainty on the real model: the probability of what it said, with the same adapter."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.adapters import adapter
+from support.engines import ask, engine_on
+from support.params import sampling, section
+
+from seedbed.llm.contract.request import Request
+from seedbed.llm.params import Llm
+from seedbed.llm.send.score import Score
+from seedbed.llm.serve import embedded
+from seedbed.llm.serve.endpoint import open_endpoint
+from seedbed.llm.store.store import Store
+
+PROMPTS = ["Name the capital of France.\n\nOutput:", "Is snow black? Say yes or no.\n\nOutput:"]
+PACKAGED = section(Llm, model=embedded.PACKAGED, embedded={"context": 512})
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("model")]
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def with_adapter(path: Path) -> Llm:
+    own = PACKAGED.embedded.model_copy(update={"adapter": str(path)})
+    return PACKAGED.model_copy(update={"embedded": own})
+
+
+def scores(store: Path, llm: Llm, pairs: list[tuple[str, str]]) -> tuple[list[Score], int]:
+    """And how many were sent for."""
+    with open_endpoint(llm) as endpoint, engine_on(endpoint, store) as engine:
+        found = list(engine.score(pairs))
+        return found, engine.tally.sent
+
+
+@pytest.mark.parametrize(
+    ("shared", "away"),
+    # What is taken from a cache rounds otherwise, and scores take nothing from one.
+    [(False, 1e-6), (True, 0.3)],
+)
+def test_a_greedy_answers_score_is_the_probability_that_it_was_answered_with(
+    tmp_path: Path, shared: bool, away: float
+) -> None:
+    how = sampling(max_tokens=6, stop=[], logprobs=1)
+    requests = [
+        Request(text, how, prefixes=(text.partition("\n")[0],) * shared) for text in PROMPTS
+    ]
+    answers = ask(tmp_path / "store.sqlite", requests, PACKAGED)
+    pairs = [(prompt, answer.text) for prompt, answer in zip(PROMPTS, answers, strict=True)]
+    found, _ = scores(tmp_path / "store.sqlite", PACKAGED, pairs)
+    store = Store(tmp_path / "store.sqlite")
+    kept = store.get([answer.key for answer in answers])  # an answer has no log-probabilities
+    store.close()
+    for answer, score in zip(answers, found, strict=True):
+        (choice,) = json.loads(kept[answer.key].response)["choices"]
+        content = choice["logprobs"]["content"]
+        said = [token["logprob"] for token in content][: len(score.logprobs)]
+        assert "".join(score.tokens) == answer.text
+        assert score.logprobs == pytest.approx(said, abs=away)
+
+
+def test_the_scores_of_an_adapter_come_from_the_store_after_anothers(tmp_path: Path) -> None:
+    first, second = (with_adapter(adapter(tmp_path / f"{seed}.gguf", seed)) for seed in (1, 2))
+    pairs = [(prompt, " Paris") for prompt in PROMPTS]
+    found = [scores(tmp_path / "one.sqlite", llm, pairs) for llm in (first, second, first)]
+    assert [sent for _, sent in found] == [2, 2, 0]
+    assert found[0][0] == found[2][0]
+    assert [one.logprobs for one in found[0][0]] != [one.logprobs for one in found[1][0]]
+    assert {one.key for one in found[0][0]}.isdisjoint(one.key for one in found[1][0])
+    # And a server that has answered nothing yet says the same.
+    assert scores(tmp_path / "fresh.sqlite", first, pairs)[0] == found[0][0]
