@@ -48,6 +48,7 @@ bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/label.py
 	PYTHONPATH=src python benchmarks/report.py
 	PYTHONPATH=src python benchmarks/ranker.py
+	PYTHONPATH=src python benchmarks/active.py
 
 plots: .venv/.ready        ## draw every plot as a PNG into .seedbed/plots, without a network
 	PYTHONPATH=src python tools/draw_plots.py

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,3 +41,22 @@ def fresh_engine(llm: Llm) -> Iterator[Engine]:
                 yield engine
         finally:
             client.Client = original
+
+
+async def count_nodes(prompts: Sequence[str], client: Client) -> int:
+    """Distinct beginnings of all prompts, in tokens: what has to be evaluated at least."""
+    tokenized = []
+    for prompt in dict.fromkeys(prompts):
+        body = {"content": prompt, "add_special": True, "parse_special": True}
+        answer = await client.post("/tokenize", body, at_root=True)
+        tokenized.append(json.loads(answer)["tokens"])
+    # Sorted, each prompt adds what it does not share with the one before.
+    nodes, before = 0, []
+    for tokens in sorted(tokenized):
+        shared = next(
+            (i for i, (a, b) in enumerate(zip(before, tokens, strict=False)) if a != b),
+            min(len(before), len(tokens)),
+        )
+        nodes += len(tokens) - shared
+        before = tokens
+    return nodes

@@ -20,7 +20,6 @@ Run it from the project's folder: PYTHONPATH=src python benchmarks/label.py [TAS
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from math import inf
 from pathlib import Path
 
 import yaml
-from counting import Counting, fresh_engine
+from counting import Counting, count_nodes, fresh_engine
 from sizes import ARGUMENTS, sized
 
 from seedbed.auto_instruct import candidates, label
@@ -39,7 +38,6 @@ from seedbed.core.paths import PARAMS
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for, choices_of
 from seedbed.llm.params import Llm
-from seedbed.llm.send.client import Client
 from seedbed.llm.serve.endpoint import PATHS, open_endpoint
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.tasks.places import find_tasks
@@ -105,7 +103,7 @@ def as_seed(requests: Sequence[Request], examples: int, llm: Llm) -> tuple[Count
         texts = {}
         client = Counting(endpoint)
         try:
-            bound = await count_nodes(requests, client)
+            bound = await count_nodes([request.prompt for request in requests], client)
             Counting.start_over()
             begun = time.perf_counter()
             # From candidate by candidate to example by example.
@@ -132,25 +130,6 @@ def as_seed(requests: Sequence[Request], examples: int, llm: Llm) -> tuple[Count
 
     with open_endpoint(llm) as endpoint:
         return asyncio.run(ask_all())
-
-
-async def count_nodes(requests: Sequence[Request], client: Client) -> int:
-    """Distinct beginnings of all prompts, in tokens: what has to be evaluated at least."""
-    tokenized = []
-    for prompt in dict.fromkeys(request.prompt for request in requests):
-        body = {"content": prompt, "add_special": True, "parse_special": True}
-        answer = await client.post("/tokenize", body, at_root=True)
-        tokenized.append(json.loads(answer)["tokens"])
-    # Sorted, each prompt adds what it does not share with the one before.
-    nodes, before = 0, []
-    for tokens in sorted(tokenized):
-        shared = next(
-            (i for i, (a, b) in enumerate(zip(before, tokens, strict=False)) if a != b),
-            min(len(before), len(tokens)),
-        )
-        nodes += len(tokens) - shared
-        before = tokens
-    return nodes
 
 
 def main(name: str = TASK, examples: str = str(EXAMPLES)) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from support.adapters import adapter
-from support.engines import ask, engine_on
+from support.engines import ask, engine_on, requests_for
 from support.params import sampling, section
 
 from seedbed.llm.contract.request import Request
 from seedbed.llm.params import Llm
-from seedbed.llm.send.score import Score
+from seedbed.llm.send.score import Pair, Score
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
@@ -32,7 +32,7 @@ def with_adapter(path: Path) -> Llm:
     return PACKAGED.model_copy(update={"embedded": own})
 
 
-def scores(store: Path, llm: Llm, pairs: list[tuple[str, str]]) -> tuple[list[Score], int]:
+def scores(store: Path, llm: Llm, pairs: list[Pair]) -> tuple[list[Score], int]:
     """And how many were sent for."""
     with open_endpoint(llm) as endpoint, engine_on(endpoint, store) as engine:
         found = list(engine.score(pairs))
@@ -75,3 +75,36 @@ def test_the_scores_of_an_adapter_come_from_the_store_after_anothers(tmp_path: P
     assert {one.key for one in found[0][0]}.isdisjoint(one.key for one in found[1][0])
     # And a server that has answered nothing yet says the same.
     assert scores(tmp_path / "fresh.sqlite", first, pairs)[0] == found[0][0]
+
+
+def test_what_prompts_share_is_evaluated_once_and_the_bytes_do_not_depend_on_the_order(
+    tmp_path: Path,
+) -> None:
+    """Prompts by way of a prefix, among them one alone and an answer; forwards and backwards."""
+    beginning = "Translate the sentence into German, as a child would say it.\n\nInput:"
+    pairs: list[Pair] = [
+        (f"{beginning} {text}\n\nOutput:", " Das ist gut.", (beginning,))
+        for text in ("This is good.", "That is it.", "Good it is.")
+    ]
+    pairs.insert(1, (PROMPTS[0], " Paris"))
+    found = []
+    for number, order in enumerate((pairs, pairs[::-1])):
+        with (
+            open_endpoint(PACKAGED) as endpoint,
+            engine_on(endpoint, tmp_path / f"{number}.sqlite") as engine,
+        ):
+            list(engine.ask(requests_for(PROMPTS[1:], max_tokens=2)))
+            found.append({score.key: score for score in engine.score(order)})
+    assert found[0] == found[1]
+    assert len(found[0]) == 4
+    # Beside each prompt by itself, which is another key, the rounding.
+    whole = [pair[:2] for pair in pairs if len(pair) == 3]
+    alone, sent = scores(tmp_path / "0.sqlite", PACKAGED, whole)
+    assert sent == 3
+    shared, sent = scores(
+        tmp_path / "0.sqlite", PACKAGED, [pair for pair in pairs if len(pair) == 3]
+    )
+    assert sent == 0
+    for one, other in zip(alone, shared, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=0.3)
+        assert one.key != other.key

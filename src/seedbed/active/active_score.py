@@ -94,6 +94,10 @@ def gold(one: Asked) -> str:
     return f" {one.instance.outputs[0].strip()}"
 
 
+# A prompt, the text that follows it, and what of the prompt others share.
+Pair = tuple[str, str, tuple[str, ...]]
+
+
 class Counting(Protocol):
     """The part of the engine that knows lengths."""
 
@@ -117,15 +121,20 @@ def pairs(
     shown: Mapping[str, list[Perturbed]],
     params: ActiveScore,
     prompts: Prompts,
-) -> Iterator[tuple[Answered, int, tuple[str, str]]]:
-    """What is scored, and under which prompt: a task's instances together, prompt by prompt."""
+) -> Iterator[tuple[Answered, int, Pair]]:
+    """What is scored, and under which prompt: a task's instances together, prompt by prompt.
+
+    So what they share, all that stands before an instance's input, is evaluated once a prompt.
+    """
     both = zip(instances, answered, strict=True)
     for name, group in groupby(both, key=lambda pair: pair[0].task.task):
-        own = list(group)
+        own = [(one, answer, answer.text) for one, answer in group if answer.text is not None]
         for k, one_of in enumerate(shown[name]):
-            for one, answer in own:
-                if answer.text is not None:
-                    yield answer, k, (prompt(one, one_of, params, prompts)[0], answer.text)
+            for one, answer, text in own:
+                whole, shared = prompt(one, one_of, params, prompts)
+                # To have a prefix in the cache takes a request, which pays for several instances.
+                prefixes = (shared,) if len(own) > 1 and shared else ()
+                yield answer, k, (whole, text, prefixes)
 
 
 def of_tasks(

@@ -1,22 +1,20 @@
-"""What the rounds would take, before one of them is run: trainings, and what their models are asked.
+"""What the rounds would take: how much is trained, and what their models are asked.
 
 Of a round whose adapter is there the requests are looked up. Of one that has none yet they are
-counted: of its pool if that is drawn, else of the parameters and the tasks that are there.
+counted, from its pool if that is drawn, else from the parameters and the tasks that are there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle, islice, repeat
+from itertools import cycle, islice
 from math import ceil
 from pathlib import Path
-from typing import Protocol
 
 from seedbed.active import active_pool
-from seedbed.active.active_pool import Source
-from seedbed.active.active_score import gold_answers, own_answers, pairs
-from seedbed.active.draw import Draw, draw
+from seedbed.active.active_score import gold, gold_answers, own_answers, pairs
+from seedbed.active.draw import draw
 from seedbed.active.errors import PoolTooSmall
-from seedbed.active.params import Active, ActivePool, ActiveScore, ActiveSelect
+from seedbed.active.params import Sections as Own
 from seedbed.active.prompts import Asked, asked, perturbed, requests
 from seedbed.active.rows import (
     ACTIVE,
@@ -39,7 +37,6 @@ from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Request, Sampling
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.errors import BadAdapter
-from seedbed.llm.params import Llm
 from seedbed.runs.dry_run import Foreseen, Foresight
 from seedbed.tasks.niv2 import read_task
 from seedbed.tasks.places import find_tasks, task_name
@@ -66,55 +63,21 @@ class Evaluate(Section):
     sampling: Sampling
 
 
-class Sections(Protocol):
+class Sections(Own):
     """What is read of params.yaml."""
 
-    @property
-    def active(self) -> Active: ...
-    @property
-    def active_pool(self) -> ActivePool: ...
-    @property
-    def active_score(self) -> ActiveScore: ...
-    @property
-    def active_select(self) -> ActiveSelect: ...
-    @property
-    def finetune(self) -> Finetune: ...
-    @property
-    def evaluate(self) -> Evaluate: ...
+    finetune: Finetune
+    evaluate: Evaluate
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of tasks. guess: what it was made up from, if it is not drawn yet; else ""."""
+    """A pool of tasks. guess: how it was made up, if it is not drawn yet; else ""."""
 
     name: str
     tasks: list[PoolTask]
     held_out: list[HeldOutTask]
     guess: str
-
-    @property
-    def rest(self) -> list[PoolTask]:
-        """Those that the first round leaves, in the order of the draw."""
-        return [task for task in self.tasks if task.part == "rest"]
-
-
-@dataclass
-class Seen:
-    """What all rounds would take together, a line a stage.
-
-    untrained: the rounds without an adapter. unchosen: those whose tasks nobody knows yet.
-    steps: of the trainings that are left. scorings: of the requests of `score`.
-    unanswered: whether some texts that are to be scored are not there yet.
-    """
-
-    train: Foreseen = field(default_factory=lambda: Foreseen("active-train"))
-    evaluate: Foreseen = field(default_factory=lambda: Foreseen("active-evaluate"))
-    score: Foreseen = field(default_factory=lambda: Foreseen("active-score"))
-    untrained: list[str] = field(default_factory=list)
-    unchosen: list[str] = field(default_factory=list)
-    steps: int = 0
-    scorings: int = 0
-    unanswered: bool = False
 
 
 def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
@@ -125,145 +88,170 @@ def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
     Raises:
         BadFile, BadRow: a prompt file, or what a round wrote, is broken.
     """
-    seen, prompts = Seen(), Prompts()
+    rounds = Rounds(params, Prompts())
+    lines = [rounds.train, rounds.evaluate, rounds.score]
+    guesses: dict[str, list[str]] = {}
     for name in params.active.pools:
         try:
-            pool = _pool(name, params)
+            pool = read_or_guess(name, params)
         except SeedbedError as error:  # it is that stage's affair, and no other's
-            for line in (seen.train, seen.evaluate, seen.score):
-                line.guess(f"requests: without those of {name}: {_first_line(error)}")
+            for line in lines:
+                line.guess(f"requests: none of {name}'s: {_first_line(error)}")
             continue
-        if pool.guess:
-            seen.evaluate.guess(f"requests: {pool.guess}")
-            seen.score.guess(f"requests: {pool.guess}")
-        _walk(pool, params, prompts, seen, foresight)
-    _tell(params, seen)
-    return [seen.train, seen.evaluate, seen.score]
+        guesses.setdefault(pool.guess, []).append(name)
+        rounds.walk(pool, foresight)
+    guesses.pop("", None)
+    for guess, names in guesses.items():
+        for line, what in zip(lines, ("rows", "requests", "requests"), strict=True):
+            line.guess(f"{what}: as if {_named(names)} were {guess}")
+    rounds.tell()
+    return lines
 
 
-def _walk(pool: Pool, params: Sections, prompts: Prompts, seen: Seen, foresight: Foresight) -> None:
-    """The rounds of a pool, one by one."""
-    own, by_name = params.active_score, {task.task: task for task in pool.tasks}
-    tries = list(evaluations(pool.held_out, params.evaluate, prompts))
-    number: dict[str, int] = {}
-    # Of rounds with as many tasks, none of which is known, one is as good as another.
-    like: dict[int, list[Asked]] = {}
-    for name, run in params.active.runs.items():
-        if run.pool != pool.name:
-            continue
-        number[name] = number.get(run.before, 0) + 1
-        # Beside the first chunk, which is drawn with the pool.
-        taken = (number[name] - 1) * params.active_pool.chunk
-        chosen = [] if pool.guess else read_chosen(ACTIVE / name)
-        if taken and not chosen:
-            seen.unchosen.append(name)
-        instances: list[Asked] = []
-        if name in params.active.scored:
-            if chosen:
-                instances = asked(list(remaining(by_name, chosen)), own)
-            else:
-                instances = like.get(taken) or asked(pool.rest[taken:], own)
-                like[taken] = instances
-        if pool.guess or not exists(ACTIVE / name / ADAPTER):
-            seen.untrained.append(name)
-            seen.steps += steps(_rows(pool, name, taken, params), params.finetune)
-            _count(tries, instances, own, prompts, seen, foresight)
-            continue
+@dataclass
+class Rounds:
+    """The rounds that were walked through, together; a line a stage.
+
+    untrained: those without an adapter. unchosen: those whose tasks nobody knows yet.
+    steps: of the trainings that are left. scorings: of the requests of `score`.
+    unanswered: whether some of the texts that are to be scored are not there yet.
+    """
+
+    params: Sections
+    prompts: Prompts
+    train: Foreseen = field(default_factory=lambda: Foreseen("active-train"))
+    evaluate: Foreseen = field(default_factory=lambda: Foreseen("active-evaluate"))
+    score: Foreseen = field(default_factory=lambda: Foreseen("active-score"))
+    untrained: list[str] = field(default_factory=list)
+    unchosen: list[str] = field(default_factory=list)
+    steps: int = 0
+    scorings: int = 0
+    unanswered: bool = False
+
+    def walk(self, pool: Pool, foresight: Foresight) -> None:
+        """Count the rounds of a pool. Raises BadFile, BadRow: of what they wrote."""
+        params = self.params
+        tried = list(evaluations(pool.held_out, params.evaluate, self.prompts))
+        number: dict[str, int] = {}
+        # Of rounds with as many tasks, none of which is known, one is as good as another.
+        alike: dict[int, Foreseen] = {}
+        for name, run in params.active.runs.items():
+            if run.pool != pool.name:
+                continue
+            number[name] = number.get(run.before, 0) + 1
+            # The first chunk is drawn with the pool, whatever is chosen later.
+            later = (number[name] - 1) * params.active_pool.chunk
+            chosen = [] if pool.guess else read_chosen(ACTIVE / name)
+            left = list(remaining({task.task: task for task in pool.tasks}, chosen))
+            if not chosen:
+                left = _part(pool, "rest")[later:]
+                self.unchosen += [name] if later else []
+            scored = left if name in params.active.scored else []
+            if pool.guess or not exists(ACTIVE / name / ADAPTER):
+                rows = _rows(pool, name, later, params.active_select.examples)
+                self.untrained.append(name)
+                self.steps += steps(rows, params.finetune)
+            elif self._look_up(name, tried, scored, foresight):
+                continue
+            foresight.more(self.evaluate, tried)
+            if scored and chosen:
+                self._add(self._to_score(scored, foresight))
+            elif scored:
+                alike[later] = alike.get(later) or self._to_score(scored, foresight)
+                self._add(alike[later])
+
+    def _to_score(self, tasks: Sequence[PoolTask], foresight: Foresight) -> Foreseen:
+        """What is asked to score tasks, of which the store cannot have any answer."""
+        own, seen = self.params.active_score, Foreseen("active-score")
+        instances = asked(tasks, own)
+        for one, request in zip(instances, requests(instances, own, self.prompts), strict=True):
+            if own.labels == "own":
+                foresight.more(seen, [request])
+            # As if no word were missing: to spoil the prompts of thousands takes minutes.
+            seen.characters += (own.perturbations + 1) * len(request.prompt + gold(one) + own.end)
+        seen.requests += len(instances) * (own.perturbations + 1)
+        return seen
+
+    def _add(self, seen: Foreseen) -> None:
+        """Add what one round is asked, without any answer of it, to the others."""
+        asks = self.params.active_score.labels == "own"
+        times = self.params.active_score.perturbations + 1
+        self.score.requests += seen.requests
+        self.score.characters += seen.characters
+        self.score.most_tokens += seen.most_tokens
+        self.scorings += seen.requests * times // (times + asks)
+        self.unanswered |= asks
+
+    def _look_up(
+        self, name: str, tried: Sequence[Request], scored: Sequence[PoolTask], foresight: Foresight
+    ) -> bool:
+        """What a round's model is asked; whether anybody can ask it."""
+        adapter = {"adapter": str(ACTIVE / name / ADAPTER)}
+        embedded = foresight.llm.embedded.model_copy(update=adapter)
         try:
-            with foresight.of(with_adapter(foresight.llm, ACTIVE / name / ADAPTER)) as other:
-                for _ in other.look_up(seen.evaluate, tries):
+            with foresight.of(foresight.llm.model_copy(update={"embedded": embedded})) as other:
+                for _ in other.look_up(self.evaluate, tried):
                     pass
-                _look_up(instances, own, prompts, seen, other)
+                self._look_up_scores(asked(scored, self.params.active_score), other)
         except BadAdapter as error:
-            seen.evaluate.guess(f"in store: none of {name}, {_first_line(error)}")
-            _count(tries, instances, own, prompts, seen, foresight)
+            for line in [self.evaluate, self.score] if scored else [self.evaluate]:
+                line.guess(f"in store: none of {name}'s: {_first_line(error)}")
+            return False
+        return True
 
-
-def _count(
-    tries: Iterable[Request],
-    instances: Sequence[Asked],
-    own: ActiveScore,
-    prompts: Prompts,
-    seen: Seen,
-    foresight: Foresight,
-) -> None:
-    """What a round's model is asked, none of which can be in the store."""
-    foresight.more(seen.evaluate, tries)
-    times = own.perturbations + 1
-    for one, request in zip(instances, requests(instances, own, prompts), strict=True):
+    def _look_up_scores(self, instances: Sequence[Asked], foresight: Foresight) -> None:
+        own = self.params.active_score
+        answers: Iterable[Answer | None] = [None] * len(instances)
         if own.labels == "own":
-            foresight.more(seen.score, [request])
-            seen.unanswered = True
-        # Each as long as the whole prompt: to spoil thousands takes minutes.
-        text = _stand_in(one, own).text or ""
-        seen.score.requests += times
-        seen.score.characters += times * (len(request.prompt) + len(text))
-        seen.scorings += times
+            answers = foresight.look_up(self.score, requests(instances, own, self.prompts))
+        answered: list[Answered] = []
+        for one, answer in zip(instances, answers, strict=True):
+            if answer is not None:
+                answered += own_answers([one], [answer], own)
+            else:
+                # A right answer stands in for it.
+                answered += gold_answers([one], [True], own)
+                self.unanswered |= own.labels == "own"
+        shown = {one.task.task: perturbed(one.task, own) for one in instances}
+        before = self.score.requests
+        wanted = pairs(instances, answered, shown, own, self.prompts)
+        foresight.look_up_scores(self.score, (pair for _, _, pair in wanted))
+        self.scorings += self.score.requests - before
 
-
-def _look_up(
-    instances: Sequence[Asked], own: ActiveScore, prompts: Prompts, seen: Seen, other: Foresight
-) -> None:
-    """What a round's model is asked when it is scored."""
-    answers: Iterable[Answer | None] = [None] * len(instances)
-    if own.labels == "own":
-        answers = other.look_up(seen.score, requests(instances, own, prompts))
-    answered: list[Answered] = []
-    for one, answer in zip(instances, answers, strict=True):
-        if answer is not None:
-            answered += own_answers([one], [answer], own)
-        else:
-            answered.append(_stand_in(one, own))
-            seen.unanswered |= own.labels == "own"
-    shown = {one.task.task: perturbed(one.task, own) for one in instances}
-    before = seen.score.requests
-    wanted = pairs(instances, answered, shown, own, prompts)
-    other.look_up_scores(seen.score, (pair for _, _, pair in wanted))
-    seen.scorings += seen.score.requests - before
-
-
-def _stand_in(one: Asked, own: ActiveScore) -> Answered:
-    """A right answer, as it would be scored."""
-    (answer,) = gold_answers([one], None, 0, own)
-    return answer
-
-
-def _tell(params: Sections, seen: Seen) -> None:
-    """What of it is a guess, and what has no column."""
-    scored = params.active.scored
-    if seen.untrained:
-        seen.train.guess(
-            f"trainings: {len(seen.untrained)}, of {seen.steps:,} steps together, as if no row were"
-            " left out"
-        )
-        not_trained = "in store: none of {}, not trained yet".format
-        seen.evaluate.guess(not_trained(_named(seen.untrained)))
-        if names := [name for name in seen.untrained if name in scored]:
-            seen.score.guess(not_trained(_named(names)))
-    if seen.unchosen:
-        seen.train.guess(
-            f"rows: as many a task as the pool has, for {_named(seen.unchosen)}, not chosen yet"
-        )
-        if names := [name for name in seen.unchosen if name in scored]:
-            seen.score.guess(f"prompts: as if the last of the pool were left to {_named(names)}")
-    if params.evaluate.leave_out_overlaps and seen.evaluate.requests:
-        seen.evaluate.guess("requests: as if none overlapped with what a model is trained on")
-    if seen.score.missing:
-        unless = "refused" if seen.unanswered else ""
-        if params.active_score.labels == "gold":
-            unless = "too long"
-        unless = unless and f", as if no answer were {unless}"
-        seen.score.guess(f"requests: {seen.scorings:,} of them scorings{unless}")
-    if seen.unanswered:
-        seen.score.guess("prompts: as if answers that are not there yet were right ones")
-    # What an answer took would be laid to the scorings, too: at most max_tokens is said instead.
-    seen.score.counted.clear()
+    def tell(self) -> None:
+        """Say what of it is a guess, and what has no column."""
+        scored = self.params.active.scored
+        if self.untrained:
+            self.train.guess(
+                f"trainings: {len(self.untrained)}, of {self.steps:,} steps together, as if no row "
+                "were left out"
+            )
+            self.evaluate.guess(f"in store: none of {_named(self.untrained)}, not trained yet")
+        if names := [name for name in self.untrained if name in scored]:
+            self.score.guess(f"in store: none of {_named(names)}, not trained yet")
+        if self.unchosen:
+            which = _named(self.unchosen)
+            self.train.guess(f"rows: as many a task as the pool has, for {which}, not chosen yet")
+        if names := [name for name in self.unchosen if name in scored]:
+            self.score.guess(f"prompts: as if the last of the pool were left to {_named(names)}")
+        if self.params.evaluate.leave_out_overlaps and self.evaluate.requests:
+            self.evaluate.guess("requests: as if none overlapped with what a model is trained on")
+        if self.score.missing:
+            may_be = "refused" if self.unanswered else ""
+            if self.params.active_score.labels == "gold":
+                may_be = "too long"
+            unless = may_be and f", as if no answer were {may_be}"
+            self.score.guess(f"requests: {self.scorings:,} of them scorings{unless}")
+        if self.unanswered:
+            self.score.guess("prompts: as if answers that are not there yet were right ones")
+        # Else each scoring would be taken for an answer, as long as those that are there.
+        self.score.counted.clear()
 
 
 def evaluations(
     tasks: Iterable[HeldOutTask], params: Evaluate, prompts: Prompts
 ) -> Iterator[Request]:
-    """What evaluate asks a model. A task's other instances stand in for demos, as they do there."""
+    """What evaluate asks a model; a task's other instances are its demos, as they are there."""
     for task in tasks:
         for instance in task.instances:
             others = [
@@ -271,8 +259,8 @@ def evaluations(
                 for other in task.instances
                 if other.input != instance.input
             ]
-            told, demos = task.instruction.strip(), others[: params.shots]
-            text, shared = prompts.fill(told, demos, instance.input)
+            instruction, demos = task.instruction.strip(), others[: params.shots]
+            text, shared = prompts.fill(instruction, demos, instance.input)
             yield Request(text, params.sampling, prefixes=(shared,))
 
 
@@ -282,31 +270,26 @@ def steps(rows: int, params: Finetune) -> int:
     return planned if params.max_steps is None else min(planned, params.max_steps)
 
 
-def with_adapter(llm: Llm, adapter: Path) -> Llm:
-    """The engine's parameters for a round's model."""
-    embedded = llm.embedded.model_copy(update={"adapter": str(adapter)})
-    return llm.model_copy(update={"embedded": embedded})
+def _part(pool: Pool, part: str) -> list[PoolTask]:
+    return [task for task in pool.tasks if task.part == part]
 
 
-def _rows(pool: Pool, name: str, taken: int, params: Sections) -> int:
-    """How many rows a round trains on. taken: tasks beside the first chunk."""
+def _rows(pool: Pool, name: str, later: int, most: int | None) -> int:
+    """How many rows a round trains on. later: its tasks besides the first chunk."""
     path = ACTIVE / name / SELECTED / TRAINED
     if not pool.guess and exists(path):
         return sum(len(task.instances) for task in read_rows(path, TrainTask))
-    most = params.active_select.examples
-    first = [len(task.instances[:most]) for task in pool.tasks if task.part == "start"]
-    rest = [len(task.instances[:most]) for task in pool.rest]
-    return sum(first) + (ceil(sum(rest) / len(rest) * taken) if rest else 0)
+    first, rest = (
+        [len(task.instances[:most]) for task in _part(pool, part)] for part in ("start", "rest")
+    )
+    return sum(first) + (ceil(sum(rest) / len(rest) * later) if rest else 0)
 
 
-# --- pools
-
-
-def _pool(name: str, params: Sections) -> Pool:
+def read_or_guess(name: str, params: Sections) -> Pool:
     """A pool as it is drawn, or as it may be.
 
     Raises:
-        PoolTooSmall: it will not do.
+        PoolTooSmall: the tasks that are there do not do.
         SeedbedError: as `active_pool.read_pool` and `active_pool.read_tasks`.
     """
     folder, own = ACTIVE / name, params.active_pool
@@ -315,62 +298,43 @@ def _pool(name: str, params: Sections) -> Pool:
         return Pool(name, list(read_pool(folder).values()), held_out, "")
     if own.source == "self_instruct":
         sources = active_pool.read_pool(own, active_pool.Inputs())
-        _check(len(sources), params)
-        classification = {one.task.name for one in sources if one.task.is_classification}
-        names, seed = [one.task.name for one in sources], params.active.pools[name].seed
-        drawn = draw(names, classification, own.chunk, own.dev, seed)
-        tasks = list(active_pool.rows(sources, drawn))
-        guess = f"as if {name} were drawn of the {len(tasks)} tasks that are there"
+        guess = f"drawn of the {len(sources)} tasks that are there"
     else:
-        score, select = params.active_score, params.active_select
-        least = max(score.instances, own.dev_examples, select.examples or 0)
-        source, count = _first(Path(own.folder), own.tasks, least)
-        _check(count, params)
-        tasks = _alike(source, count, own)
-        guess = f"as if all {count} tasks of {name} were like {source.task.name}"
+        least = max(params.active_score.instances, params.active_select.examples or 1)
+        sources = _sources(own.folder, own.tasks, max(least, own.dev_examples))
+        guess = f"drawn of {len(sources)} tasks that are like one, with {least} examples each"
+    rounds = active_pool.longest(params.active.runs)
+    if len(sources) < own.dev + rounds * own.chunk:
+        raise PoolTooSmall(len(sources), own.chunk, own.dev, rounds)
+    names, seed = [one.task.name for one in sources], params.active.pools[name].seed
+    classification = {one.task.name for one in sources if one.task.is_classification}
+    drawn = draw(names, classification, own.chunk, own.dev, seed)
+    tasks = list(active_pool.rows(sources, drawn))
+    test = _sources(own.test, own.test_tasks, own.test_examples)
     dev = [task for task in tasks if task.part == "dev"]
-    return Pool(name, tasks, [*_test(own), *active_pool.held_out([], dev, own)], guess)
+    return Pool(name, tasks, list(active_pool.held_out(test, dev, own)), guess)
 
 
-def _check(tasks: int, params: Sections) -> None:
-    own, rounds = params.active_pool, active_pool.longest(params.active.runs)
-    if tasks < own.dev + rounds * own.chunk:
-        raise PoolTooSmall(tasks, own.chunk, own.dev, rounds)
+def _sources(place: str, names: str | None, examples: int) -> list[active_pool.Source]:
+    """The tasks of a file; of a folder as many as it has, but all of them like one.
 
+    They may be thousands, and to read them takes minutes.
 
-def _first(folder: Path, names: str | None, least: int) -> tuple[Source, int]:
-    """One task of a folder, with so many examples at least, and how many tasks are wanted of it.
-
-    To read them all would take minutes: there are thousands.
+    Args:
+        names: the file with the names of those that are wanted. examples: of each in a folder.
     """
-    there = {task_name(path): path for path in find_tasks(folder)}
-    wanted = (active_pool.read_names(Path(names)) if names else None) or there
-    path = next((there[name] for name in wanted if name in there), next(iter(there.values())))
-    task = read_task(path)
-    examples = islice(cycle(task.examples), max(least, len(task.examples)))
-    return Source(task.model_copy(update={"examples": [*examples]}), path, {}), len(wanted)
-
-
-def _alike(source: Source, count: int, own: ActivePool) -> list[PoolTask]:
-    """So many tasks that differ in nothing but their names, as if drawn."""
-    (one,) = active_pool.rows([source], Draw([source.task.name], [], []))
-    parts = ["start"] * own.chunk + ["dev"] * own.dev
-    parts += ["rest"] * (count - len(parts))
-    return [
-        one.model_copy(update={"task": f"{number}", "part": part})
-        for number, part in enumerate(parts)
-    ]
-
-
-def _test(own: ActivePool) -> Iterator[HeldOutTask]:
-    path = Path(own.test)
+    path, wanted = Path(place), Path(names) if names else None
     if path.suffix == ".jsonl":
-        names = Path(own.test_tasks) if own.test_tasks else None
-        yield from active_pool.held_out(active_pool.read_tasks(path, names), [], own)
-        return
-    source, count = _first(path, own.test_tasks, own.test_examples)
-    (one,) = active_pool.held_out([source], [], own)
-    yield from repeat(one, count)
+        return active_pool.read_tasks(path, wanted)
+    there = {task_name(one): one for one in find_tasks(path)}
+    listed = active_pool.read_names(wanted)
+    listed = dict.fromkeys(there, 0) if listed is None else listed
+    like = there[next((name for name in listed if name in there), next(iter(there)))]
+    task = read_task(like)
+    # Of both kinds, as a draw holds out some of each.
+    changes = [{"name": f"{n}", "is_classification": n % 2 == 0} for n in range(len(listed))]
+    more = {"examples": list(islice(cycle(task.examples), examples))}
+    return [active_pool.Source(task.model_copy(update=one | more), like, {}) for one in changes]
 
 
 def _first_line(error: SeedbedError) -> str:
@@ -378,6 +342,5 @@ def _first_line(error: SeedbedError) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

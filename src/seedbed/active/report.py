@@ -119,7 +119,7 @@ def part() -> Part:
     )
     keys = _keys(by_scores.values())
     return Part(
-        made_of=[FILE, METRICS, *_made_of(by_scores)],
+        made_of=[FILE, *_made_of(by_scores)],
         counts=[(chosen, "tasks chosen by a model’s scores")] if chosen else [],
         sections=[section],
         keys={"active-score": keys} if keys else {},

@@ -12,7 +12,7 @@ from seedbed.llm.contract.request import Canon, Keyed
 from seedbed.llm.contract.wire import MalformedBody
 from seedbed.llm.send.embed import Embedder, State, ToEmbed, read_state
 from seedbed.llm.send.embed import keyed as embed_keyed
-from seedbed.llm.send.score import Score, Scorer, ToScore, read_score
+from seedbed.llm.send.score import Pair, Score, Scorer, ToScore, read_score
 from seedbed.llm.send.session import Session
 from seedbed.llm.send.tokens import count_tokens, read_count
 from seedbed.llm.send.weigh import Options, ToWeigh, Weigher
@@ -54,20 +54,25 @@ class Measuring:
         """The tokens that a prompt and its text may have together; None if nobody says."""
         return self._endpoint.llm.embedded.context if self._endpoint.embedded else None
 
-    def score(self, texts: Iterable[tuple[str, str]]) -> Iterator[Score]:
+    def score(self, texts: Iterable[Pair]) -> Iterator[Score]:
         """The scores of (prompt, text) pairs, in order; see `seedbed.llm.send.score`.
+
+        A pair may name prefixes of its prompt, as a `Request` does, that others share.
 
         Raises:
             ScoringNotOffered: the server cannot do it.
             SeedbedError: as `ask`.
         """
-        wanted = (ToScore(self._canon.score(prompt, text), prompt, text) for prompt, text in texts)
+        wanted = (self._to_score(pair) for pair in texts)
         for pair, kept in self._kept(
             wanted,
             lambda pair: [pair.keyed],
             lambda missing: Scorer(self._session).score_all(missing),
         ):
             yield self._score_in(kept[pair.keyed.key])
+
+    def _to_score(self, pair: Pair) -> ToScore:
+        return ToScore.of(self._canon, pair, by_slot=self._endpoint.one_slot)
 
     def weigh(self, options: Iterable[Options]) -> Iterator[list[Score]]:
         """The scores of texts that may follow the same prompt, prompt by prompt, in order.
@@ -169,9 +174,9 @@ class Measuring:
             kept |= {row.key: row for row in rows}
         return [read_count(kept[wanted[text].key]) for text in texts]
 
-    def unscored(self, texts: Sequence[tuple[str, str]]) -> list[str | None]:
+    def unscored(self, texts: Sequence[Pair]) -> list[str | None]:
         """The keys of (prompt, text) pairs that the store has no score of, None for the others."""
-        return self._lacking([self._canon.score(prompt, text).key for prompt, text in texts])
+        return self._lacking([self._to_score(pair).keyed.key for pair in texts])
 
     def unweighed(self, options: Sequence[Options]) -> list[str | None]:
         """The same of options, text by text."""

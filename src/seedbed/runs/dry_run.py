@@ -10,6 +10,7 @@ from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import WINDOW, Engine
 from seedbed.llm.params import Llm
+from seedbed.llm.send.score import Pair
 from seedbed.llm.serve.endpoint import Endpoint, open_endpoint
 from seedbed.llm.store.store import Store
 from seedbed.llm.store.upkeep import tokens_a_character
@@ -124,12 +125,13 @@ class Foresight:
             seen.requests += 1
             self._to_send(seen, request)
 
-    def look_up_scores(self, seen: Foreseen, texts: Iterable[tuple[str, str]]) -> None:
-        """(prompt, text) pairs to be scored: which of them the store has."""
+    def look_up_scores(self, seen: Foreseen, texts: Iterable[Pair]) -> None:
+        """Pairs to be scored, as `Engine.score` takes them: which of them the store has."""
         missing: set[bytes] = set()
         source = iter(texts)
         while window := list(islice(source, WINDOW)):
-            self._scored(seen, window, self._engine.unscored(window), missing)
+            asked = [(prompt, text) for prompt, text, *_ in window]
+            self._scored(seen, asked, self._engine.unscored(window), missing)
 
     def look_up_options(
         self, seen: Foreseen, options: Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]

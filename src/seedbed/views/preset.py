@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -17,11 +17,14 @@ from pydantic import ValidationError
 from seedbed.core.files import exists, read_text, write_files
 from seedbed.core.paths import PARAMS, PRESETS
 from seedbed.errors import BadFile, SeedbedError
+from seedbed.methods import parts
 from seedbed.params import checked, explained
 from seedbed.runs.plain_yaml import Tree
 
 # What JSON has as it is, and YAML only as an escape.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+# A mapping of several lines, behind its name, up to the first of its own names.
+_IN_LINES = re.compile(r":(?:\s*#.*)*\s*\n( +)[^\s#-]")
 # A change: a parameter's full name, what stood there, what stands there now.
 Change = tuple[str, Any, Any]
 
@@ -61,7 +64,7 @@ def apply(name: str) -> list[Change]:
         if before != value:
             section[names[-1]] = value
             changes.append((".".join(names), before, value))
-            pieces.append((*span, f": {written(value)}"))
+            pieces.append((*span, _instead(text[slice(*span)], value)))
     for start, end, new in sorted(pieces, reverse=True):
         text = text[:start] + new + text[end:]
     try:
@@ -90,6 +93,17 @@ def _says(text: str, wanted: dict[str, Any]) -> bool:
         return False
 
 
+def _instead(before: str, value: Any) -> str:
+    """What is put behind a parameter's name. before: what stood there, of which it takes the form.
+
+    A mapping then has a line for each of its names.
+    """
+    lines = _IN_LINES.match(before)
+    if lines is None or not isinstance(value, Mapping) or not value:
+        return f": {written(value)}"
+    return ":" + "".join(f"\n{lines[1]}{written(k)}: {written(v)}" for k, v in value.items())
+
+
 def written(value: Any) -> str:
     r"""A value as YAML 1.1 and 1.2 both read it, on one line.
 
@@ -109,10 +123,27 @@ def written(value: Any) -> str:
 
 def _leaves(data: Mapping[str, Any], names: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
     for name, value in data.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and not _has_own_names((*names, name)):
             yield from _leaves(value, (*names, name))
         else:
             yield (*names, name), value
+
+
+def _has_own_names(full: tuple[str, ...]) -> bool:
+    """Whether a parameter is a mapping whose names a user chooses, such as those of rounds.
+
+    It is one value: a name that a preset leaves out is gone.
+    """
+    fields: dict[str, Any] = {}
+    for part in parts("params"):
+        fields |= part.Sections.model_fields
+    kind: Any = None
+    for name in full:
+        if name not in fields:
+            return False
+        kind = fields[name].annotation
+        fields = getattr(kind, "model_fields", {})
+    return get_origin(kind) is dict
 
 
 def _place(node: yaml.Node, names: tuple[str, ...]) -> tuple[int, int] | None:

@@ -9,6 +9,11 @@ same bits (470 tokens compared).
 On other servers `echo` gives back the log-probabilities of the prompt's own tokens, the text
 being a part of it: vLLM and OpenAI's older models do that.
 
+What prompts have in common can be evaluated once, as for completions (`seedbed.llm.send.slot`): of
+ten answers to one task, say, the instruction. That moves a log-probability by rounding, by 0.16 at
+most over twelve tokens, and is the same every time. So the canonical form of such a score is
+another, with the field `prefixes`: how long they are.
+
 What prompt and text are when tokenized together is not asked: the prompt's tokens, then the
 text's, as when a model continues a prompt.
 """
@@ -22,7 +27,7 @@ from typing import Any
 
 from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
-from seedbed.llm.contract.request import Keyed
+from seedbed.llm.contract.request import Canon, Keyed, canonical, key_of
 from seedbed.llm.contract.wire import MalformedBody, choices_of, usage_of
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import Setback, malformed
@@ -57,11 +62,28 @@ Scored = tuple[list[str], list[float], Tokens | None]
 Posted = tuple[dict[str, Any], Tokens | None]
 
 
+# A prompt, the text that follows it, and perhaps prefixes as a `Request` has them.
+Pair = tuple[str, str] | tuple[str, str, tuple[str, ...]]
+
+
 @dataclass(frozen=True)
 class ToScore:
     keyed: Keyed
     prompt: str
     text: str
+    prefixes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, canon: Canon, pair: Pair, *, by_slot: bool) -> "ToScore":
+        """by_slot: whether the server can be told what of a prompt to take from its cache."""
+        prompt, text, *more = pair
+        prefixes = more[0] if more and by_slot else ()
+        keyed = canon.score(prompt, text)
+        if prefixes:
+            lengths = [len(prefix) for prefix in prefixes]
+            form = canonical({**json.loads(keyed.form), "prefixes": lengths})
+            keyed = Keyed(key_of(form), key_of(form), form)
+        return cls(keyed, prompt, text, prefixes)
 
 
 class Scorer:
@@ -91,7 +113,8 @@ class Scorer:
         whole = pair.prompt + pair.text
         asking = Asking(pair.keyed.key, [pair.prompt, pair.text, whole], (most_tokens(whole), 1))
         try:
-            (row,) = await self._session.insist(asking, partial(self._scored, pair))
+            by_slot = bool(pair.prefixes)
+            (row,) = await self._session.insist(asking, partial(self._scored, pair), by_slot)
         except Setback as setback:
             said = f"{setback.status_or_kind}: {setback.said}"
             if setback.kind in ("bad", "too_long"):
@@ -104,7 +127,7 @@ class Scorer:
         return row
 
     async def _scored(self, pair: ToScore) -> Read:
-        tokens, logprobs, usage = await self._tokens_of(pair.prompt, pair.text)
+        tokens, logprobs, usage = await self._tokens_of(pair)
         return Read([self._kept(pair.keyed, pair.text, tokens, logprobs, usage)], usage)
 
     def _kept(
@@ -132,21 +155,16 @@ class Scorer:
     def _not_offered(self, why: str, remedy: str | None = None) -> errors.ScoringNotOffered:
         return errors.ScoringNotOffered(self._endpoint.address, why, remedy)
 
-    async def _tokens_of(self, prompt: str, text: str) -> Scored:
-        if not text:
+    async def _tokens_of(self, pair: ToScore) -> Scored:
+        if not pair.text:
             return [], [], (0, 0)
         if self._endpoint.embedded:
-            return await self._forced(prompt, text)
-        return await self._echoed(prompt, text)
+            return await self._forced(pair.prompt, pair.text, pair.prefixes)
+        return await self._echoed(pair.prompt, pair.text)
 
     async def _post(self, body: dict[str, Any]) -> Posted:
         body = {"model": self._endpoint.model, "temperature": 0, **body}
-        answer = await self._client.post(PATHS["completions"], body)
-        try:
-            data, (choice,) = choices_of(answer, 1)
-        except MalformedBody as problem:
-            raise malformed(str(problem), answer) from None
-        return choice.raw, usage_of(data)
+        return _posted(await self._client.post(PATHS["completions"], body))
 
     # --- the embedded server
 
@@ -158,7 +176,7 @@ class Scorer:
         tokens: list[dict[str, Any]] = json.loads(answer)["tokens"]
         return tokens
 
-    async def _forced(self, prompt: str, text: str) -> Scored:
+    async def _forced(self, prompt: str, text: str, prefixes: Sequence[str] = ()) -> Scored:
         before = [token["id"] for token in await self._tokenize(prompt, whole=True)]
         tokens = await self._tokenize(text, whole=False)
         room = self._endpoint.llm.embedded.context
@@ -176,26 +194,35 @@ class Scorer:
         ]
         logprobs = None
         if all(isinstance(token["piece"], str) for token in tokens):
-            logprobs = await self._by_grammar(before, ids)
+            logprobs = await self._by_grammar(prompt, before, ids, prefixes)
         if logprobs is None:
+            if self._session.slot:
+                self._session.slot.forget()
             logprobs = [
                 await self._by_bias(before + ids[:i], ids[i], first=i == 0) for i in range(len(ids))
             ]
         return texts, logprobs, (len(before), len(ids))
 
-    async def _by_grammar(self, before: list[int], ids: list[int]) -> list[float] | None:
-        """None if a token (the end of a text, say) has no place in a grammar."""
+    async def _by_grammar(
+        self, prompt: str, before: list[int], ids: list[int], prefixes: Sequence[str]
+    ) -> list[float] | None:
+        """None if a token (the end of a text, say) has no place in a grammar.
+
+        before: the prompt's tokens. prefixes: what of them the cache is to hold.
+        """
+        body: dict[str, Any] = {
+            "grammar": "root ::= " + " ".join(f"<[{id_}]>" for id_ in ids),
+            "logprobs": 1,
+            "max_tokens": len(ids),
+        }
         try:
-            choice, _ = await self._post(
-                {
-                    "prompt": before,
-                    "grammar": "root ::= " + " ".join(f"<[{id_}]>" for id_ in ids),
-                    "logprobs": 1,
-                    "max_tokens": len(ids),
-                    # What the cache holds changes the rounding.
-                    "cache_prompt": False,
-                }
-            )
+            if prefixes:
+                assert self._session.slot, "the embedded server has one"
+                asked = {"model": self._endpoint.model, "temperature": 0, "prompt": prompt, **body}
+                choice, _ = _posted(await self._session.slot.ask(asked, prefixes))
+            else:
+                # What the cache holds changes the rounding.
+                choice, _ = await self._post({"prompt": before, **body, "cache_prompt": False})
         except Setback as setback:
             if setback.status == 500:
                 return None
@@ -262,6 +289,14 @@ class Scorer:
                 "The first of all has none: give a prompt.",
             )
         return tokens[begin:end], [float(score) for score in scores], usage
+
+
+def _posted(answer: str) -> Posted:
+    try:
+        data, (choice,) = choices_of(answer, 1)
+    except MalformedBody as problem:
+        raise malformed(str(problem), answer) from None
+    return choice.raw, usage_of(data)
 
 
 def _is_number(value: object) -> bool:
