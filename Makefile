@@ -36,7 +36,7 @@ test-fast: .venv/.dev-ready     ## pass those that are not slow
 	pytest -n 2 --dist loadgroup -m "not slow" --quick
 
 check-train: .venv/.dev-ready .venv/.train-ready  ## pass those that need torch (installs it)
-	pytest tests/test_finetune.py tests/test_adapter.py tests/test_training_docs.py tests/test_rank_tuning.py
+	pytest tests/test_finetune.py tests/test_adapter.py tests/test_training_docs.py tests/test_rank_tuning.py tests/test_active_rounds.py
 	pytest tests/test_score.py tests/test_benchmarks.py -k "transformers or training"
 
 bench: .venv/.dev-ready    ## measure what docs/performance.md quotes

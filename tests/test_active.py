@@ -517,7 +517,7 @@ def test_a_task_without_enough_instances_is_named_with_its_file() -> None:
 def test_a_name_that_no_task_has_is_told_with_its_line() -> None:
     Path("names.txt").write_text("task_1\n\ntask_99\n")
     with pytest.raises(NoSuchPoolTask, match=r"names.txt:3: there is no task 'task_99'"):
-        draw(active_pool={"tasks": "names.txt"})
+        draw(active_pool={"tasks": "names.txt", "lists": "."})
 
 
 def test_a_round_without_scores_says_what_to_run(server: Scoring) -> None:
@@ -569,6 +569,8 @@ def test_a_server_that_cannot_score_is_named(server: Scoring) -> None:
         ({"scored": {"start": {"pool": "pool"}, "x": {"pool": "pool"}}}, "x is no round"),
         ({"pools": {"start": {"seed": 1}, "pool": {"seed": 1}}}, "start is a pool and a round"),
         ({"pools": {"a/b": {"seed": 1}}}, "a name has at most 60"),
+        ({"pools": {"no": {"seed": 1}}}, "no word of YAML"),
+        ({"runs": {"random-1": {"method": "high_uncertainty"}}}, "uncertain-1 and random-1 have"),
     ],
 )
 def test_rounds_that_do_not_fit_are_refused_with_their_name(change: dict, said: str) -> None:

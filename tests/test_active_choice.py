@@ -4,7 +4,7 @@ import json
 import random
 import re
 from itertools import product
-from math import exp, log
+from math import exp, isfinite, log
 
 import pytest
 from hypothesis import given, settings
@@ -248,5 +248,5 @@ def test_a_task_more_changes_no_other_tasks_place() -> None:
 
 
 def test_the_probability_of_nothing_at_all_is_no_error() -> None:
-    assert measured([[0.0, 0.0]], "absolute").perplexity > 1e300
     assert exp(-800) == 0.0
+    assert isfinite(measured([[0.0, 0.0]] * 1000, "absolute").perplexity)

@@ -2,12 +2,15 @@
 
 import re
 import shutil
+from collections import Counter
 from difflib import ndiff
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from seedbed.active.params import FREE, Method
 from seedbed.errors import BadFile, BadParam, BadRow
 from seedbed.params import checked, everything
 from seedbed.views import preset as presets
@@ -23,10 +26,14 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
 
 
+# Mappings of what a user names: a preset has all of one, or nothing of it.
+WHOLE = {("active", "pools"), ("active", "runs"), ("active", "scored")}
+
+
 def leaves(data: dict, names: tuple[str, ...] = ()) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in data.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (*names, name) not in WHOLE:
             found |= leaves(value, (*names, name))
         else:
             found[".".join((*names, name))] = value
@@ -61,6 +68,74 @@ def test_the_papers_size_is_the_papers() -> None:
     assert params.niv2.tasks is None
 
 
+def test_the_rounds_are_those_of_the_paper_on_active_learning() -> None:
+    presets.apply("active")
+    # With DVC's reading, too.
+    params = everything()
+    runs, scored = params.active.runs, params.active.scored
+    assert [pool.seed for pool in params.active.pools.values()] == [10, 20, 30, 40, 60]
+    chunks: dict[str, int] = {}
+    for name, run in runs.items():
+        chunks[name] = chunks.get(run.before, 0) + 1
+        assert (
+            run.before in (run.pool, f"{run.pool}-start") or runs[run.before].method == run.method
+        )
+    rounds = Counter((run.pool, run.method, chunks[name]) for name, run in runs.items())
+    later = [method for method in get_args(Method) if method != "first_chunk"]
+    assert rounds == {
+        (pool, method, chunk): 1
+        for pool in params.active.pools
+        for methods, taken in ((["first_chunk"], [1]), (later, [2, 3, 4, 5]))
+        for method in methods
+        for chunk in taken
+    }
+    assert set(scored) == {run.before for run in runs.values() if run.method not in FREE}
+    own = params.active_pool
+    assert [own.chunk * chunk for chunk in range(1, 6)] == [68, 136, 204, 272, 340]
+    assert int(own.chunk * (params.active_select.cls_share or 0)) == 24
+    score = params.active_score
+    # Of the first round: the pool's 756 tasks without 68 and 68.
+    asked = (756 - own.dev - own.chunk) * score.instances
+    assert (asked, asked * (score.perturbations + 1)) == (6200, 68_200)
+    assert (own.tasks, own.test_tasks, score.max_tasks) == (None, None, None)
+
+
+def test_names_of_ones_own_are_replaced_whole_and_what_stands_around_them_stays() -> None:
+    before = Path("params.yaml").read_text()
+    text = "active:\n  pools: {mine: {seed: 3}}\n  runs:\n    a:\n"
+    text += "      {pool: mine, method: first_chunk, before: mine}\n  scored: {}\n"
+    Path("presets/mine.yaml").write_text(text)
+    assert [name for name, _, _ in presets.apply("mine")] == [
+        "active.pools", "active.runs", "active.scored"
+    ]  # fmt: skip
+    after = Path("params.yaml").read_text()
+    changed = [line for line in ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-"]
+    assert [line for line in changed if line[0] == "+"] == [
+        '+     "mine": {"seed": 3}',
+        '+     "a": {"pool": "mine", "method": "first_chunk", "before": "mine"}',
+        "+   scored: {}",
+    ]
+    # Gone are the names, and no comment.
+    assert all(re.match(r"-     \S+: {|-   scored:$", line) for line in changed if line[0] == "-")
+    # What stands in one line stays in one.
+    Path("presets/other.yaml").write_text("active:\n  scored:\n    a:\n      pool: mine\n")
+    presets.apply("other")
+    assert '\n  scored: {"a": {"pool": "mine"}}\n' in Path("params.yaml").read_text()
+    assert list(everything().active.runs) == ["a"]
+
+
+@pytest.mark.parametrize("empty", ["", "  # of my own\n\n    # and more\n"])
+def test_rounds_are_found_wherever_their_lines_begin(empty: str) -> None:
+    text = Path("params.yaml").read_text()
+    begin, end = text.index("  runs:\n") + 8, text.index("  # Rounds whose model")
+    wide = re.sub("^    ", "          ", text[begin:end], flags=re.M)
+    Path("params.yaml").write_text(f"{text[:begin]}{empty}{wide}{text[end:]}")
+    presets.apply("active")
+    place = r'\n  runs:\n          "p10-start": .*\n          "p10-random-1": '
+    assert re.search(place, Path("params.yaml").read_text())
+    assert len(everything().active.runs) == 5 * (1 + 4 * 9)
+
+
 def test_all_that_a_preset_does_not_name_stays_byte_for_byte() -> None:
     before = Path("params.yaml").read_text().splitlines(keepends=True)
     stated = {one.rpartition(".")[2] for one in read("presets/paper.yaml")}
@@ -84,6 +159,16 @@ def test_all_that_a_preset_does_not_name_stays_byte_for_byte() -> None:
             "mine.yaml:2: bootstrap.rouge_threshold: .*less than",
         ),
         ("label:\n  max_examples: many\n", "mine.yaml:2: label.max_examples: .*integer"),
+        (
+            "active:\n  rounds:\n    a: {pool: b}\n",
+            "mine.yaml:3: active.rounds.a.pool: there is no",
+        ),
+        ("active:\n  pools: 3\n", "mine.yaml:2: active.pools: .*dictionary"),
+        (
+            "active:\n  pools:\n    a: {seed: 1}\n    b: {seed: x}\n",
+            "mine.yaml:4: active.pools.b.seed: .*integer",
+        ),
+        ("active:\n  pools:\n    a: {seed: 1}\n", "mine.yaml:1: active: .* no pool pool"),
     ],
 )
 def test_a_preset_that_is_wrong_is_named_with_its_line_and_changes_nothing(
@@ -176,5 +261,5 @@ def test_a_name_that_no_file_can_have_is_no_preset(name: str) -> None:
 
 
 def test_a_preset_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(BadFile, match=r"There are: paper, ranker\."):
+    with pytest.raises(BadFile, match=r"There are: active, paper, ranker\."):
         presets.apply("papper")

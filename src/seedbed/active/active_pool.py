@@ -174,12 +174,16 @@ def _example(row: PreparedRow) -> Example:
 
 def read_pool(params: ActivePool, inputs: Inputs) -> list[Source]:
     """The pool's tasks, in the order of their files. Raises as `read_tasks` and `grown`."""
-    names = Path(params.tasks) if params.tasks else None
+    names = _list(params, params.tasks)
     if params.source == "niv2":
         return read_tasks(Path(params.folder), names)
     there = {one.task.name: one for one in read_tasks(inputs.seed_tasks, None)}
     there |= {one.task.name: one for one in grown(inputs)}
     return _in_order(there, read_names(names), names, inputs.seed_tasks)
+
+
+def _list(params: ActivePool, name: str | None) -> Path | None:
+    return None if name is None else Path(params.lists) / name
 
 
 def longest(runs: Mapping[str, Run]) -> int:
@@ -276,10 +280,15 @@ def held_out(
 def metrics(pool: Sequence[PoolTask], test: Sequence[Source]) -> dict[str, Any]:
     """The stage's metrics."""
     parts = Counter((task.part, task.is_classification) for task in pool)
+    trained = {task.instruction for task in pool if task.part != "dev"}
     return {
         "pool_tasks": len(pool),
         "pool_classification": sum(task.is_classification for task in pool),
         "test_tasks": len(test),
+        # What they then measure is not what a model makes of a new task.
+        "dev_told_like_a_trained_one": sum(
+            task.part == "dev" and task.instruction in trained for task in pool
+        ),
         "pool_part": {
             part: {"tasks": parts[part, True] + parts[part, False], "cls": parts[part, True]}
             for part in ("start", "dev", "rest")
@@ -297,7 +306,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     own = params.active_pool
     with Progress("active-pool", None, "tasks") as progress:
         pool = read_pool(own, inputs)
-        test = read_tasks(Path(own.test), Path(own.test_tasks) if own.test_tasks else None)
+        test = read_tasks(Path(own.test), _list(own, own.test_tasks))
         check(pool, test, params)
         classification = {one.task.name for one in pool if one.task.is_classification}
         names = [one.task.name for one in pool]

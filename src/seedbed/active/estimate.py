@@ -14,6 +14,7 @@ from seedbed.active import active_pool
 from seedbed.active.active_score import gold, gold_answers, own_answers, pairs
 from seedbed.active.draw import draw
 from seedbed.active.errors import PoolTooSmall
+from seedbed.active.params import ActivePool
 from seedbed.active.params import Sections as Own
 from seedbed.active.prompts import Asked, asked, perturbed, requests
 from seedbed.active.rows import (
@@ -301,7 +302,7 @@ def read_or_guess(name: str, params: Sections) -> Pool:
         guess = f"drawn of the {len(sources)} tasks that are there"
     else:
         least = max(params.active_score.instances, params.active_select.examples or 1)
-        sources = _sources(own.folder, own.tasks, max(least, own.dev_examples))
+        sources = _sources(own, own.folder, own.tasks, max(least, own.dev_examples))
         guess = f"drawn of {len(sources)} tasks that are like one, with {least} examples each"
     rounds = active_pool.longest(params.active.runs)
     if len(sources) < own.dev + rounds * own.chunk:
@@ -310,20 +311,22 @@ def read_or_guess(name: str, params: Sections) -> Pool:
     classification = {one.task.name for one in sources if one.task.is_classification}
     drawn = draw(names, classification, own.chunk, own.dev, seed)
     tasks = list(active_pool.rows(sources, drawn))
-    test = _sources(own.test, own.test_tasks, own.test_examples)
+    test = _sources(own, own.test, own.test_tasks, own.test_examples)
     dev = [task for task in tasks if task.part == "dev"]
     return Pool(name, tasks, list(active_pool.held_out(test, dev, own)), guess)
 
 
-def _sources(place: str, names: str | None, examples: int) -> list[active_pool.Source]:
+def _sources(
+    own: ActivePool, place: str, names: str | None, examples: int
+) -> list[active_pool.Source]:
     """The tasks of a file; of a folder as many as it has, but all of them like one.
 
     They may be thousands, and to read them takes minutes.
 
     Args:
-        names: the file with the names of those that are wanted. examples: of each in a folder.
+        names: the list of those that are wanted. examples: of each in a folder.
     """
-    path, wanted = Path(place), Path(names) if names else None
+    path, wanted = Path(place), Path(own.lists) / names if names else None
     if path.suffix == ".jsonl":
         return active_pool.read_tasks(path, wanted)
     there = {task_name(one): one for one in find_tasks(path)}

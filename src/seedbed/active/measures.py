@@ -46,8 +46,8 @@ def measured(table: Sequence[Sequence[float]], kind: Uncertainty) -> OfTask:
         "mean": p.mean(),
         "std": p.std(axis=1).mean(),
     }[kind]
-    # A product of many small ones may be 0.
-    smallest = np.finfo(float).tiny
+    # A product of many small ones may be 0, and the sum of what it is the inverse of no number.
+    smallest = 1e-300
     return OfTask(
         float(uncertainty), float(whole.mean()), float((1 / np.maximum(whole, smallest)).mean())
     )

@@ -8,7 +8,9 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from seedbed.core.section import Section, place
 from seedbed.llm.contract.request import Sampling
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
+# What YAML reads as something else, in the command of a stage.
+_NO_TEXTS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 Method = Literal[
     "first_chunk",
@@ -28,8 +30,10 @@ FREE: tuple[Method, ...] = ("first_chunk", "random")
 
 def _name(text: str) -> str:
     # It becomes a part of a path, and of a stage's name.
-    if not _NAME.fullmatch(text):
-        raise ValueError("a name has at most 60 of A-Z a-z 0-9 _ -, the first a letter or digit")
+    if not _NAME.fullmatch(text) or text.lower() in _NO_TEXTS:
+        raise ValueError(
+            "a name has at most 60 of A-Z a-z 0-9 _ -, the first a letter, and is no word of YAML's"
+        )
     return text
 
 
@@ -77,6 +81,8 @@ class Active(Section):
         if both := sorted(self.pools.keys() & self.runs.keys()):
             raise ValueError(f"{both[0]} is a pool and a round: give one another name")
         known: dict[str, str] = {}
+        chunks: dict[str, int] = {}
+        places: dict[tuple[str, str, int], str] = {}
         for name, run in self.runs.items():
             if run.pool not in self.pools:
                 raise ValueError(f"round {name}: there is no pool {run.pool}")
@@ -95,6 +101,10 @@ class Active(Section):
                     f"round {name} chooses by scores of {run.before}, which active.scored lacks"
                 )
             known[name] = run.pool
+            chunks[name] = chunks.get(run.before, 0) + 1
+            same = places.setdefault((run.pool, run.method, chunks[name]), name)
+            if same != name:
+                raise ValueError(f"rounds {same} and {name} have pool, method and number in common")
         for name, scored in self.scored.items():
             if known.get(name) != scored.pool:
                 raise ValueError(f"scored: {name} is no round of the pool {scored.pool}")
@@ -107,7 +117,8 @@ class ActivePool(Section):
     source: `self_instruct` (the seed tasks and what prepare made) or `niv2` (a folder of tasks in
         Natural Instructions' form).
     folder: of niv2.
-    tasks, test_tasks: a file with the name of a task a line; null for all that are there.
+    lists: a folder, of which DVC sees what changes.
+    tasks, test_tasks: a file in `lists` with the name of a task a line; null for all there are.
     test: a folder of tasks, or a .jsonl file in the seed tasks' form, none of which is in the pool.
     chunk: so many tasks are trained on at first, and so many more in each round.
     dev: so many of the pool are held out too, half of them classification tasks.
@@ -117,6 +128,7 @@ class ActivePool(Section):
 
     source: Literal["self_instruct", "niv2"]
     folder: _Path
+    lists: _Path
     tasks: _Path | None
     test: _Path
     test_tasks: _Path | None
@@ -131,7 +143,7 @@ class ActiveScore(Section):
     """Prompt uncertainty: how the probability of an answer changes as words of the prompt go.
 
     max_tasks: so many of the remaining tasks are scored, at random; null for all.
-    instances: of each task so many; a task with fewer is scored on those that it has.
+    instances: of each task so many, which each has.
     perturbations: prompts with words missing, K.
     rate: each word goes with this probability.
     target: td (of the definition) or tdte (also of the inputs of the demos).

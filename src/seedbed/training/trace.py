@@ -18,7 +18,11 @@ def files(writers: Collection[Path]) -> list[Path]:
     """The files whose rows can be told. writers: what the stages write."""
     folders = [path for path in writers if (path / "adapter.gguf").is_file()]
     trained = [folder / name for folder in folders for name in TRAINED]
-    asked = [path / ANSWERS for path in writers if path == EVALUATED or (path / ANSWERS).is_file()]
+    # Those of a round too, as far as they are there.
+    evaluated = [path for path in writers if path.name == EVALUATED.name]
+    asked = [
+        path / ANSWERS for path in evaluated if path == EVALUATED or (path / ANSWERS).is_file()
+    ]
     return [*trained, *asked]
 
 
