@@ -136,6 +136,20 @@ def test_the_results_of_the_ranker_are_those_that_it_measured() -> None:
         assert f"| {' | '.join(row)} |" in lines
 
 
+def test_the_results_of_active_instruction_tuning_are_those_that_it_measured() -> None:
+    lines = (ROOT / "docs/active.md").read_text().splitlines()
+    points = json.loads((ROOT / "metrics/active_curve.json").read_text())["active_point"]
+    shown = [point for point in points if (point["where"], point["kind"]) == ("test", "all")]
+    assert len(shown) == 4
+    for point in shown:
+        score = "{rouge_l:.1f} ({low:.1f} to {high:.1f})".format(**point)
+        gain = ""
+        if point["gain"] is not None:
+            gain = "{gain:+.1f} ({gain_low:+.1f} to {gain_high:+.1f})".format(**point)
+        method = point["method"].replace("_", " ")
+        assert f"| {method} | {point['tasks']} | {score} | {gain} |" in lines
+
+
 def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:
     page = (ROOT / "docs/servers-and-cost.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
