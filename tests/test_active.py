@@ -30,6 +30,7 @@ from seedbed.active.errors import (
     PoolTooSmall,
     TooFewInstances,
     TooFewLeft,
+    TooFewToHoldOut,
 )
 from seedbed.active.params import Active
 from seedbed.active.rows import ACTIVE
@@ -331,8 +332,8 @@ def test_of_tasks_with_demos_inputs_lose_words_too_but_no_output_and_not_the_own
     for number in range(16):
         Path(f"data/niv2/task{number}.json").write_text(json.dumps(niv2_task(number)))
     changes = {
-        "active_pool": {"source": "niv2"},
-        "active_score": {"target": "tdte", "demos": 2, "rate": 0.5},
+        "active_pool": {"source": "niv2", "dev": 1},
+        "active_score": {"target": "tdte", "demos": 2, "rate": 0.2},
         "active_select": {"cls_share": None},
     }
     started(**changes)
@@ -535,10 +536,22 @@ def test_a_pool_that_is_used_up_is_told_with_the_round() -> None:
 def test_a_share_of_a_kind_that_there_is_not_is_refused() -> None:
     every = [{**seed_task(n), "is_classification": False} for n in range(TASKS)]
     Path("data/seed_tasks.jsonl").write_text(lines(every))
-    started()
+    with pytest.raises(TooFewToHoldOut, match=r"active_pool.dev is 3.* 0 are classification"):
+        draw()
+    started(active_pool={"dev": 0})
     with pytest.raises(NoTaskOfAKind, match="the pool has no classification task"):
         select("random-1", "random", START)
     assert select("random-1", "random", START, active_select={"cls_share": 0.0})
+
+
+def test_a_held_out_task_that_is_told_like_a_trained_one_is_not_asked() -> None:
+    same = [{**seed_task(n), "instruction": f"One of {n % 6}."} for n in range(TASKS)]
+    Path("data/seed_tasks.jsonl").write_text(lines(same))
+    draw()
+    held_out = rows(POOL / "active_pool/held_out.jsonl")
+    assert {row["motivation_app"] for row in held_out} == {"test"}
+    counted = json.loads(Path("metrics/active/pool/active_pool.json").read_text())
+    assert (counted["test_tasks"], counted["dev_tasks"]) == (5, 0)
 
 
 def test_where_the_model_says_nothing_there_is_nothing_to_choose_by(server: Scoring) -> None:

@@ -24,10 +24,12 @@ from seedbed.tasks.errors import NoSuchTask
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.views.estimate import foresee, table
 
-# Of a first run and of an evaluation; a ranker's are in tests/test_ranker_pipeline.py.
+# Of a first run and of an evaluation; a ranker's are in tests/test_ranker_pipeline.py, those of
+# rounds in tests/test_active_estimate.py.
 STAGES = ("bootstrap", "clf", "instances", "candidates", "label", "evaluate")
 RANKER = ("rank-train", "rank-select", "rank-evaluate")
-ALL = (*STAGES[:-1], *RANKER, STAGES[-1])
+ACTIVE = ("active-train", "active-evaluate", "active-score")
+ALL = (*STAGES[:-1], *RANKER, STAGES[-1], *ACTIVE)
 STORE = Path(".seedbed/responses.sqlite")
 
 
@@ -74,11 +76,15 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
         assert (server.connections, server.bodies) == (0, [])
     # 40 of 15 in metrics/bootstrap.json: 12 take five prompts, which is three rounds of two.
     # One task, seven meta-prompts, a sample of each, and two examples. Six tasks held out. A ranker
-    # is trained on what is not there yet.
-    assert [one.requests for one in seen] == [6, 12, 12, 7, 2 * 8, 0, 0, 0, 6]
+    # is trained on what is not there yet. Three models of rounds are asked 60 test tasks, and 17
+    # examples of 12 that are held out of the pool; one of them 60 others, with five scorings each.
+    evaluated, scored = 77, 60
+    assert [one.requests for one in seen] == [
+        6, 12, 12, 7, 2 * 8, 0, 0, 0, 6, 0, 3 * evaluated, scored * (1 + 5)
+    ]  # fmt: skip
     assert not any(one.kept for one in seen)
     assert [one.completion_tokens for one in seen] == [
-        6 * 80, 12 * 3, 12 * 40, 7 * 12, 16 * 16, 0, 0, 0, 6 * 8
+        6 * 80, 12 * 3, 12 * 40, 7 * 12, 16 * 16, 0, 0, 0, 6 * 8, 0, 3 * evaluated * 8, scored * 32
     ]  # fmt: skip
     snapshot("estimate", "\n".join(table(seen, price)) + "\n")
 
@@ -400,7 +406,7 @@ def test_the_price_is_that_of_the_parameters(monkeypatch: pytest.MonkeyPatch) ->
     )
     seen, price = foresee(params.everything())
     assert price == Price(model="served-model", input=2, output=40)
-    rows = [line.split() for line in table(seen, price)][1:11]
+    rows = [line.split() for line in table(seen, price)][1 : len(ALL) + 2]
     dollars = [(one.prompt_tokens * 2 + one.completion_tokens * 40) / 1e6 for one in seen]
     assert [row[-1] for row in rows] == [f"${cost:.4f}" for cost in (*dollars, sum(dollars))]
     assert sum(dollars) > 0.1
@@ -413,8 +419,8 @@ def test_a_server_far_away_has_no_price_unless_it_is_told(
     done = project.stage("estimate", OPENAI_BASE_URL="http://model.example.invalid/v1")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:11]] == ["stage", *ALL, "total"]
-    assert all(line.endswith(" ?") for line in lines[1:11])
+    assert [line.split()[0] for line in lines[: len(ALL) + 2]] == ["stage", *ALL, "total"]
+    assert all(line.endswith(" ?") for line in lines[1 : len(ALL) + 2])
     assert lines[-1] == "  no price: add the model to run.prices in params.yaml"
 
 
@@ -429,7 +435,8 @@ def test_the_embedded_server_costs_nothing_and_is_not_started(
     set_params(model=("model: served-model", "model: gemma-3-270m-q4_k_m"))
     seen, price = foresee(params.everything())
     assert price == Price(model="gemma-3-270m-q4_k_m", input=0, output=0)
-    assert [one.missing > 0 for one in seen] == [one.stage in STAGES for one in seen]
+    asking = {*STAGES, *ACTIVE} - {"active-train"}
+    assert [one.missing > 0 for one in seen] == [one.stage in asking for one in seen]
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,10 @@ def test_all_that_a_preset_does_not_name_stays_byte_for_byte() -> None:
             "mine.yaml:4: active.pools.b.seed: .*integer",
         ),
         ("active:\n  pools:\n    a: {seed: 1}\n", "mine.yaml:1: active: .* no pool pool"),
+        (
+            "active:\n  pools:\n    a:\n      sed: 1\n",
+            "mine.yaml:4: active.pools.a.sed: there is no .*\n.*Did you mean seed",
+        ),
     ],
 )
 def test_a_preset_that_is_wrong_is_named_with_its_line_and_changes_nothing(

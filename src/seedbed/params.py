@@ -198,8 +198,9 @@ def explained(error: ValidationError, tree: Tree) -> BadParam:
 def _unknown(tree: Tree, name: Name) -> BadParam:
     model: Any = _All
     for part in name[:-1]:
-        # A number is a place in a list.
-        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
+        # A number is a place in a list, and some names, such as a round's, are a user's own.
+        fields = getattr(model, "model_fields", None)
+        model = get_args(model)[-1] if fields is None else fields[part].annotation
     known = list(model.model_fields)
     close = difflib.get_close_matches(str(name[-1]), known, n=1)
     remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."

@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from seedbed.active.draw import Draw, draw
-from seedbed.active.errors import HeldOutInPool, NoSuchPoolTask, PoolTooSmall, TooFewInstances
+from seedbed.active.errors import (
+    HeldOutInPool,
+    NoSuchPoolTask,
+    PoolTooSmall,
+    TooFewInstances,
+    TooFewToHoldOut,
+)
 from seedbed.active.params import ActivePool, Run
 from seedbed.active.rows import (
     HELD_OUT,
@@ -32,7 +38,7 @@ from seedbed.core.progress import Progress
 from seedbed.core.records import Record
 from seedbed.core.section import Section
 from seedbed.tasks.niv2 import Example, Task, read_task
-from seedbed.tasks.places import find_tasks
+from seedbed.tasks.places import list_tasks, the_task
 from seedbed.tasks.seed_form import read_seed_form
 
 SEED_TASKS = DATA / "seed_tasks.jsonl"
@@ -107,8 +113,11 @@ def read_names(path: Path | None) -> dict[str, int] | None:
     return {line.strip(): number for number, line in lines if line.strip()}
 
 
-def read_tasks(path: Path, names: Path | None) -> list[Source]:
+def read_tasks(path: Path, names: Path | None, param: str, most: int | None = None) -> list[Source]:
     """The tasks of a folder or a .jsonl file; with `names`, those of that file, in its order.
+
+    Args:
+        param: the parameter that names the folder. most: so many examples of each; None for all.
 
     Raises:
         NoSuchPoolTask: one of the names is not there.
@@ -118,9 +127,10 @@ def read_tasks(path: Path, names: Path | None) -> list[Source]:
     if path.suffix == ".jsonl":
         there = {task.name: Source(task, path, {}) for task in read_seed_form(path)}
         return _in_order(there, wanted, names, path)
-    paths = {one.stem if one.is_file() else one.name: one for one in find_tasks(path, None)}
-    chosen = _in_order(paths, wanted, names, path)
-    return [Source(read_task(one), one, {}) for one in chosen]
+    found = list_tasks(path, param)
+    chosen = _in_order({name: name for name in sorted(found)}, wanted, names, path)
+    places = [the_task(path, found, name) for name in chosen]
+    return [Source(read_task(place, most), place, {}) for place in places]
 
 
 def _in_order(
@@ -176,8 +186,8 @@ def read_pool(params: ActivePool, inputs: Inputs) -> list[Source]:
     """The pool's tasks, in the order of their files. Raises as `read_tasks` and `grown`."""
     names = _list(params, params.tasks)
     if params.source == "niv2":
-        return read_tasks(Path(params.folder), names)
-    there = {one.task.name: one for one in read_tasks(inputs.seed_tasks, None)}
+        return read_tasks(Path(params.folder), names, "active_pool.folder", params.max_examples)
+    there = {one.task.name: one for one in read_tasks(inputs.seed_tasks, None, "")}
     there |= {one.task.name: one for one in grown(inputs)}
     return _in_order(there, read_names(names), names, inputs.seed_tasks)
 
@@ -250,9 +260,12 @@ def rows(pool: Sequence[Source], drawn: Draw) -> Iterator[PoolTask]:
 
 
 def held_out(
-    test: Iterable[Source], dev: Iterable[PoolTask], params: ActivePool
+    test: Iterable[Source], pool: Sequence[PoolTask], params: ActivePool
 ) -> Iterator[HeldOutTask]:
-    """What models are tried on: the test tasks, then the pool's."""
+    """What models are tried on: the test tasks, then those of the pool that are held out.
+
+    Of the latter only what is told like none that may be trained on: it would measure memory.
+    """
     for one in test:
         yield HeldOutTask(
             id=one.task.name,
@@ -264,7 +277,10 @@ def held_out(
             is_classification=one.task.is_classification,
             motivation_app="test",
         )
-    for task in dev:
+    trained = {task.instruction for task in pool if task.part != "dev"}
+    for task in pool:
+        if task.part != "dev" or task.instruction in trained:
+            continue
         yield HeldOutTask(
             id=task.task,
             instruction=task.instruction,
@@ -277,18 +293,15 @@ def held_out(
         )
 
 
-def metrics(pool: Sequence[PoolTask], test: Sequence[Source]) -> dict[str, Any]:
+def metrics(pool: Sequence[PoolTask], tried: Sequence[HeldOutTask]) -> dict[str, Any]:
     """The stage's metrics."""
     parts = Counter((task.part, task.is_classification) for task in pool)
-    trained = {task.instruction for task in pool if task.part != "dev"}
+    places = Counter(task.motivation_app for task in tried)
     return {
         "pool_tasks": len(pool),
         "pool_classification": sum(task.is_classification for task in pool),
-        "test_tasks": len(test),
-        # What they then measure is not what a model makes of a new task.
-        "dev_told_like_a_trained_one": sum(
-            task.part == "dev" and task.instruction in trained for task in pool
-        ),
+        "test_tasks": places["test"],
+        "dev_tasks": places["dev"],
         "pool_part": {
             part: {"tasks": parts[part, True] + parts[part, False], "cls": parts[part, True]}
             for part in ("start", "dev", "rest")
@@ -300,24 +313,28 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the tasks, draw; write the pool, what is held out, and metrics.
 
     Raises:
-        PoolTooSmall, HeldOutInPool, TooFewInstances: nothing can be trained so.
+        PoolTooSmall, HeldOutInPool, TooFewInstances, TooFewToHoldOut: nothing can be trained so.
         NoSuchPoolTask, BadFile, BadRow: of what is read.
     """
     own = params.active_pool
     with Progress("active-pool", None, "tasks") as progress:
         pool = read_pool(own, inputs)
-        test = read_tasks(Path(own.test), _list(own, own.test_tasks))
+        test = read_tasks(
+            Path(own.test), _list(own, own.test_tasks), "active_pool.test", own.test_examples
+        )
         check(pool, test, params)
         classification = {one.task.name for one in pool if one.task.is_classification}
         names = [one.task.name for one in pool]
         drawn = draw(names, classification, own.chunk, own.dev, own.seed)
+        if len(drawn.dev) < own.dev:
+            raise TooFewToHoldOut(own.dev, len(classification), len(names))
         written = list(progress.over(rows(pool, drawn)))
-    dev = [task for task in written if task.part == "dev"]
+    tried = list(held_out(test, written, own))
     write_files(
         {
             into.folder / TASKS: map(to_line, written),
-            into.folder / HELD_OUT: map(to_line, held_out(test, dev, own)),
-            into.metrics: to_json(with_tables(metrics(written, test))),
+            into.folder / HELD_OUT: map(to_line, tried),
+            into.metrics: to_json(with_tables(metrics(written, tried))),
         },
         alone_in=into.folder,
     )

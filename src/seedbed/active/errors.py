@@ -22,6 +22,14 @@ class TooFewLeft(SeedbedError):
         )
 
 
+class TooFewToHoldOut(SeedbedError):
+    def __init__(self, dev: int, classification: int, tasks: int):
+        super().__init__(
+            f"active_pool.dev is {dev}, half of them of each kind, but of the {tasks} tasks of the "
+            f"pool {classification} are classification tasks\n  Lower it, or take a larger pool."
+        )
+
+
 class NoTaskOfAKind(SeedbedError):
     def __init__(self, kind: str, share: float):
         super().__init__(

@@ -40,11 +40,13 @@ from seedbed.llm.contract.wire import Answer
 from seedbed.llm.errors import BadAdapter
 from seedbed.runs.dry_run import Foreseen, Foresight
 from seedbed.tasks.niv2 import read_task
-from seedbed.tasks.places import find_tasks, task_name
+from seedbed.tasks.places import list_tasks
 from seedbed.tasks.prompts import Prompts
 
 # Within the folder of a round: what training leaves.
 ADAPTER = Path("finetune/adapter.gguf")
+# What names the places of tasks.
+FOLDER, TEST = "active_pool.folder", "active_pool.test"
 
 
 class Finetune(Section):
@@ -97,7 +99,7 @@ def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
             pool = read_or_guess(name, params)
         except SeedbedError as error:  # it is that stage's affair, and no other's
             for line in lines:
-                line.guess(f"requests: none of {name}'s: {_first_line(error)}")
+                line.guess(f"requests: none of {name}'s: {str(error).splitlines()[0]}")
             continue
         guesses.setdefault(pool.guess, []).append(name)
         rounds.walk(pool, foresight)
@@ -196,7 +198,7 @@ class Rounds:
                 self._look_up_scores(asked(scored, self.params.active_score), other)
         except BadAdapter as error:
             for line in [self.evaluate, self.score] if scored else [self.evaluate]:
-                line.guess(f"in store: none of {name}'s: {_first_line(error)}")
+                line.guess(f"in store: none of {name}'s: {str(error).splitlines()[0]}")
             return False
         return True
 
@@ -302,7 +304,7 @@ def read_or_guess(name: str, params: Sections) -> Pool:
         guess = f"drawn of the {len(sources)} tasks that are there"
     else:
         least = max(params.active_score.instances, params.active_select.examples or 1)
-        sources = _sources(own, own.folder, own.tasks, max(least, own.dev_examples))
+        sources = _sources(own, own.folder, own.tasks, max(least, own.dev_examples), FOLDER)
         guess = f"drawn of {len(sources)} tasks that are like one, with {least} examples each"
     rounds = active_pool.longest(params.active.runs)
     if len(sources) < own.dev + rounds * own.chunk:
@@ -311,13 +313,12 @@ def read_or_guess(name: str, params: Sections) -> Pool:
     classification = {one.task.name for one in sources if one.task.is_classification}
     drawn = draw(names, classification, own.chunk, own.dev, seed)
     tasks = list(active_pool.rows(sources, drawn))
-    test = _sources(own, own.test, own.test_tasks, own.test_examples)
-    dev = [task for task in tasks if task.part == "dev"]
-    return Pool(name, tasks, list(active_pool.held_out(test, dev, own)), guess)
+    test = _sources(own, own.test, own.test_tasks, own.test_examples, TEST)
+    return Pool(name, tasks, list(active_pool.held_out(test, tasks, own)), guess)
 
 
 def _sources(
-    own: ActivePool, place: str, names: str | None, examples: int
+    own: ActivePool, place: str, names: str | None, examples: int, param: str
 ) -> list[active_pool.Source]:
     """The tasks of a file; of a folder as many as it has, but all of them like one.
 
@@ -328,20 +329,20 @@ def _sources(
     """
     path, wanted = Path(place), Path(own.lists) / names if names else None
     if path.suffix == ".jsonl":
-        return active_pool.read_tasks(path, wanted)
-    there = {task_name(one): one for one in find_tasks(path)}
+        return active_pool.read_tasks(path, wanted, param)
+    there = {name: places[0] for name, places in list_tasks(path, param).items()}
     listed = active_pool.read_names(wanted)
     listed = dict.fromkeys(there, 0) if listed is None else listed
     like = there[next((name for name in listed if name in there), next(iter(there)))]
     task = read_task(like)
-    # Of both kinds, as a draw holds out some of each.
-    changes = [{"name": f"{n}", "is_classification": n % 2 == 0} for n in range(len(listed))]
     more = {"examples": list(islice(cycle(task.examples), examples))}
-    return [active_pool.Source(task.model_copy(update=one | more), like, {}) for one in changes]
-
-
-def _first_line(error: SeedbedError) -> str:
-    return str(error).partition("\n")[0]
+    found = []
+    for n in range(len(listed)):
+        # Of both kinds, as a draw holds out some of each, and each told like no other.
+        own_words = {"name": f"{n}", "instruction": task.instruction[: -len(f"{n}")] + f"{n}"}
+        update = more | own_words | {"is_classification": n % 2 == 0}
+        found.append(active_pool.Source(task.model_copy(update=update), like, {}))
+    return found
 
 
 def _named(names: Sequence[str]) -> str:

@@ -121,6 +121,7 @@ class ActivePool(Section):
     tasks, test_tasks: a file in `lists` with the name of a task a line; null for all there are.
     test: a folder of tasks, or a .jsonl file in the seed tasks' form, none of which is in the pool.
     chunk: so many tasks are trained on at first, and so many more in each round.
+    max_examples: of a task in `folder` so many are read, the first ones; null for all.
     dev: so many of the pool are held out too, half of them classification tasks.
     dev_examples, test_examples: of each at most so many, the first ones.
     seed: of the draw; active.pools gives each pool its own.
@@ -133,6 +134,7 @@ class ActivePool(Section):
     test: _Path
     test_tasks: _Path | None
     chunk: PositiveInt
+    max_examples: PositiveInt | None
     dev: int = Field(ge=0)
     dev_examples: PositiveInt
     test_examples: PositiveInt

@@ -37,7 +37,7 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
 
 def table(seen: Sequence[Foreseen], price: Price | None) -> Iterable[str]:
     """The lines to print."""
-    columns = "{:<13} {:>9} {:>9} {:>9} {:>14} {:>18} {:>12}".format
+    columns = "{:<15} {:>9} {:>9} {:>9} {:>14} {:>18} {:>12}".format
     yield columns(
         "stage", "requests", "in store", "to send", "prompt tokens", "completion tokens", "cost"
     )
