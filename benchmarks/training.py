@@ -40,7 +40,7 @@ from seedbed.training.checkpoints import Checkpoint, Checkpoints
 from seedbed.training.encode import Encoded, encode, tokens_of
 from seedbed.training.params import Finetune
 from seedbed.training.plan import Step, plan
-from seedbed.training.rows import PROMPTS
+from seedbed.training.rows import FINETUNE_PROMPTS
 from seedbed.training.sources import Prompts, read_examples
 
 SEEDS = Path("data/seed_tasks.jsonl")
@@ -68,7 +68,7 @@ def params(base: str) -> Finetune:
 
 def rows_of(base: Base, own: Finetune) -> list[Encoded]:
     """The first rows that are short enough."""
-    examples = list(read_examples(SEEDS, Prompts(PROMPTS)))
+    examples = list(read_examples(SEEDS, Prompts(FINETUNE_PROMPTS)))
     with tokens_of(base) as tokens:
         encoded = encode(examples, tokens)
     return [row for row in encoded if len(row.ids) <= own.max_tokens][:ROWS]

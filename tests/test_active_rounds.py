@@ -65,7 +65,15 @@ def repro(project: Project, stages: list[str]) -> list[str]:
     return [line.removeprefix(began).rstrip("':") for line in lines if line.startswith(began)]
 
 
-def test_one_more_round_runs_one_round_and_going_back_trains_nothing(project: Project) -> None:
+@pytest.fixture
+def new_project(tmp_path: Path) -> Callable[[str], Project]:
+    return lambda name: Project(tmp_path / name, pipelines=("active",))
+
+
+def test_one_more_round_runs_one_round_and_going_back_trains_nothing(
+    new_project: Callable[[str], Project],
+) -> None:
+    project = new_project("project")
     small(project)
     assert repro(project, targets("start", "uncertain-1")) == [
         "pool@pool",

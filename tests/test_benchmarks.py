@@ -14,10 +14,13 @@ ENDINGS = {
     "scoring": r"all differ +[\d.]+ .*\n\nAt least .*: yes\.",
     "label": r"seedbed evaluates [\d.]+ × the bound .* and [\d.]+ × the seed's order",
     "ranker": r"times as long\n(.*\n)+a selection evaluates 1/[\d.]+ of the tokens",
+    "active": r"times fewer; the scores .*\nUncertainty, .* of the same \d+ scores",
     "report": r"50 rows, .*\nwritten in [\d.]+ s, [\d.]+ MB",
     "training": r"seedbed/plain: [\d.]+ times the tokens a second(.*\n)+.*The same loss: yes\.",
     "paper": r"\d+ instructions and \d+ labels take Seedbed [\d.]+ minutes",
 }
+# One worker runs all that asks the real model.
+ASKING = ("label", "ranker", "active")
 
 
 def test_every_benchmark_of_the_makefile_is_run_here() -> None:
@@ -29,10 +32,7 @@ def test_every_benchmark_of_the_makefile_is_run_here() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        # One worker runs all that asks the real model.
-        pytest.param(
-            name, marks=pytest.mark.xdist_group("model") if name in ("label", "ranker") else ()
-        )
+        pytest.param(name, marks=pytest.mark.xdist_group("model") if name in ASKING else ())
         for name in ENDINGS
     ],
 )

@@ -161,7 +161,9 @@ def test_a_prompt_has_the_demos_that_are_asked_for_and_never_the_examples_own_an
     )
     assert prompts.fill(*by_id["say_hello", "1"].shown)[0].endswith("Output: Bonjour\n\nOutput:")
     assert prompts.fill(*by_id["alone", "0"].shown)[0] == "Name a colour.\n\nOutput:"
-    assert prompts.file_of(by_id["alone", "0"]).name == "zero_shot_without_input.txt"
+    assert (
+        prompts.file_of([], by_id["alone", "0"].example.input).name == "zero_shot_without_input.txt"
+    )
 
 
 def test_a_demo_that_is_the_example_itself_is_not_shown(held_out: Path) -> None:

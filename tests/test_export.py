@@ -18,6 +18,7 @@ from support.project import Project
 from support.tries import tries
 from typer.testing import CliRunner
 
+from seedbed.active.params import Sections as Active
 from seedbed.auto_instruct.export import RankerRow
 from seedbed.cli import app
 from seedbed.errors import BadFile, WriteFailed
@@ -238,7 +239,8 @@ def test_the_card_has_the_parameters_of_the_run_and_not_those_of_today(
     assert said["bootstrap.sampling.stop"] == ["\n\n", "\n16", "16.", "16 ."]
     assert said["llm.model"] == "served-model"
     # `run` changes nothing, and neither a model nor a ranker was trained.
-    others = {"run", *Training.model_fields, *Ranker.model_fields}
+    trained = {*Training.model_fields, *Ranker.model_fields, *Active.model_fields}
+    others = {"run", *trained}
     sections = set(yaml.safe_load(grown.read("params.yaml"))) - others
     assert {name.split(".")[0] for name in said} == sections
     assert "\n```\nserved-model\n```\n" in text

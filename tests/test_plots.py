@@ -133,6 +133,7 @@ def curves(name: str) -> Points:
         "score_by_threshold": ("threshold", (0.5, 0.7, 1.0)),
         "rank_loss": ("at", (0.01, 1.0, 100.0)),
         "rank_positions": ("position", (1, 2, 22)),
+        "active_curve": ("tasks", (12, 24, 36)),
     }[name]
     y = OTHERS[name]["y"]
     return [

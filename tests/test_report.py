@@ -80,7 +80,9 @@ def fetched() -> Iterator[Fetched]:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory, fetched: Fetched) -> Iterator[Project]:
     """A run whose every text is hostile, that of parameters, metrics and the commit too."""
-    project = Project(tmp_path_factory.mktemp("report") / "project", ablation=True)
+    project = Project(
+        tmp_path_factory.mktemp("report") / "project", pipelines=("ablation", "ranker", "training")
+    )
     for name in ("bootstrap", "clf", "instances", "prepare"):
         assert not list((project.folder / "data" / name).glob("*.jsonl"))
     texts = [one.format(url=fetched.url) for one in HOSTILE]
