@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.adapters import adapter
-from support.engines import ask, engine_on, requests_for
+from support.engines import engine_on, requests_for
 from support.params import sampling, section
 
 from seedbed.llm.contract.request import Request
@@ -39,30 +39,28 @@ def scores(store: Path, llm: Llm, pairs: list[Pair]) -> tuple[list[Score], int]:
         return found, engine.tally.sent
 
 
-@pytest.mark.parametrize(
-    ("shared", "away"),
-    # What is taken from a cache rounds otherwise, and scores take nothing from one.
-    [(False, 1e-6), (True, 0.3)],
-)
 def test_a_greedy_answers_score_is_the_probability_that_it_was_answered_with(
-    tmp_path: Path, shared: bool, away: float
+    tmp_path: Path,
 ) -> None:
     how = sampling(max_tokens=6, stop=[], logprobs=1)
-    requests = [
-        Request(text, how, prefixes=(text.partition("\n")[0],) * shared) for text in PROMPTS
-    ]
-    answers = ask(tmp_path / "store.sqlite", requests, PACKAGED)
-    pairs = [(prompt, answer.text) for prompt, answer in zip(PROMPTS, answers, strict=True)]
-    found, _ = scores(tmp_path / "store.sqlite", PACKAGED, pairs)
-    store = Store(tmp_path / "store.sqlite")
-    kept = store.get([answer.key for answer in answers])  # an answer has no log-probabilities
-    store.close()
-    for answer, score in zip(answers, found, strict=True):
-        (choice,) = json.loads(kept[answer.key].response)["choices"]
-        content = choice["logprobs"]["content"]
-        said = [token["logprob"] for token in content][: len(score.logprobs)]
-        assert "".join(score.tokens) == answer.text
-        assert score.logprobs == pytest.approx(said, abs=away)
+    # What is taken from a cache rounds otherwise, and such a score takes nothing from one.
+    for number, (shared, away) in enumerate([(False, 1e-6), (True, 0.3)]):
+        requests = [
+            Request(text, how, prefixes=(text.partition("\n")[0],) * shared) for text in PROMPTS
+        ]
+        path = tmp_path / f"{number}.sqlite"
+        with open_endpoint(PACKAGED) as endpoint, engine_on(endpoint, path) as engine:
+            answers = list(engine.ask(requests))
+            pairs = [(text, answer.text) for text, answer in zip(PROMPTS, answers, strict=True)]
+            found = list(engine.score(pairs))
+        store = Store(path)
+        kept = store.get([answer.key for answer in answers])  # an answer has no log-probabilities
+        store.close()
+        for answer, score in zip(answers, found, strict=True):
+            (choice,) = json.loads(kept[answer.key].response)["choices"]
+            said = [token["logprob"] for token in choice["logprobs"]["content"]]
+            assert "".join(score.tokens) == answer.text
+            assert score.logprobs == pytest.approx(said[: len(score.logprobs)], abs=away)
 
 
 def test_the_scores_of_an_adapter_come_from_the_store_after_anothers(tmp_path: Path) -> None:
