@@ -227,7 +227,8 @@ def maps(folder: Path, params: Params) -> Iterator[dict[str, Any]]:
 
 def metrics(points: Sequence[Point]) -> dict[str, Any]:
     """The stage's metrics: what uncertainty gains at the end, beside the table of all."""
-    flat: dict[str, Any] = {"active_points": len(points)}
+    # Ten at most: with all nine methods one each, and what uncertainty gains.
+    flat: dict[str, Any] = {}
     of_test = [point for point in points if (point.where, point.kind) == ("test", "all")]
     most = max(point.tasks for point in of_test)
     for point in of_test:
