@@ -34,7 +34,7 @@ from seedbed.tasks.niv2 import read_task
 from seedbed.tasks.places import find_tasks
 from seedbed.tasks.prompts import Prompts
 
-INSTANCES, PERTURBATIONS = sized(10, 2), sized(10, 1)
+INSTANCES, PERTURBATIONS, DEMOS = sized(10, 2), sized(10, 1), 2
 # What it must reach.
 MOST_OF_BOUND = sized(1.15, inf)
 
@@ -52,7 +52,7 @@ class Counted:
 def settings() -> tuple[Llm, ActiveScore]:
     """Those of params.yaml, at the paper's size."""
     said = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-    size = {"instances": INSTANCES, "perturbations": PERTURBATIONS, "demos": 2, "target": "tdte"}
+    size = {"instances": INSTANCES, "perturbations": PERTURBATIONS, "target": "tdte"}
     return Llm.model_validate(said["llm"]), ActiveScore.model_validate(said["active_score"] | size)
 
 
@@ -64,7 +64,7 @@ def task() -> PoolTask:
         is_classification=found.is_classification,
         instruction=found.instruction,
         source="data/niv2",
-        demos=[Demo(input=demo.input, output=demo.output) for demo in found.demos],
+        demos=[Demo(input=demo.input, output=demo.output) for demo in found.demos[:DEMOS]],
         instances=[
             Instance(id=one.id, input=one.input, outputs=one.targets) for one in found.examples
         ],
@@ -101,7 +101,7 @@ def main() -> int:
     with fresh_engine(llm) as engine:
         answers = list(engine.ask(requests(instances, own, prompts)))
     answered = list(own_answers(instances, answers, own))
-    wanted = [pair for _, _, pair in pairs(instances, answered, shown, own, prompts)]
+    wanted = [pair for _, _, pair in pairs(instances, answered, shown, prompts)]
     alone = [(prompt, text) for prompt, text, _ in wanted]
     least = bound([prompt for prompt, _ in alone], llm)
     print(f"{name}: {len(answered)} instances × {own.perturbations + 1} prompts\n")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from math import exp
 from pathlib import Path
@@ -32,7 +33,7 @@ from seedbed.active.errors import (
     TooFewLeft,
     TooFewToHoldOut,
 )
-from seedbed.active.params import Active
+from seedbed.active.params import Active, ActivePool
 from seedbed.active.rows import ACTIVE
 from seedbed.core.paths import Into
 from seedbed.llm.errors import ScoringNotOffered
@@ -159,7 +160,7 @@ def test_rounds_grow_by_the_chunk_and_never_train_on_what_is_held_out(server: Sc
         metrics = json.loads(Path(f"metrics/active/{name}/active_select.json").read_text())
         assert metrics["chosen_tasks"] + metrics["remaining_tasks"] + DEV == TASKS
         trained = rows(ACTIVE / name / "active_select/train.jsonl")
-        assert [row["id"] for row in trained] == [
+        assert list(dict.fromkeys(row["task"] for row in trained)) == [
             row["task"] for row in rows(ACTIVE / name / "active_select/chosen.jsonl")
         ]
         rounds[name] = chosen
@@ -171,8 +172,8 @@ def test_a_rounds_tasks_keep_their_examples_whatever_else_is_chosen() -> None:
     select("random-1", "random", START, **few)
     select("start", "first_chunk", POOL, **few)
     first = rows(START / "active_select/train.jsonl")
-    assert rows(ACTIVE / "random-1/active_select/train.jsonl")[:CHUNK] == first
-    assert {len(row["instances"]) for row in first} == {2}
+    assert rows(ACTIVE / "random-1/active_select/train.jsonl")[: 2 * CHUNK] == first
+    assert set(Counter(row["task"] for row in first).values()) == {2}
 
 
 def test_two_pools_take_other_random_tasks() -> None:
@@ -332,8 +333,8 @@ def test_of_tasks_with_demos_inputs_lose_words_too_but_no_output_and_not_the_own
     for number in range(16):
         Path(f"data/niv2/task{number}.json").write_text(json.dumps(niv2_task(number)))
     changes = {
-        "active_pool": {"source": "niv2", "dev": 1},
-        "active_score": {"target": "tdte", "demos": 2, "rate": 0.2},
+        "active_pool": {"source": "niv2", "dev": 1, "demos": 2},
+        "active_score": {"target": "tdte", "rate": 0.2},
         "active_select": {"cls_share": None},
     }
     started(**changes)
@@ -349,6 +350,12 @@ def test_of_tasks_with_demos_inputs_lose_words_too_but_no_output_and_not_the_own
     held_out = rows(POOL / "active_pool/held_out.jsonl")
     (dev, *_) = [row for row in held_out if row["motivation_app"] == "dev"]
     assert dev["instances"][0]["output"] == ["x0", "y0"]
+    # Trained on and tried in the very form that is scored.
+    assert [demo["output"] for demo in dev["demos"]] == ["out 0", "out 1"]
+    for row in rows(START / "active_select/train.jsonl"):
+        assert row["prompt"].count("\n\nInput: ") == 3
+        assert row["prompt"].endswith("\n\nOutput:")
+        assert row["completion"].startswith(" x")
 
 
 @pytest.mark.slow
@@ -596,3 +603,8 @@ def test_rounds_that_do_not_fit_are_refused_with_their_name(change: dict, said: 
             section[name] = value
     with pytest.raises(ValidationError, match=said):
         Active.model_validate(section)
+
+
+def test_demos_are_refused_where_no_task_has_any() -> None:
+    with pytest.raises(ValidationError, match="tasks of self_instruct have none"):
+        ActivePool.model_validate(SECTIONS["active_pool"] | {"demos": 1})

@@ -344,8 +344,8 @@ def test_of_a_folder_of_tasks_one_is_read_and_the_others_are_counted(
     monkeypatch.setattr(of_rounds, "read_task", reads)
     own = {"source": "niv2", "folder": "data/tasks", "test": "data/tests", **names}
     everything = params(
-        active_pool=own | {"dev_examples": 2, "test_examples": 3},
-        active_score={"demos": 2, "target": "tdte"},
+        active_pool=own | {"dev_examples": 2, "test_examples": 3, "demos": 2},
+        active_score={"target": "tdte"},
     )
     seen = estimate(everything)
     assert len(read) == 2
@@ -511,14 +511,16 @@ def test_held_out_tasks_are_asked_as_evaluate_asks_them(shots: int) -> None:
     rows[1]["instances"][0]["input"] = ""
     rows[1]["instruction"] = "  Say something.\n"
     Path("data/held_out.jsonl").write_text(lines(rows))
-    everything = params(evaluate={"shots": shots}, active_pool={"test_examples": 3})
+    everything = params(active_pool={"test_examples": 3})
     draw(everything)
     path = ACTIVE / "pool/active_pool/held_out.jsonl"
     prompts = Prompts()
-    own = everything.evaluate.model_copy(update={"tasks": None, "max_examples": None})
+    own = everything.evaluate.model_copy(
+        update={"tasks": None, "max_examples": None, "shots": shots}
+    )
     cases = training.read_cases(own, path)
     held_out = of_rounds.read_or_guess("pool", everything).held_out
-    made = list(of_rounds.evaluations(held_out, everything.evaluate, prompts))
+    made = list(of_rounds.evaluations(held_out, own.sampling, shots, prompts))
     assert made == list(training.requests(cases, own, prompts))
     prefixes = [request.prefixes for request in training.requests(cases, own, prompts)]
     assert [request.prefixes for request in made] == prefixes

@@ -36,8 +36,7 @@ from seedbed.active.rows import (
     PoolTask,
     Scored,
     TaskScore,
-    TrainInstance,
-    TrainTask,
+    TrainRow,
 )
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.errors import BadFile, BadParam
@@ -182,8 +181,8 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         files[folder / SELECTED / CHOSEN] = map(to_line, rows)
         files[folder / SELECTED / TRAINED] = [
             to_line(
-                TrainTask(id=one.task, instruction=f"Do what {one.task} says.",
-                          instances=[TrainInstance(input="", output="right")])
+                TrainRow(task=one.task, id="0", prompt=f"Do what {one.task} says.\n\nOutput:",
+                         completion=" right", key=None)
             )
             for one in rows
         ]  # fmt: skip
@@ -263,7 +262,7 @@ def test_the_answers_are_told_with_request_and_prompt_file_and_why_one_was_not_s
     assert "    answer answer of yes_or_no yes_or_no/1\n      kept: " in first
     assert "          │ Input: asked 1\n" in first
     assert "    not scored: empty\n" in second
-    assert "prompt file: data/prompts/evaluate/zero_shot.txt\n" in second
+    assert "prompt file: data/prompts/evaluate/few_shot.txt\n" in second
     assert second.count("prompt file") == 1
 
 
@@ -283,7 +282,7 @@ def test_prompts_and_scorings_are_those_of_the_task() -> None:
 
 
 def test_of_demos_the_inputs_are_told_where_words_are_missing_there_too() -> None:
-    change_params(lambda params: params["active_score"].update(target="tdte", demos=2))
+    change_params(lambda params: params["active_score"].update(target="tdte"))
     text = told(f"{START / SCORED / TASKS}:2")
     assert "  k = 2, input of demo 1: spoilt 2\n" in part_of(text, "prompts with words missing")
     # The task has no input.
@@ -353,7 +352,7 @@ def test_what_a_round_that_is_gone_chose_by_is_not_known() -> None:
 
 def test_what_is_trained_on_is_told_back_to_why_it_was_chosen() -> None:
     text = told(f"{BY_SCORES / SELECTED / TRAINED}:2")
-    assert "  instances: 1\n    input:\n      │ \n    output: right\n" in text
+    assert "    │ Do what yes_or_no says.\n    │ \n    │ Output:\n" in text
     assert f"\nchosen: {BY_SCORES / SELECTED / CHOSEN}:2\n" in text
     assert f"\nits score: {START / SCORED / TASKS}:1\n" in text
 

@@ -229,7 +229,7 @@ def check(pool: Sequence[Source], test: Sequence[Source], params: Params) -> Non
         raise TooFewInstances(few[0].task.name, few[0].path, has, needs, len(few) - 1)
 
 
-def rows(pool: Sequence[Source], drawn: Draw) -> Iterator[PoolTask]:
+def rows(pool: Sequence[Source], drawn: Draw, demos: int) -> Iterator[PoolTask]:
     """The pool's rows: the first chunk, what is held out, and the rest."""
     by_name = {one.task.name: one for one in pool}
     parts: tuple[tuple[Part, list[str]], ...] = (
@@ -246,7 +246,7 @@ def rows(pool: Sequence[Source], drawn: Draw) -> Iterator[PoolTask]:
                 is_classification=source.task.is_classification,
                 instruction=source.task.instruction.strip(),
                 source=str(source.path),
-                demos=[Demo(input=demo.input, output=demo.output) for demo in source.task.demos],
+                demos=_demos(source.task, demos),
                 instances=[
                     Instance(
                         id=example.id,
@@ -257,6 +257,10 @@ def rows(pool: Sequence[Source], drawn: Draw) -> Iterator[PoolTask]:
                     for example in source.task.examples
                 ],
             )
+
+
+def _demos(task: Task, most: int) -> list[Demo]:
+    return [Demo(input=demo.input, output=demo.output) for demo in task.demos[:most]]
 
 
 def held_out(
@@ -270,6 +274,7 @@ def held_out(
         yield HeldOutTask(
             id=one.task.name,
             instruction=one.task.instruction,
+            demos=_demos(one.task, params.demos),
             instances=[
                 HeldOutInstance(input=example.input, output=example.targets)
                 for example in one.task.examples[: params.test_examples]
@@ -284,6 +289,7 @@ def held_out(
         yield HeldOutTask(
             id=task.task,
             instruction=task.instruction,
+            demos=task.demos,
             instances=[
                 HeldOutInstance(input=instance.input, output=instance.outputs)
                 for instance in task.instances[: params.dev_examples]
@@ -328,7 +334,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         drawn = draw(names, classification, own.chunk, own.dev, own.seed)
         if len(drawn.dev) < own.dev:
             raise TooFewToHoldOut(own.dev, len(classification), len(names))
-        written = list(progress.over(rows(pool, drawn)))
+        written = list(progress.over(rows(pool, drawn, own.demos)))
     tried = list(held_out(test, written, own))
     write_files(
         {

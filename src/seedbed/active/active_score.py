@@ -119,7 +119,6 @@ def pairs(
     instances: Sequence[Asked],
     answered: Sequence[Answered],
     shown: Mapping[str, list[Perturbed]],
-    params: ActiveScore,
     prompts: Prompts,
 ) -> Iterator[tuple[Answered, int, Pair]]:
     """What is scored, and under which prompt: a task's instances together, prompt by prompt.
@@ -131,7 +130,7 @@ def pairs(
         own = [(one, answer, answer.text) for one, answer in group if answer.text is not None]
         for k, one_of in enumerate(shown[name]):
             for one, answer, text in own:
-                whole, shared = prompt(one, one_of, params, prompts)
+                whole, shared = prompt(one, one_of, prompts)
                 # To have a prefix in the cache takes a request, which pays for several instances.
                 prefixes = (shared,) if len(own) > 1 and shared else ()
                 yield answer, k, (whole, text, prefixes)
@@ -207,11 +206,11 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
             answers = list(engine.ask(requests(instances, own, prompts)))
             answered = list(own_answers(instances, answers, own))
         else:
-            whole = [prompt(one, shown[one.task.task][0], own, prompts)[0] for one in instances]
+            whole = [prompt(one, shown[one.task.task][0], prompts)[0] for one in instances]
             both = zip(whole, instances, strict=True)
             fits = _fitting([text + gold(one) + own.end for text, one in both], engine)
             answered = list(gold_answers(instances, fits, own))
-        wanted = list(pairs(instances, answered, shown, own, prompts))
+        wanted = list(pairs(instances, answered, shown, prompts))
         found = engine.score(pair for _, _, pair in wanted)
         scores = [
             Scored(

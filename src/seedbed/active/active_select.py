@@ -19,8 +19,8 @@ from seedbed.active.rows import (
     Chosen,
     PoolTask,
     TaskScore,
-    TrainInstance,
-    TrainTask,
+    TrainRow,
+    demos_of,
     read_chosen,
     read_pool,
     read_scores,
@@ -32,6 +32,7 @@ from seedbed.core.metrics import with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
+from seedbed.tasks.prompts import Prompts
 
 
 class Chunk(Section):
@@ -108,22 +109,23 @@ def _check_kinds(pool: Mapping[str, PoolTask], share: float | None) -> None:
 
 
 def training(
-    pool: Mapping[str, PoolTask], chosen: Sequence[Chosen], params: ActiveSelect
-) -> Iterator[TrainTask]:
-    """What is trained on: of each task the same instances, whatever other tasks there are."""
+    pool: Mapping[str, PoolTask], chosen: Sequence[Chosen], params: ActiveSelect, prompts: Prompts
+) -> Iterator[TrainRow]:
+    """What is trained on: of each task the same instances, whatever other tasks there are.
+
+    Their prompts are those in which a model is asked later.
+    """
     for row in chosen:
         task = pool[row.task]
         ranked = sorted(
             task.instances, key=lambda one: draws.rank(params.seed, "train", row.task, one.id)
         )
-        yield TrainTask(
-            id=task.task,
-            instruction=task.instruction,
-            instances=[
-                TrainInstance(input=one.input, output=one.outputs[0])
-                for one in ranked[: params.examples]
-            ],
-        )
+        for one in ranked[: params.examples]:
+            text, _ = prompts.fill(task.instruction, demos_of(task.demos, one), one.input)
+            completion = f" {one.outputs[0].strip()}"
+            yield TrainRow(
+                task=task.task, id=one.id, prompt=text, completion=completion, key=one.key
+            )
 
 
 def metrics(chosen: Sequence[Chosen], name: str, left: int) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     write_files(
         {
             into.folder / CHOSEN: map(to_line, chosen),
-            into.folder / TRAINED: map(to_line, training(pool, chosen, own)),
+            into.folder / TRAINED: map(to_line, training(pool, chosen, own, Prompts())),
             into.metrics: to_json(with_tables(metrics(chosen, name, left))),
         },
         alone_in=into.folder,

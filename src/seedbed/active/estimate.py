@@ -27,7 +27,7 @@ from seedbed.active.rows import (
     Answered,
     HeldOutTask,
     PoolTask,
-    TrainTask,
+    TrainRow,
     read_chosen,
     read_pool,
     remaining,
@@ -61,7 +61,6 @@ class Finetune(Section):
 class Evaluate(Section):
     """How evaluate asks, of its section."""
 
-    shots: int
     leave_out_overlaps: int | None
     sampling: Sampling
 
@@ -134,7 +133,8 @@ class Rounds:
     def walk(self, pool: Pool, foresight: Foresight) -> None:
         """Count the rounds of a pool. Raises BadFile, BadRow: of what they wrote."""
         params = self.params
-        tried = list(evaluations(pool.held_out, params.evaluate, self.prompts))
+        sampling, shots = params.evaluate.sampling, params.active_pool.demos
+        tried = list(evaluations(pool.held_out, sampling, shots, self.prompts))
         number: dict[str, int] = {}
         # Of rounds with as many tasks, none of which is known, one is as good as another.
         alike: dict[int, Foreseen] = {}
@@ -217,7 +217,7 @@ class Rounds:
                 self.unanswered |= own.labels == "own"
         shown = {one.task.task: perturbed(one.task, own) for one in instances}
         before = self.score.requests
-        wanted = pairs(instances, answered, shown, own, self.prompts)
+        wanted = pairs(instances, answered, shown, self.prompts)
         foresight.look_up_scores(self.score, (pair for _, _, pair in wanted))
         self.scorings += self.score.requests - before
 
@@ -252,19 +252,16 @@ class Rounds:
 
 
 def evaluations(
-    tasks: Iterable[HeldOutTask], params: Evaluate, prompts: Prompts
+    tasks: Iterable[HeldOutTask], sampling: Sampling, shots: int, prompts: Prompts
 ) -> Iterator[Request]:
-    """What evaluate asks a model; a task's other instances are its demos, as they are there."""
+    """What evaluate asks a model: as there, a task without demos shows its other instances."""
     for task in tasks:
+        others = [(one.input, one.output[0]) for one in task.instances]
+        known = [(demo.input, demo.output) for demo in task.demos] or others
         for instance in task.instances:
-            others = [
-                (other.input, other.output[0])
-                for other in task.instances
-                if other.input != instance.input
-            ]
-            instruction, demos = task.instruction.strip(), others[: params.shots]
-            text, shared = prompts.fill(instruction, demos, instance.input)
-            yield Request(text, params.sampling, prefixes=(shared,))
+            demos = [pair for pair in known if pair[0] != instance.input][:shots]
+            text, shared = prompts.fill(task.instruction.strip(), demos, instance.input)
+            yield Request(text, sampling, prefixes=(shared,))
 
 
 def steps(rows: int, params: Finetune) -> int:
@@ -281,7 +278,7 @@ def _rows(pool: Pool, name: str, later: int, most: int | None) -> int:
     """How many rows a round trains on. later: its tasks besides the first chunk."""
     path = ACTIVE / name / SELECTED / TRAINED
     if not pool.guess and exists(path):
-        return sum(len(task.instances) for task in read_rows(path, TrainTask))
+        return sum(1 for _ in read_rows(path, TrainRow))
     first, rest = (
         [len(task.instances[:most]) for task in _part(pool, part)] for part in ("start", "rest")
     )
@@ -312,7 +309,7 @@ def read_or_guess(name: str, params: Sections) -> Pool:
     names, seed = [one.task.name for one in sources], params.active.pools[name].seed
     classification = {one.task.name for one in sources if one.task.is_classification}
     drawn = draw(names, classification, own.chunk, own.dev, seed)
-    tasks = list(active_pool.rows(sources, drawn))
+    tasks = list(active_pool.rows(sources, drawn, own.demos))
     test = _sources(own, own.test, own.test_tasks, own.test_examples, TEST)
     return Pool(name, tasks, list(active_pool.held_out(test, tasks, own)), guess)
 

@@ -124,6 +124,7 @@ class ActivePool(Section):
     max_examples: of a task in `folder` so many are read, the first ones; null for all.
     dev: so many of the pool are held out too, half of them classification tasks.
     dev_examples, test_examples: of each at most so many, the first ones.
+    demos: of its demos a task shows so many, at most, whenever it is asked or trained on.
     seed: of the draw; active.pools gives each pool its own.
     """
 
@@ -138,7 +139,14 @@ class ActivePool(Section):
     dev: int = Field(ge=0)
     dev_examples: PositiveInt
     test_examples: PositiveInt
+    demos: int = Field(ge=0)
     seed: int
+
+    @model_validator(mode="after")
+    def _has_demos(self) -> "ActivePool":
+        if self.demos and self.source == "self_instruct":
+            raise ValueError("demos: must be 0, the tasks of self_instruct have none")
+        return self
 
 
 class ActiveScore(Section):
@@ -154,7 +162,6 @@ class ActiveScore(Section):
     uncertainty: absolute or signed (means of the difference to the whole prompt), mean or std (of
         all K + 1).
     end: what is scored after the answer, "" for nothing.
-    demos: of the task so many are shown, at most.
     """
 
     max_tasks: PositiveInt | None
@@ -166,7 +173,6 @@ class ActiveScore(Section):
     probability: Literal["geometric", "product"]
     uncertainty: Literal["absolute", "signed", "mean", "std"]
     end: str
-    demos: int = Field(ge=0)
     sampling: Sampling
     seed: int
 

@@ -1,7 +1,6 @@
 """What a model is asked of a task, and what is scored under spoilt prompts.
 
-The prompts are those that `evaluate` puts held-out tasks in, and without demos those that
-`finetune` trains on.
+The prompts are those that `evaluate` puts held-out tasks in, and that active-select trains on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 from seedbed.active.params import ActiveScore
 from seedbed.active.perturb import drop_words
-from seedbed.active.rows import Demo, Instance, Perturbed, PoolTask
+from seedbed.active.rows import Demo, Instance, Perturbed, PoolTask, demos_of
 from seedbed.core import draws
 from seedbed.llm.contract.request import Request
 from seedbed.tasks.prompts import Prompts
@@ -63,12 +62,10 @@ def perturbed(task: PoolTask, params: ActiveScore) -> list[Perturbed]:
     ]
 
 
-def prompt(one: Asked, shown: Perturbed, params: ActiveScore, prompts: Prompts) -> tuple[str, str]:
+def prompt(one: Asked, shown: Perturbed, prompts: Prompts) -> tuple[str, str]:
     """The prompt of an instance under one of these, and what it shares with the task's others."""
     # The same demos for every k: those of the whole prompt.
-    kept = [demo.input != one.instance.input for demo in one.task.demos]
-    demos = [demo for demo, may in zip(shown.demos, kept, strict=True) if may][: params.demos]
-    pairs = [(demo.input, demo.output) for demo in demos]
+    pairs = demos_of(one.task.demos, one.instance, shown.demos)
     return prompts.fill(shown.instruction, pairs, one.instance.input)
 
 
@@ -80,5 +77,5 @@ def requests(
         whole = Perturbed(
             task=one.task.task, k=0, instruction=one.task.instruction, demos=one.task.demos
         )
-        text, shared = prompt(one, whole, params, prompts)
+        text, shared = prompt(one, whole, prompts)
         yield Request(text, params.sampling, prefixes=(shared,))

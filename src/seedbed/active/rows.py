@@ -4,7 +4,7 @@ Each round has a folder, data/active/ROUND, and a pool likewise: a stage of a ro
 so that the next round depends on the folder of the one before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -66,24 +66,23 @@ class HeldOutTask(Record):
 
     id: str
     instruction: str
+    demos: list[Demo]
     instances: list[HeldOutInstance]
     is_classification: bool
     motivation_app: Literal["test", "dev"]
 
 
-class TrainInstance(Record):
-    """What is trained on: one of the right outputs."""
+class TrainRow(Record):
+    """What is trained on (active-select): an instance's prompt, and the first right output.
 
-    input: str
-    output: str
+    key: of the answer that the instance was made of, if it was.
+    """
 
-
-class TrainTask(Record):
-    """A task to train on, in the seed tasks' form (active-select)."""
-
+    task: str
     id: str
-    instruction: str
-    instances: list[TrainInstance]
+    prompt: str
+    completion: str
+    key: str | None
 
 
 class Chosen(Record):
@@ -163,6 +162,17 @@ class Evaluated(Record):
     examples: int
     rouge_l: float
     exact_match: float
+
+
+def demos_of(
+    demos: Sequence[Demo], instance: Instance, shown: Sequence[Demo] | None = None
+) -> list[tuple[str, str]]:
+    """(input, output) of the demos before an instance: all but those that would be its answer.
+
+    shown: what is shown in place of each.
+    """
+    both = zip(demos, shown or demos, strict=True)
+    return [(other.input, other.output) for demo, other in both if demo.input != instance.input]
 
 
 def read_pool(folder: Path) -> dict[str, PoolTask]:

@@ -26,8 +26,8 @@ from seedbed.active.rows import (
     PoolTask,
     Scored,
     TaskScore,
-    TrainInstance,
-    TrainTask,
+    TrainRow,
+    demos_of,
 )
 from seedbed.core.files import exists
 from seedbed.runs.places import Place, find, origin, row_at, rows_if_there, rows_of
@@ -72,7 +72,7 @@ def tell(telling: Telling, place: Place) -> None:
     elif name == CHOSEN:
         _chosen(telling, place, row_at(place, Chosen))
     elif name == TRAINED:
-        _trained(telling, place, row_at(place, TrainTask))
+        _trained(telling, place, row_at(place, TrainRow))
     elif name == TASKS:
         _score(telling, place, row_at(place, TaskScore), _pool_of(telling, place))
     elif name == ANSWERS:
@@ -86,13 +86,12 @@ def tell(telling: Telling, place: Place) -> None:
 # --- what was chosen
 
 
-def _trained(telling: Telling, place: Place, row: TrainTask) -> None:
+def _trained(telling: Telling, place: Place, row: TrainRow) -> None:
     with telling.out.under(str(place)):
-        stage = telling.row(place, row, apart=["instances"])
-        _instances(telling, row.instances, len(row.instances))
+        stage = telling.row(place, row)
         telling.parameters(stage)
-    path = place.path.with_name(CHOSEN)
-    found = origin(place, path, Chosen, lambda other: other.task == row.id, f"the task {row.id}")
+    path, name = place.path.with_name(CHOSEN), row.task
+    found = origin(place, path, Chosen, lambda other: other.task == name, f"the task {name}")
     _chosen(telling, *found, "chosen: ")
 
 
@@ -199,15 +198,12 @@ def _answered(telling: Telling, row: Answered) -> None:
 
 def _prompt_files(telling: Telling, stage: str, rows: Sequence[Answered], task: PoolTask) -> None:
     """The files that the prompts were made of, by the task as it is now."""
-    most = telling.pipeline.parameter(stage, "active_score.demos")
     wanted = {row.id for row in rows}
     prompts = Prompts()
     found = []
     for one in task.instances:
         if one.id in wanted:
-            demos = [demo for demo in task.demos if demo.input != one.input][:most]
-            pairs = [(demo.input, demo.output) for demo in demos]
-            found.append(prompts.file_of(pairs, one.input))
+            found.append(prompts.file_of(demos_of(task.demos, one), one.input))
     for file in dict.fromkeys(found):
         with telling.out.under(f"prompt file: {file}"):
             telling.revision(stage, file)
@@ -309,7 +305,7 @@ def _pool_task(
             telling.out.line(f"instance {id_}, of the answer {key[:KEY]}…: {gone}")
 
 
-def _instances(telling: Telling, shown: Sequence[Instance | TrainInstance], instances: int) -> None:
+def _instances(telling: Telling, shown: Sequence[Instance], instances: int) -> None:
     told = shown if telling.full else shown[:INSTANCES]
     some = "" if len(told) == instances else f", of which {len(told):,} are told"
     with telling.out.under(f"instances: {instances:,}{some}"):

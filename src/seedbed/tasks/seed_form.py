@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from seedbed.core.files import read_named
 from seedbed.core.records import Record
-from seedbed.tasks.niv2 import Example, Task
+from seedbed.tasks.niv2 import Demo, Example, Task
 
 
 def _listed(output: Any) -> Any:
@@ -26,6 +26,7 @@ class _SeedForm(Record):
     id: str = Field(min_length=1)
     instruction: str = Field(pattern=r"\S")
     instances: list[_Instance] = Field(min_length=1)
+    demos: list[Demo] = Field(default=[])
     is_classification: bool = False
     motivation_app: str = ""
 
@@ -33,8 +34,8 @@ class _SeedForm(Record):
 def read_seed_form(path: Path) -> list[Task]:
     """The tasks of a file, in order; an example's id is its place among its task's, from 0.
 
-    They have no demos and no closed set of labels; one that does not say what it is, is no
-    classification.
+    They have no closed set of labels, and demos only where a line has some; one that does not say
+    what it is, is no classification.
 
     Raises:
         BadFile, BadRow: as `read_named`.
@@ -43,7 +44,7 @@ def read_seed_form(path: Path) -> list[Task]:
         Task(
             name=row.id,
             instruction=row.instruction.strip(),
-            demos=[],
+            demos=row.demos,
             examples=[
                 Example(id=str(number), input=instance.input, targets=instance.output)
                 for number, instance in enumerate(row.instances)
