@@ -12,6 +12,7 @@ METHODS = tuple(
         "ranker",
         "training",
         "active",
+        "backtranslation",
     )
 )
 # Each stage, as dvc.yaml calls it, and its method.
