@@ -21,22 +21,29 @@ from support.stages import run_stage
 
 from seedbed.active import active_curve, active_pool, active_score, active_select
 from seedbed.active.errors import (
+    ChatNotScored,
     HeldOutInPool,
+    NoDemos,
     NoScores,
     NoSuchPoolTask,
     NoTaskOfAKind,
     NothingEvaluated,
     NothingScored,
+    OtherBase,
     OtherTasks,
     PoolTooSmall,
     TooFewInstances,
     TooFewLeft,
     TooFewToHoldOut,
 )
-from seedbed.active.params import Active, ActivePool
-from seedbed.active.rows import ACTIVE
+from seedbed.active.params import Active, ActivePool, ActiveScore
+from seedbed.active.prompts import asked, perturbed, prompt
+from seedbed.active.rows import ACTIVE, read_pool
 from seedbed.core.paths import Into
+from seedbed.llm.contract.wire import Answer
 from seedbed.llm.errors import ScoringNotOffered
+from seedbed.llm.params import Llm
+from seedbed.tasks.prompts import Prompts
 
 POOL, START = ACTIVE / "pool", ACTIVE / "start"
 CHUNK, DEV, TASKS = 4, 3, 24
@@ -86,6 +93,7 @@ def params(stage: Any, **changes: Any) -> Any:
         SECTIONS,
         {
             "llm": {"model": "served-model"},
+            "finetune": {"base": "served-model"},
             "active_pool": {"chunk": CHUNK, "dev": DEV},
             "active_score": {"max_tasks": None, "instances": 2, "perturbations": 3},
             "active_curve": {"resamples": 200},
@@ -97,7 +105,7 @@ def params(stage: Any, **changes: Any) -> Any:
         values["active"] = {"runs": values["active"]["runs"]}
     for name, field in stage.Params.model_fields.items():
         kept = getattr(field.annotation, "model_fields", None)
-        if kept and name != "llm":
+        if kept and field.annotation is not Llm:
             values[name] = {part: values[name][part] for part in kept}
     return stage.Params.model_validate({name: values[name] for name in stage.Params.model_fields})
 
@@ -421,9 +429,18 @@ def chosen(name: str, tasks: int) -> None:
     (folder / "chosen.jsonl").write_text(
         lines([{**row, "task": f"t{n}", "score": None, "filled": False} for n in range(tasks)])
     )
+    row = {"id": "0", "prompt": "", "completion": "", "key": None}
+    twice = [{**row, "task": f"t{n}"} for n in range(tasks) for _ in range(2)]
+    (folder / "train.jsonl").write_text(lines(twice))
+    (ACTIVE / name / "finetune").mkdir()
+    # All but the last task: its rows were too long.
+    (ACTIVE / name / "finetune/rows.jsonl").write_text(
+        lines([{"line": line} for line in range(1, 2 * tasks - 1)])
+    )
 
 
 TWO_POOLS = {
+    "max_tokens": 256,
     "pools": {"p": {"seed": 1}, "q": {"seed": 2}},
     "runs": {
         f"{pool}-{name}": {"pool": pool, "method": method, "before": f"{pool}{before}"}
@@ -466,6 +483,7 @@ def test_methods_are_compared_pool_by_pool_at_as_many_tasks() -> None:
     }
     point = found["high_uncertainty", 8, "test", "all"]
     assert point["pools"] == 2
+    assert (point["tasks"], point["trained"]) == (8, 7.0)
     assert point["rouge_l"] == (31.0 + 51.0) / 2
     assert (point["lowest"], point["highest"]) == (31.0, 51.0)
     assert point["of_pools"] == [10.0, 4.0]
@@ -493,6 +511,44 @@ def test_rounds_that_were_evaluated_on_other_tasks_are_not_compared() -> None:
         chosen(name, 4)
     with pytest.raises(OtherTasks, match="round p-sure was evaluated on other tasks"):
         curve(TWO_POOLS)
+
+
+def test_rounds_that_were_tried_on_other_examples_of_a_task_are_not_compared() -> None:
+    for name in ("p-start", "p-sure"):
+        evaluated(name, "p", a=1.0)
+        chosen(name, 4)
+    path = ACTIVE / "p-sure/evaluate/scores.jsonl"
+    path.write_text(lines([{**row, "examples": 7} for row in rows(path)]))
+    with pytest.raises(OtherTasks, match="round p-sure"):
+        curve(TWO_POOLS)
+
+
+def scores_of(folder: Path, **of_tasks: tuple[float, float]) -> None:
+    (folder / "active_score").mkdir()
+    row = {"is_classification": False, "instances": 1, "refused": 0, "perplexity": 1.0}
+    (folder / "active_score/tasks.jsonl").write_text(
+        lines(
+            [
+                {**row, "task": task, "uncertainty": unsure, "probability": p}
+                for task, (unsure, p) in of_tasks.items()
+            ]
+        )
+    )
+
+
+def test_the_task_map_is_of_the_first_scored_round_and_marks_what_was_chosen_next() -> None:
+    for pool in "pq":
+        for name, tasks in (("start", 4), ("sure", 8)):
+            evaluated(f"{pool}-{name}", pool, a=1.0)
+            chosen(f"{pool}-{name}", tasks)
+        scores_of(ACTIVE / f"{pool}-start", t7=(0.5, 0.25), t9=(0.125, 0.75))
+    curve(TWO_POOLS)
+    points = json.loads(Path("plots/task_map.json").read_text())
+    assert [(p["task"], p["uncertainty"], p["probability"], p["chosen"]) for p in points] == [
+        ("t7", 0.5, 0.25, "chosen"),
+        ("t9", 0.125, 0.75, "left"),
+    ]
+    assert {p["round"] for p in points} == {"p-start"}
 
 
 def test_without_an_evaluation_there_is_no_curve() -> None:
@@ -544,10 +600,13 @@ def test_a_share_of_a_kind_that_there_is_not_is_refused() -> None:
     every = [{**seed_task(n), "is_classification": False} for n in range(TASKS)]
     Path("data/seed_tasks.jsonl").write_text(lines(every))
     with pytest.raises(TooFewToHoldOut, match=r"active_pool.dev is 3.* 0 are classification"):
-        draw()
-    started(active_pool={"dev": 0})
-    with pytest.raises(NoTaskOfAKind, match="the pool has no classification task"):
-        select("random-1", "random", START)
+        draw(active_select={"cls_share": 0.0})
+    # Before anything is trained, with the first round that chooses.
+    first = next(n for n, run in SECTIONS["active"]["runs"].items() if run["before"] == "start")
+    with pytest.raises(NoTaskOfAKind, match=f"round {first}: .*the pool has no classification"):
+        draw(active_pool={"dev": 0})
+    assert not POOL.exists()
+    started(active_pool={"dev": 0}, active_select={"cls_share": 0.0})
     assert select("random-1", "random", START, active_select={"cls_share": 0.0})
 
 
@@ -603,6 +662,89 @@ def test_rounds_that_do_not_fit_are_refused_with_their_name(change: dict, said: 
             section[name] = value
     with pytest.raises(ValidationError, match=said):
         Active.model_validate(section)
+
+
+@pytest.mark.parametrize(
+    ("test", "trained"),
+    [
+        ("Write a poem.", "write a Poem."),
+        ("Write a poem.", "Write a poem.\n\nIt must rhyme."),
+        ("Task: Write a poem.", "Write a poem."),
+    ],
+)
+def test_a_test_task_is_in_the_pool_if_evaluate_would_find_it_there(
+    test: str, trained: str
+) -> None:
+    tasks = [seed_task(n) for n in range(TASKS)]
+    tasks[3]["instruction"] = trained
+    Path("data/seed_tasks.jsonl").write_text(lines(tasks))
+    Path("data/held_out.jsonl").write_text(lines([{**seed_task(100), "instruction": test}]))
+    with pytest.raises(HeldOutInPool, match=r"task_100.*task_3"):
+        draw()
+    assert not POOL.exists()
+
+
+def test_words_of_demos_cannot_go_where_there_are_none() -> None:
+    with pytest.raises(NoDemos, match=r"data/seed_tasks\.jsonl shows none .*23 more"):
+        draw(active_score={"target": "te"})
+
+
+def test_an_adapter_of_another_base_is_told_before_anything_is_trained() -> None:
+    with pytest.raises(OtherBase, match=r"other\.gguf.*served-model"):
+        draw(finetune={"base": "other.gguf"})
+    assert not POOL.exists()
+
+
+def test_a_chat_is_not_scored(server: Scoring) -> None:
+    started()
+    with pytest.raises(ChatNotScored, match="round start"):
+        score(llm={"model": "served-model", "api": "chat"})
+    assert not server.bodies
+
+
+def test_an_own_answer_is_a_greedy_one() -> None:
+    section = changed(SECTIONS["active_score"], {"sampling": {"temperature": 0.5}})
+    with pytest.raises(ValidationError, match="must be 0"):
+        ActiveScore.model_validate(section)
+
+
+def test_who_is_a_classification_task_can_be_said_by_name() -> None:
+    Path("data/lists").mkdir()
+    Path("data/lists/cls.txt").write_text("task_1\ntask_2\ntask_4\n")
+    draw(active_pool={"lists": "data/lists", "classification": "cls.txt", "dev": 2})
+    pool = rows(POOL / "active_pool/tasks.jsonl")
+    found = {row["task"] for row in pool if row["is_classification"]}
+    assert found == {"task_1", "task_2", "task_4"}
+
+
+def test_a_product_of_many_probabilities_is_not_rounded_to_nothing() -> None:
+    values = [1.234567891234e-30, 1.234567891334e-30, 0.0]
+    kept = [active_score._to_digits(value) for value in values]
+    assert kept == [1.23456789e-30, 1.23456789e-30, 0.0]
+    assert active_score._to_digits(1.5e-30) != active_score._to_digits(1.6e-30)
+
+
+def test_an_answer_that_does_not_fit_with_its_end_is_refused_and_counted(
+    server: Scoring,
+) -> None:
+    started()
+
+    class Engine:
+        context = 9
+
+        def count_tokens(self, texts: list[str]) -> list[int]:
+            return [8 if "input 1" in text else 7 for text in texts]
+
+    own = params(active_score, active_score={"end": "\n"}).active_score
+    pool = list(read_pool(POOL).values())
+    instances = asked(pool, own)
+    texts = [prompt(one, perturbed(one.task, own)[0], Prompts())[0] for one in instances]
+    answers = [Answer("key", " yes", "stop", {}) for _ in instances]
+    shown = {one.task.task: perturbed(one.task, own) for one in instances}
+    fits = active_score._with_end(instances, answers, shown, own, Prompts(), Engine())
+    refused = [row.refused for row in active_score.own_answers(instances, answers, own, fits)]
+    assert refused == ["too_long" if "input 1" in text else None for text in texts]
+    assert 0 < refused.count("too_long") < len(refused)
 
 
 def test_demos_are_refused_where_no_task_has_any() -> None:

@@ -86,6 +86,7 @@ def params(**changes: Any) -> Everything:
     """All of params.yaml, with a small pool, and changes."""
     small = {
         "llm": {"model": "served-model"},
+        "finetune": {"base": "served-model"},
         "active_pool": {"chunk": CHUNK, "dev": DEV},
         "active_score": {
             "max_tasks": None,

@@ -475,6 +475,7 @@ def write_curve(tasks: int = 6) -> None:
             "pool",
             run["method"],
             1 if name == "start" else 3,
+            1,
             {
                 f"t{n}": evaluated(f"t{n}", 10.0 * n + 10 * (name == "uncertain-1"))
                 for n in range(tasks)

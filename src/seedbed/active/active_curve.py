@@ -13,7 +13,17 @@ import numpy as np
 
 from seedbed.active.errors import NothingEvaluated, OtherTasks
 from seedbed.active.params import Active, ActiveCurve
-from seedbed.active.rows import ACTIVE, SCORED, Evaluated, read_chosen, read_scores
+from seedbed.active.rows import (
+    ACTIVE,
+    SCORED,
+    SELECTED,
+    TRAINED,
+    Evaluated,
+    TrainedRow,
+    TrainRow,
+    read_chosen,
+    read_scores,
+)
 from seedbed.active.task_map import drawn as task_map
 from seedbed.core.files import exists, read_rows, to_json, to_line, write_files
 from seedbed.core.paths import Into
@@ -50,19 +60,25 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Round:
-    """An evaluated round. scores: by name of the task that it was evaluated on."""
+    """An evaluated round.
+
+    tasks: so many were chosen. trained: so many of them have a row that was trained on.
+    scores: by name of the task that it was evaluated on.
+    """
 
     name: str
     pool: str
     method: str
     tasks: int
+    trained: int
     scores: dict[str, Evaluated]
 
 
 class Point(Record):
     """The score of a method at a number of tasks: ROUGE-L, 0 to 100, the mean over pools.
 
-    where: test, or dev (held out of the pool). kind: all, classification or generation.
+    trained: of these tasks so many have a row that is not too long to train on, the mean over
+    pools. where: test, or dev (held out of the pool). kind: all, classification or generation.
     low, high: an interval of 95 % over the tasks of `where`; null where there is but one.
     lowest, highest: of the pools. gain: the difference to random choice at as many tasks, in the
     same pools, and its interval; of_pools: the difference in each.
@@ -70,6 +86,7 @@ class Point(Record):
 
     method: str
     tasks: int
+    trained: float
     where: str
     kind: str
     pools: int
@@ -97,13 +114,25 @@ def read_rounds(folder: Path, active: Active) -> list[Round]:
         if exists(path):
             scores = {row.task: row for row in read_rows(path, Evaluated)}
             tasks = len(read_chosen(folder / name))
-            found.append(Round(name, run.pool, run.method, tasks, scores))
+            trained = _trained(folder / name)
+            found.append(Round(name, run.pool, run.method, tasks, trained, scores))
             first = next(one for one in found if one.pool == run.pool)
-            if first.scores.keys() != scores.keys():
+            if _examples(first.scores) != _examples(scores):
                 raise OtherTasks(name, first.name)
     if not found:
         raise NothingEvaluated(folder)
     return found
+
+
+def _examples(scores: Mapping[str, Evaluated]) -> dict[str, int]:
+    return {task: row.examples for task, row in scores.items()}
+
+
+def _trained(folder: Path) -> int:
+    """How many of a round's tasks have a row that was trained on."""
+    tasks = [row.task for row in read_rows(folder / SELECTED / TRAINED, TrainRow)]
+    rows = read_rows(folder / "finetune/rows.jsonl", TrainedRow)
+    return len({tasks[row.line - 1] for row in rows})
 
 
 def lines(rounds: Sequence[Round]) -> dict[tuple[str, int], dict[str, Round]]:
@@ -167,6 +196,7 @@ def _point(
     differences = [_rounded(np.mean(list(found.values()))) for found in gains if found]
     return {
         "pools": len(by_pool),
+        "trained": _rounded(np.mean([one.trained for one in by_pool.values()])),
         "rouge_l": _rounded(np.mean(means)),
         "low": low,
         "high": high,
@@ -212,9 +242,12 @@ def drawn(points: Sequence[Point]) -> list[dict[str, Any]]:
 
 
 def maps(folder: Path, params: Params) -> Iterator[dict[str, Any]]:
-    """The task map of each scored round, and which tasks the next one took by uncertainty."""
+    """The task map of the first scored round, and which tasks the next one took by uncertainty.
+
+    Of one: its tasks are all that a pool has left, and each model has a map of its own.
+    """
     runs = params.active.runs
-    for name in params.active.scored:
+    for name in list(params.active.scored)[:1]:
         if exists(folder / name / SCORED):
             after = [
                 next_
@@ -241,13 +274,14 @@ def metrics(points: Sequence[Point]) -> dict[str, Any]:
 
 def table(points: Sequence[Point]) -> list[str]:
     """The lines to print: test scores by method and number of tasks."""
-    rows = [("method", "tasks", "pools", "ROUGE-L (95 %)", "minus random (95 %)")]
+    rows = [("method", "tasks", "trained on", "pools", "ROUGE-L (95 %)", "minus random (95 %)")]
     for point in points:
         if (point.where, point.kind) == ("test", "all"):
             rows.append(
                 (
                     point.method.replace("_", " "),
                     f"{point.tasks}",
+                    f"{point.trained:g}",
                     f"{point.pools}",
                     _told(point.rouge_l, point.low, point.high),
                     _told(point.gain, point.gain_low, point.gain_high, "+"),

@@ -6,21 +6,20 @@ were made of them. It is drawn as the authors draw theirs; see `seedbed.active.d
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import Field
+from typing import Any
 
 from seedbed.active.draw import Draw, draw
 from seedbed.active.errors import (
     HeldOutInPool,
-    NoSuchPoolTask,
+    NoDemos,
+    NoTaskOfAKind,
+    OtherBase,
     PoolTooSmall,
     TooFewInstances,
     TooFewToHoldOut,
 )
-from seedbed.active.params import ActivePool, Run
+from seedbed.active.params import ActivePool, Run, Target
 from seedbed.active.rows import (
     HELD_OUT,
     TASKS,
@@ -31,22 +30,14 @@ from seedbed.active.rows import (
     Part,
     PoolTask,
 )
-from seedbed.core.files import exists, read_rows, read_text, to_json, to_line, write_files
+from seedbed.active.sources import Inputs, Source, listed, read_pool, read_tasks
+from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import with_tables
-from seedbed.core.paths import DATA, Into
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
-from seedbed.core.records import Record
 from seedbed.core.section import Section
-from seedbed.tasks.niv2 import Example, Task, read_task
-from seedbed.tasks.places import list_tasks, the_task
-from seedbed.tasks.seed_form import read_seed_form
-
-SEED_TASKS = DATA / "seed_tasks.jsonl"
-PREPARED = DATA / "prepare/alpaca.jsonl"
-CLASSIFIED = DATA / "clf/is_clf_or_not.jsonl"
-
-
-Kept = TypeVar("Kept")
+from seedbed.tasks.asked import asks_for, in_any_case
+from seedbed.tasks.niv2 import Task
 
 
 class Rounds(Section):
@@ -55,10 +46,29 @@ class Rounds(Section):
     runs: dict[str, Run]
 
 
-class Instances(Section):
-    """How many instances a task is scored on."""
+class Scored(Section):
+    """What a task that is scored must have."""
 
     instances: int
+    target: Target
+
+
+class Share(Section):
+    """The share of classification tasks that is chosen."""
+
+    cls_share: float | None
+
+
+class Base(Section):
+    """What is trained."""
+
+    base: str
+
+
+class Asked(Section):
+    """What is asked, with what was trained beside it."""
+
+    model: str
 
 
 class Params(Section):
@@ -66,134 +76,10 @@ class Params(Section):
 
     active: Rounds
     active_pool: ActivePool
-    active_score: Instances
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What it reads of Self-Instruct, where that is the source."""
-
-    seed_tasks: Path = SEED_TASKS
-    prepared: Path = PREPARED
-    classified: Path = CLASSIFIED
-
-
-class PreparedRow(Record):
-    """What is read of a finetuning row (prepare)."""
-
-    id: str
-    instruction_id: str
-    instruction: str = Field(pattern=r"\S")
-    input: str
-    output: str
-    key: str | None
-
-
-class ClassifiedRow(Record):
-    """What is read of an instruction's kind (clf): its completion."""
-
-    instruction_id: str
-    is_classification: str | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A task, and the file that it comes from. keys: of its examples, by id."""
-
-    task: Task
-    path: Path
-    keys: Mapping[str, str | None]
-
-
-def read_names(path: Path | None) -> dict[str, int] | None:
-    """The names in a file, one a line, each with its line; None for all. Raises BadFile."""
-    if path is None:
-        return None
-    lines = enumerate(read_text(path).splitlines(), 1)
-    return {line.strip(): number for number, line in lines if line.strip()}
-
-
-def read_tasks(path: Path, names: Path | None, param: str, most: int | None = None) -> list[Source]:
-    """The tasks of a folder or a .jsonl file; with `names`, those of that file, in its order.
-
-    Args:
-        param: the parameter that names the folder. most: so many examples of each; None for all.
-
-    Raises:
-        NoSuchPoolTask: one of the names is not there.
-        BadFile, BadRow, BadTaskName, SameTaskName: as `read_task` and `read_seed_form`.
-    """
-    wanted = read_names(names)
-    if path.suffix == ".jsonl":
-        there = {task.name: Source(task, path, {}) for task in read_seed_form(path)}
-        return _in_order(there, wanted, names, path)
-    found = list_tasks(path, param)
-    chosen = _in_order({name: name for name in sorted(found)}, wanted, names, path)
-    places = [the_task(path, found, name) for name in chosen]
-    return [Source(read_task(place, most), place, {}) for place in places]
-
-
-def _in_order(
-    there: Mapping[str, Kept], wanted: Mapping[str, int] | None, names: Path | None, where: Path
-) -> list[Kept]:
-    if wanted is None or names is None:
-        return list(there.values())
-    for name, line in wanted.items():
-        if name not in there:
-            raise NoSuchPoolTask(names, line, name, where)
-    return [there[name] for name in wanted]
-
-
-def grown(inputs: Inputs) -> list[Source]:
-    """The tasks that Self-Instruct made, each with its instances; none if it has not run.
-
-    Raises:
-        BadFile, BadRow: of what it wrote.
-    """
-    if not exists(inputs.prepared) or not exists(inputs.classified):
-        return []
-    is_cls = {
-        row.instruction_id: (row.is_classification or "").strip().lower().startswith("yes")
-        for row in read_rows(inputs.classified, ClassifiedRow)
-    }
-    rows: dict[str, list[PreparedRow]] = {}
-    for row in read_rows(inputs.prepared, PreparedRow):
-        if row.instruction_id in is_cls:  # prepare can add the seed tasks' own
-            rows.setdefault(row.instruction_id, []).append(row)
-    return [
-        Source(
-            Task(
-                name=name,
-                instruction=own[0].instruction.strip(),
-                demos=[],
-                examples=[_example(row) for row in own],
-                is_classification=is_cls[name],
-                labels=[],
-                categories=[],
-            ),
-            inputs.prepared,
-            {row.id: row.key for row in own},
-        )
-        for name, own in rows.items()
-    ]
-
-
-def _example(row: PreparedRow) -> Example:
-    return Example(id=row.id, input=row.input, targets=[row.output])
-
-
-def read_pool(params: ActivePool, inputs: Inputs) -> list[Source]:
-    """The pool's tasks, in the order of their files. Raises as `read_tasks` and `grown`."""
-    names = _list(params, params.tasks)
-    if params.source == "niv2":
-        return read_tasks(Path(params.folder), names, "active_pool.folder", params.max_examples)
-    there = {one.task.name: one for one in read_tasks(inputs.seed_tasks, None, "")}
-    there |= {one.task.name: one for one in grown(inputs)}
-    return _in_order(there, read_names(names), names, inputs.seed_tasks)
-
-
-def _list(params: ActivePool, name: str | None) -> Path | None:
-    return None if name is None else Path(params.lists) / name
+    active_score: Scored
+    active_select: Share
+    finetune: Base
+    llm: Asked
 
 
 def longest(runs: Mapping[str, Run]) -> int:
@@ -208,25 +94,37 @@ def check(pool: Sequence[Source], test: Sequence[Source], params: Params) -> Non
     """Look for what would go wrong later, once a model is trained.
 
     Raises:
-        PoolTooSmall, HeldOutInPool, TooFewInstances
+        PoolTooSmall, HeldOutInPool, TooFewInstances, NoDemos, NoTaskOfAKind
     """
     own, rounds = params.active_pool, longest(params.active.runs)
     if len(pool) < own.dev + rounds * own.chunk:
         raise PoolTooSmall(len(pool), own.chunk, own.dev, rounds)
-    by_instruction = {one.task.instruction.strip(): one.task.name for one in pool}
     names = {one.task.name for one in pool}
-    both = [
-        (one.task.name, by_instruction.get(one.task.instruction.strip(), one.task.name))
-        for one in test
-        if one.task.name in names or one.task.instruction.strip() in by_instruction
-    ]
+    asked = {one.task.name: in_any_case(one.task.instruction) for one in test}
+    both = [(one.task.name, one.task.name) for one in test if one.task.name in names]
+    for one in pool:
+        # As evaluate would find it, once a model is trained.
+        both += [(name, one.task.name) for name in asks_for(one.task.instruction, asked)]
     if both:
         raise HeldOutInPool(*both[0], len(both) - 1)
-    needs = params.active_score.instances
+    needs, target = params.active_score.instances, params.active_score.target
     few = [one for one in pool if len(one.task.examples) < needs]
     if few:
         has = len(few[0].task.examples)
         raise TooFewInstances(few[0].task.name, few[0].path, has, needs, len(few) - 1)
+    bare = [one for one in pool if not one.task.demos[: own.demos]]
+    if bare and target != "td":
+        raise NoDemos(target, own.demos, bare[0].task.name, bare[0].path, len(bare) - 1)
+    _check_kinds(pool, params)
+
+
+def _check_kinds(pool: Sequence[Source], params: Params) -> None:
+    share = params.active_select.cls_share
+    later = [name for name, run in params.active.runs.items() if run.method != "first_chunk"]
+    kinds = {one.task.is_classification for one in pool}
+    for kind, name in ((True, "classification"), (False, "generation")):
+        if later and share is not None and kind not in kinds and share != float(not kind):
+            raise NoTaskOfAKind(later[0], name, share)
 
 
 def rows(pool: Sequence[Source], drawn: Draw, demos: int) -> Iterator[PoolTask]:
@@ -319,14 +217,17 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the tasks, draw; write the pool, what is held out, and metrics.
 
     Raises:
-        PoolTooSmall, HeldOutInPool, TooFewInstances, TooFewToHoldOut: nothing can be trained so.
+        PoolTooSmall, HeldOutInPool, TooFewInstances, TooFewToHoldOut, NoDemos, NoTaskOfAKind,
+            OtherBase: nothing can be trained so, or what is trained not asked.
         NoSuchPoolTask, BadFile, BadRow: of what is read.
     """
     own = params.active_pool
+    if params.finetune.base != params.llm.model:
+        raise OtherBase(params.finetune.base, params.llm.model)
     with Progress("active-pool", None, "tasks") as progress:
         pool = read_pool(own, inputs)
         test = read_tasks(
-            Path(own.test), _list(own, own.test_tasks), "active_pool.test", own.test_examples
+            Path(own.test), listed(own, own.test_tasks), "active_pool.test", own.test_examples
         )
         check(pool, test, params)
         classification = {one.task.name for one in pool if one.task.is_classification}

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from seedbed.active.errors import NothingScored
+from seedbed.active.errors import ChatNotScored, NothingScored
 from seedbed.active.measures import measured, probability_of
 from seedbed.active.params import ActiveScore
 from seedbed.active.prompts import Asked, asked, perturbed, prompt, requests
@@ -60,12 +60,19 @@ class Inputs:
 
 
 def own_answers(
-    instances: Sequence[Asked], answers: Sequence[Answer], params: ActiveScore
+    instances: Sequence[Asked],
+    answers: Sequence[Answer],
+    params: ActiveScore,
+    fits: Sequence[bool] | None = None,
 ) -> Iterator[Answered]:
-    """What is scored where the model's own answers are."""
-    for one, answer in zip(instances, answers, strict=True):
+    """What is scored where the model's own answers are.
+
+    fits: whether the model can take each with its end; None for all of them.
+    """
+    for one, answer, may in zip(instances, answers, fits or [True] * len(answers), strict=True):
         # With an end to it, nothing can be scored too.
-        refused = None if answer.problem == "empty" and params.end else answer.problem
+        refused: str | None = None if answer.problem == "empty" and params.end else answer.problem
+        refused = refused or (None if may else TOO_LONG)
         text = None if refused else answer.text + params.end
         yield Answered(
             task=one.task.task, id=one.instance.id, text=text, refused=refused, key=answer.key
@@ -104,6 +111,21 @@ class Counting(Protocol):
     @property
     def context(self) -> int | None: ...
     def count_tokens(self, texts: Sequence[str], /) -> list[int] | None: ...
+
+
+def _with_end(
+    instances: Sequence[Asked],
+    answers: Sequence[Answer],
+    shown: Mapping[str, list[Perturbed]],
+    params: ActiveScore,
+    prompts: Prompts,
+    engine: Counting,
+) -> list[bool] | None:
+    """Whether prompt, answer and end fit together: an answer that came fits without its end."""
+    if not params.end:
+        return None
+    whole = [prompt(one, shown[one.task.task][0], prompts)[0] for one in instances]
+    return _fitting([p + a.text + params.end for p, a in zip(whole, answers, strict=True)], engine)
 
 
 def _fitting(texts: Sequence[str], engine: Counting) -> list[bool]:
@@ -157,10 +179,15 @@ def of_tasks(
                 is_classification=task.is_classification,
                 instances=len(rows),
                 refused=refused[task.task],
-                uncertainty=round(found.uncertainty, 9),
-                probability=round(found.probability, 9),
-                perplexity=round(found.perplexity, 6),
+                uncertainty=_to_digits(found.uncertainty),
+                probability=_to_digits(found.probability),
+                perplexity=_to_digits(found.perplexity),
             )
+
+
+def _to_digits(value: float) -> float:
+    """To nine significant digits: a product of many tokens' probabilities is far below 1e-9."""
+    return float(f"{value:.9g}")
 
 
 def metrics(
@@ -187,12 +214,14 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the tasks, have the model answer, score; write answers, scores and metrics.
 
     Raises:
-        NothingScored: no task has an answer.
+        NothingScored: no task has an answer. ChatNotScored: what is answered is not what is scored.
         ScoringNotOffered: the server cannot score.
         BadFile, BadRow: of what is read.
     """
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
+    if params.llm.api == "chat":
+        raise ChatNotScored(inputs.round.name)
     own, prompts = params.active_score, Prompts()
     instances = asked(read(inputs), own)
     tasks = list({one.task.task: one.task for one in instances}.values())
@@ -204,7 +233,8 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     ):
         if own.labels == "own":
             answers = list(engine.ask(requests(instances, own, prompts)))
-            answered = list(own_answers(instances, answers, own))
+            fits = _with_end(instances, answers, shown, own, prompts, engine)
+            answered = list(own_answers(instances, answers, own, fits))
         else:
             whole = [prompt(one, shown[one.task.task][0], prompts)[0] for one in instances]
             both = zip(whole, instances, strict=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.active.choose import Choice, choose
-from seedbed.active.errors import NoTaskOfAKind, TooFewLeft
+from seedbed.active.errors import TooFewLeft
 from seedbed.active.params import FREE, ActiveSelect
 from seedbed.active.rows import (
     ACTIVE,
@@ -68,7 +68,6 @@ def select(
 
     Raises:
         TooFewLeft: the pool has no chunk left.
-        NoTaskOfAKind: a share of the chunk is to be of a kind that the whole pool lacks.
     """
     left = {task.task: task.is_classification for task in remaining(pool, [*before])}
     if len(left) < chunk:
@@ -80,7 +79,6 @@ def select(
             for rank, task in enumerate(first, 1)
         ]
     else:
-        _check_kinds(pool, params.cls_share)
         # A draw belongs to the pool's own, and to how far the round is, whatever its name.
         draw = (params.seed, f"{next(iter(pool))} {len(before)}")
         choices = choose(left, params.method, scores, chunk, params.cls_share, draw)
@@ -99,13 +97,6 @@ def select(
             for choice in choices
         ),
     ]
-
-
-def _check_kinds(pool: Mapping[str, PoolTask], share: float | None) -> None:
-    kinds = {task.is_classification for task in pool.values()}
-    for kind, name in ((True, "classification"), (False, "generation")):
-        if share is not None and kind not in kinds and share != float(not kind):
-            raise NoTaskOfAKind(name, share)
 
 
 def training(
@@ -148,7 +139,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
 
     Raises:
         NoScores: the method chooses by scores, and the round before has none.
-        TooFewLeft, NoTaskOfAKind: of the pool.
+        TooFewLeft: of the pool.
         BadFile, BadRow: of what is read.
     """
     own, name = params.active_select, into.round.rpartition("/")[2]

@@ -31,10 +31,38 @@ class TooFewToHoldOut(SeedbedError):
 
 
 class NoTaskOfAKind(SeedbedError):
-    def __init__(self, kind: str, share: float):
+    def __init__(self, name: str, kind: str, share: float):
         super().__init__(
-            f"active_select.cls_share is {share:g}, but the pool has no {kind} task\n"
+            f"round {name}: active_select.cls_share is {share:g}, but the pool has no {kind} task\n"
             "  Set it to null, which takes whatever comes, or take a pool of both kinds."
+        )
+
+
+class NoDemos(SeedbedError):
+    def __init__(self, target: str, demos: int, task: str, source: Path, more: int):
+        others = f" (nor have {more} more)" if more else ""
+        super().__init__(
+            f"active_score.target is {target}, but with active_pool.demos: {demos} the task "
+            f"{shown(task)} of {source} shows none{others}\n"
+            "  Set the target to td, raise active_pool.demos, or leave such tasks out of "
+            "active_pool.tasks."
+        )
+
+
+class OtherBase(SeedbedError):
+    def __init__(self, base: str, model: str):
+        super().__init__(
+            f"active_pool: the rounds train adapters of {shown(base)} (finetune.base), but "
+            f"{shown(model)} is asked (llm.model), which cannot take them\n"
+            "  Give both the same value."
+        )
+
+
+class ChatNotScored(SeedbedError):
+    def __init__(self, name: str):
+        super().__init__(
+            f"round {name}: llm.api is chat, which puts a prompt into a template, and a text is "
+            "scored without one\n  Set llm.api to completions."
         )
 
 
@@ -54,7 +82,8 @@ class TooFewInstances(SeedbedError):
         super().__init__(
             f"active_pool: the task {shown(task)} of {source} has {has} instances, but "
             f"active_score.instances is {needs}{others}\n"
-            "  Lower that, or leave the task out of active_pool.tasks."
+            "  Lower that, raise active_pool.max_examples if it is lower, or leave the task out of "
+            "active_pool.tasks."
         )
 
 

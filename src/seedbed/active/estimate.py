@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from math import ceil
 from pathlib import Path
 
-from seedbed.active import active_pool
+from seedbed.active import active_pool, sources
 from seedbed.active.active_score import gold, gold_answers, own_answers, pairs
 from seedbed.active.draw import draw
 from seedbed.active.errors import PoolTooSmall
@@ -290,33 +290,33 @@ def read_or_guess(name: str, params: Sections) -> Pool:
 
     Raises:
         PoolTooSmall: the tasks that are there do not do.
-        SeedbedError: as `active_pool.read_pool` and `active_pool.read_tasks`.
+        SeedbedError: as `sources.read_pool` and `sources.read_tasks`.
     """
     folder, own = ACTIVE / name, params.active_pool
     if exists(folder / POOL / TASKS):
         held_out = list(read_rows(folder / POOL / HELD_OUT, HeldOutTask))
         return Pool(name, list(read_pool(folder).values()), held_out, "")
     if own.source == "self_instruct":
-        sources = active_pool.read_pool(own, active_pool.Inputs())
-        guess = f"drawn of the {len(sources)} tasks that are there"
+        found = sources.read_pool(own, sources.Inputs())
+        guess = f"drawn of the {len(found)} tasks that are there"
     else:
         least = max(params.active_score.instances, params.active_select.examples or 1)
-        sources = _sources(own, own.folder, own.tasks, max(least, own.dev_examples), FOLDER)
-        guess = f"drawn of {len(sources)} tasks that are like one, with {least} examples each"
+        found = _sources(own, own.folder, own.tasks, max(least, own.dev_examples), FOLDER)
+        guess = f"drawn of {len(found)} tasks that are like one, with {least} examples each"
     rounds = active_pool.longest(params.active.runs)
-    if len(sources) < own.dev + rounds * own.chunk:
-        raise PoolTooSmall(len(sources), own.chunk, own.dev, rounds)
-    names, seed = [one.task.name for one in sources], params.active.pools[name].seed
-    classification = {one.task.name for one in sources if one.task.is_classification}
+    if len(found) < own.dev + rounds * own.chunk:
+        raise PoolTooSmall(len(found), own.chunk, own.dev, rounds)
+    names, seed = [one.task.name for one in found], params.active.pools[name].seed
+    classification = {one.task.name for one in found if one.task.is_classification}
     drawn = draw(names, classification, own.chunk, own.dev, seed)
-    tasks = list(active_pool.rows(sources, drawn, own.demos))
+    tasks = list(active_pool.rows(found, drawn, own.demos))
     test = _sources(own, own.test, own.test_tasks, own.test_examples, TEST)
     return Pool(name, tasks, list(active_pool.held_out(test, tasks, own)), guess)
 
 
 def _sources(
     own: ActivePool, place: str, names: str | None, examples: int, param: str
-) -> list[active_pool.Source]:
+) -> list[sources.Source]:
     """The tasks of a file; of a folder as many as it has, but all of them like one.
 
     They may be thousands, and to read them takes minutes.
@@ -326,9 +326,9 @@ def _sources(
     """
     path, wanted = Path(place), Path(own.lists) / names if names else None
     if path.suffix == ".jsonl":
-        return active_pool.read_tasks(path, wanted, param)
+        return sources.read_tasks(path, wanted, param)
     there = {name: places[0] for name, places in list_tasks(path, param).items()}
-    listed = active_pool.read_names(wanted)
+    listed = sources.read_names(wanted)
     listed = dict.fromkeys(there, 0) if listed is None else listed
     like = there[next((name for name in listed if name in there), next(iter(there)))]
     task = read_task(like)
@@ -338,7 +338,7 @@ def _sources(
         # Of both kinds, as a draw holds out some of each, and each told like no other.
         own_words = {"name": f"{n}", "instruction": task.instruction[: -len(f"{n}")] + f"{n}"}
         update = more | own_words | {"is_classification": n % 2 == 0}
-        found.append(active_pool.Source(task.model_copy(update=update), like, {}))
+        found.append(sources.Source(task.model_copy(update=update), like, {}))
     return found
 
 

@@ -12,6 +12,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 # What YAML reads as something else, in the command of a stage.
 _NO_TEXTS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
+Target = Literal["td", "te", "tdte"]
 Method = Literal[
     "first_chunk",
     "random",
@@ -68,10 +69,12 @@ class Scored(Section):
 class Active(Section):
     """What is run, round by round; pipelines/active/dvc.yaml has a stage for each.
 
+    max_tokens: a row to train on that has more, prompt and completion together, is left out.
     runs: in order, so that none goes on from a later one.
     scored: the rounds that a method goes on from which chooses by scores.
     """
 
+    max_tokens: int = Field(ge=8, le=32768)
     pools: dict[Name, Pool] = Field(min_length=1)
     runs: dict[Name, Run] = Field(min_length=1)
     scored: dict[Name, Scored]
@@ -119,6 +122,8 @@ class ActivePool(Section):
     folder: of niv2.
     lists: a folder, of which DVC sees what changes.
     tasks, test_tasks: a file in `lists` with the name of a task a line; null for all there are.
+    classification: likewise, of those of the pool that are classification tasks; null for those
+        whose outputs are a closed set, or that clf found.
     test: a folder of tasks, or a .jsonl file in the seed tasks' form, none of which is in the pool.
     chunk: so many tasks are trained on at first, and so many more in each round.
     max_examples: of a task in `folder` so many are read, the first ones; null for all.
@@ -132,6 +137,7 @@ class ActivePool(Section):
     folder: _Path
     lists: _Path
     tasks: _Path | None
+    classification: _Path | None
     test: _Path
     test_tasks: _Path | None
     chunk: PositiveInt
@@ -156,7 +162,7 @@ class ActiveScore(Section):
     instances: of each task so many, which each has.
     perturbations: prompts with words missing, K.
     rate: each word goes with this probability.
-    target: td (of the definition) or tdte (also of the inputs of the demos).
+    target: td (of the definition), te (of the inputs of the demos) or tdte (of both).
     labels: own (the model's own answer) or gold (the first right one).
     probability: geometric (the mean of a token's log-probability) or product.
     uncertainty: absolute or signed (means of the difference to the whole prompt), mean or std (of
@@ -168,13 +174,19 @@ class ActiveScore(Section):
     instances: PositiveInt
     perturbations: PositiveInt
     rate: float = Field(ge=0, le=1)
-    target: Literal["td", "tdte"]
+    target: Target
     labels: Literal["own", "gold"]
     probability: Literal["geometric", "product"]
     uncertainty: Literal["absolute", "signed", "mean", "std"]
     end: str
     sampling: Sampling
     seed: int
+
+    @model_validator(mode="after")
+    def _is_greedy(self) -> "ActiveScore":
+        if self.sampling.temperature:
+            raise ValueError("sampling.temperature: must be 0, its own answer is a greedy one")
+        return self
 
 
 class ActiveSelect(Section):

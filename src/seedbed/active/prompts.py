@@ -44,15 +44,17 @@ def perturbed(task: PoolTask, params: ActiveScore) -> list[Perturbed]:
             return text
         return drop_words(text, params.rate, draws.generator(params.seed, task.task, k, what))
 
-    both = params.target == "tdte"
+    definition, inputs = params.target in ("td", "tdte"), params.target in ("te", "tdte")
     return [
         Perturbed(
             task=task.task,
             k=k,
-            instruction=spoilt(task.instruction, k, "definition"),
+            instruction=spoilt(task.instruction, k, "definition")
+            if definition
+            else task.instruction,
             demos=[
                 Demo(
-                    input=spoilt(demo.input, k, f"demo {n}") if both else demo.input,
+                    input=spoilt(demo.input, k, f"demo {n}") if inputs else demo.input,
                     output=demo.output,
                 )
                 for n, demo in enumerate(task.demos)

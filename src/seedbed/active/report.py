@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from seedbed.active.active_curve import Point
 from seedbed.active.active_pool import Rounds
@@ -92,6 +93,28 @@ class Round:
     choices: list[Choice]
 
 
+@dataclass(frozen=True)
+class Dot:
+    """A task in the map. x, y: 0 to 1, to the right and up; kind: which of the map's sets."""
+
+    x: float
+    y: float
+    kind: str
+    chosen: bool
+    told: str
+
+
+class Mapped(Record):
+    """What is read of a point of plots/task_map.json."""
+
+    task: str
+    round: str
+    uncertainty: float
+    probability: float
+    set: Literal["ambiguous", "easy", "difficult", "other"]
+    chosen: str
+
+
 def part() -> Part:
     """What the page has of it.
 
@@ -115,7 +138,11 @@ def part() -> Part:
         link="Active choice",
         title="Which tasks are worth training on",
         template="active.html",
-        values={"lines": lines, "rounds": [one for one in rounds if one.tasks]},
+        values={
+            "lines": lines,
+            "rounds": [one for one in rounds if one.tasks],
+            "dots": _dots(),
+        },
     )
     keys = _keys(by_scores.values())
     return Part(
@@ -124,6 +151,32 @@ def part() -> Part:
         sections=[section],
         keys={"active-score": keys} if keys else {},
     )
+
+
+def _dots() -> list[Dot]:
+    """The tasks of the map, for a picture in which a pointer finds the task."""
+    path = Into("active_curve").plot("task_map")
+    if not path.exists():
+        return []
+    try:
+        points = TypeAdapter(list[Mapped]).validate_json(read_text(path))
+    except ValidationError as error:
+        place, problem = problem_of(error)
+        remedy = "`dvc repro pipelines/active/dvc.yaml:active-curve` writes it."
+        raise BadFile(path, f"{place}: {problem}", remedy) from None
+    most = max((point.uncertainty for point in points), default=0.0) or 1.0
+    return [
+        Dot(
+            # Of the cube root, as the plot has it: most tasks are near 0.
+            x=round(max(point.uncertainty / most, 0.0) ** (1 / 3), 4),
+            y=round(min(max(point.probability, 0.0), 1.0), 4),
+            kind=point.set,
+            chosen=point.chosen == "chosen",
+            told=f"{point.task}, {point.set}: uncertainty {point.uncertainty:.3g}, "
+            f"probability {point.probability:.3g}",
+        )
+        for point in points
+    ]
 
 
 def _tables(path: Path) -> Tables:

@@ -85,6 +85,12 @@ class TrainRow(Record):
     key: str | None
 
 
+class TrainedRow(Record):
+    """What is read of a row that a model was trained on (finetune). line: of train.jsonl."""
+
+    line: int
+
+
 class Chosen(Record):
     """A task that is trained on (active-select).
 

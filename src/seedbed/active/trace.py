@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from seedbed.active.active_pool import PreparedRow
 from seedbed.active.measures import Probability, probability_of
 from seedbed.active.params import FREE
 from seedbed.active.rows import (
@@ -29,6 +28,7 @@ from seedbed.active.rows import (
     TrainRow,
     demos_of,
 )
+from seedbed.active.sources import PreparedRow
 from seedbed.core.files import exists
 from seedbed.runs.places import Place, find, origin, row_at, rows_if_there, rows_of
 from seedbed.runs.telling import Telling
@@ -212,11 +212,11 @@ def _prompt_files(telling: Telling, stage: str, rows: Sequence[Answered], task: 
 def _prompts(telling: Telling, path: Path, rows: Sequence[tuple[Place, Perturbed]]) -> None:
     with telling.out.under(f"prompts with words missing: {path}"):
         stage = telling.written(path)
-        both = telling.pipeline.parameter(stage, "active_score.target") == "tdte"
+        inputs = telling.pipeline.parameter(stage, "active_score.target") in ("te", "tdte")
         for _, row in rows:
             telling.field(f"k = {row.k}", row.instruction)
             # Else they are the task's own.
-            for number, demo in enumerate(row.demos if both else [], 1):
+            for number, demo in enumerate(row.demos if inputs else [], 1):
                 telling.field(f"k = {row.k}, input of demo {number}", demo.input)
 
 

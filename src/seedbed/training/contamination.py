@@ -16,13 +16,11 @@ from pydantic import Field, model_validator
 
 from seedbed.core.files import read_rows
 from seedbed.core.records import Record
+from seedbed.tasks.asked import asks_for, in_any_case
 from seedbed.tasks.niv2 import Example
 
 SIZES = (8, 13)
 _WORDS = re.compile(r"[^\W_]+")
-# What stands between an instruction and the rest in the forms that rows are prepared in.
-_AFTER = re.compile(r"\n|\s+output:|$", re.IGNORECASE)
-_BEFORE = re.compile(r"\s*(?:task:)?\s*", re.IGNORECASE)
 
 
 class _Message(Record):
@@ -119,7 +117,7 @@ def find(
                         wanted[run].append((size, number, field))
     of = {size: np.zeros((len(examples), 2), dtype=bool) for size in SIZES}
     tasks: dict[str, tuple[Path, int]] = {}
-    sought = {name: text.strip().lower() for name, text in instructions.items()}
+    sought = {name: in_any_case(text) for name, text in instructions.items()}
     rows = 0
     for path in paths:
         for line, row in enumerate(read_rows(path, AnyRow), 1):
@@ -130,7 +128,7 @@ def find(
                         # Found once is enough.
                         for _, number, field in wanted.pop(run, ()):
                             of[size][number, field] = True
-            for name in _asks_for(row.asked, sought):
+            for name in asks_for(row.asked, sought):
                 tasks[name] = (path, line)
                 del sought[name]
     return Overlaps(rows, of, tasks)
@@ -145,14 +143,3 @@ def runs(text: str, size: int) -> Iterator[str]:
     words = _WORDS.findall(text.lower())
     for start in range(len(words) - size + 1):
         yield " ".join(words[start : start + size])
-
-
-def _asks_for(asked: str, sought: dict[str, str]) -> list[str]:
-    """The tasks, by name, whose instruction a text begins with and then goes on to its input."""
-    before = _BEFORE.match(asked)
-    text = asked[before.end() if before else 0 :].lower()
-    return [
-        name
-        for name, instruction in sought.items()
-        if text.startswith(instruction) and _AFTER.match(text, len(instruction))
-    ]
