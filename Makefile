@@ -9,10 +9,10 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ranker train active ablation test test-fast check-train bench plots report lint lock clean
+.PHONY: help repro ranker train active backtranslation humpback ablation test test-fast check-train bench plots report lint lock clean
 
 help:            ## this list
-	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: .venv/.ready        ## grow the data: run every stage that is out of date
 	dvc repro
@@ -25,6 +25,12 @@ train: .venv/.train-ready  ## train a LoRA on what was grown, and evaluate it (i
 
 active: .venv/.train-ready   ## train on tasks that a model is unsure of, and on others (installs torch)
 	dvc repro pipelines/active/dvc.yaml
+
+backtranslation: .venv/.ready  ## turn texts into rows, rated by the model itself; rate other rows too
+	dvc repro pipelines/backtranslation/dvc.yaml
+
+humpback: .venv/.train-ready  ## train models on what backtranslation made (installs torch)
+	dvc repro pipelines/backtranslation/dvc.yaml pipelines/humpback/dvc.yaml
 
 ablation: .venv/.train-ready  ## train on rows of several sources, numbers, thresholds and seeds (hours)
 	dvc repro pipelines/ablation/dvc.yaml
@@ -49,6 +55,8 @@ bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/report.py
 	PYTHONPATH=src python benchmarks/ranker.py
 	PYTHONPATH=src python benchmarks/active.py
+	PYTHONPATH=src python benchmarks/segment.py
+	PYTHONPATH=src python benchmarks/judge.py
 
 plots: .venv/.ready        ## draw every plot as a PNG into .seedbed/plots, without a network
 	PYTHONPATH=src python tools/draw_plots.py

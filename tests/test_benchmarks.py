@@ -15,6 +15,8 @@ ENDINGS = {
     "label": r"seedbed evaluates [\d.]+ × the bound .* and [\d.]+ × the seed's order",
     "ranker": r"times as long\n(.*\n)+a selection evaluates 1/[\d.]+ of the tokens",
     "active": r"times fewer; the scores .*\nUncertainty, .* of the same \d+ scores",
+    "segment": r"segment reads [\d.]+ MB/s and holds [\d.]+ kB a segment; .* as all pairs",
+    "judge": r"times fewer prompt tokens than each by itself; .* nats",
     "report": r"50 rows, .*\nwritten in [\d.]+ s, [\d.]+ MB",
     "training": r"seedbed/plain: [\d.]+ times the tokens a second(.*\n)+.*The same loss: yes\.",
     "paper": r"\d+ instructions and \d+ labels take Seedbed [\d.]+ minutes",

@@ -19,7 +19,8 @@ from seedbed.methods import STAGES, module_of
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
 # What every command needs: to read its arguments, and to know a file and a parameter.
-LIGHT = {"pydantic", "pyyaml", "typer"}
+# markdown-it-py is what typer draws its help with.
+LIGHT = {"markdown-it-py", "pydantic", "pyyaml", "typer"}
 
 LOADED = """
 import sys

@@ -15,7 +15,7 @@ import yaml
 from dvc_render.vega import VegaRenderer
 from support.project import ROOT
 
-from seedbed.self_instruct.sunburst import LABEL_HEIGHT, NOUNS, VERBS, sunburst
+from seedbed.tasks.sunburst import LABEL_HEIGHT, NOUNS, VERBS, sunburst
 
 Points = list[dict[str, Any]]
 

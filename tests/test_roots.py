@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seedbed.self_instruct.roots import Root, root
+from seedbed.tasks.roots import Root, root
 
 # 100 of the seed tasks, each with the verb and the noun that a person finds in it. A pair is the
 # main verb of an order or a question and its direct object, of the first sentence that has both.

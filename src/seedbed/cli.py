@@ -208,12 +208,19 @@ def export(
     language: Annotated[
         str, typer.Option(callback=_language, help="What the data is in: an ISO 639 code.")
     ] = "en",
+    without_license: Annotated[
+        bool,
+        typer.Option(
+            "--without-license",
+            help="Hand on, too, texts of others of which no licence is known.",
+        ),
+    ] = False,
 ) -> None:
     """The finished data → a folder for the Hugging Face hub: Parquet, JSON Lines, a data card."""
     with explaining("export"):
         from seedbed.views.export.folder import export
 
-        show(list(map(printable, export(folder, license, language))))
+        show(list(map(printable, export(folder, license, language, without_license))))
 
 
 @contextmanager

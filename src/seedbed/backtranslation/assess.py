@@ -33,7 +33,7 @@ from seedbed.backtranslation.rows import (
     Swap,
 )
 from seedbed.core.files import read_rows, to_json, to_line, write_files
-from seedbed.core.metrics import with_tables
+from seedbed.core.metrics import mean, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.rouge import RougeIndex
@@ -108,27 +108,22 @@ def by_hand(segments: Sequence[Segment], labels: dict[Place, Label]) -> list[ByH
     for segment in segments:
         label = labels.get((segment.document, tuple(segment.heading)))
         if label is not None and label.good and label.instruction is not None:
-            found.append(ByHand(segment.id, label.instruction, segment.text))
+            found.append(ByHand(segment.id, label.instruction.strip(), segment.text))
     return found
 
 
 def swaps(pairs: Sequence[ByHand], demos: Demos, params: Curate, engine: Asking) -> list[Swap]:
     """Scores of the true pairs, and of each text with others' instructions."""
     true = list(pairs)
-    asked = [(pair, None) for pair in true] + [
-        (ByHand(f"{pair.id} {other.id}", other.instruction, pair.output), other.id)
+    asked = [(pair.id, None, pair) for pair in true] + [
+        (pair.id, other.id, ByHand(f"{pair.id} {other.id}", other.instruction, pair.output))
         for pair, others in zip(true, partners(true, params), strict=True)
         for other in others
     ]
-    measured = parts([pair for pair, _ in asked], demos, params, engine, pool=true)
+    measured = parts([pair for _, _, pair in asked], demos, params, engine, pool=true)
     return [
-        Swap(
-            id=pair.id.partition(" ")[0],
-            of=of,
-            score=score_of(rows, params)[0],
-            keys=[part.key for part in rows],
-        )
-        for (pair, of), rows in zip(asked, measured, strict=True)
+        Swap(id=id_, of=of, score=score_of(rows, params)[0], keys=[part.key for part in rows])
+        for (id_, of, _), rows in zip(asked, measured, strict=True)
     ]
 
 
@@ -208,18 +203,21 @@ def metrics(
 
 
 def by_fault(rows: Sequence[Labelled]) -> dict[str, dict[str, float]]:
-    """Of the good ones, and of those with each fault: how many, how many kept, the mean score."""
-    found = {}
-    for fault in [None, *sorted({row.fault for row in rows if row.fault})]:
-        own = [row for row in rows if row.fault == fault and row.good == (fault is None)]
-        scores = [row.score for row in own if row.score is not None]
-        if own:
-            found[fault or "good"] = {
-                "pairs": len(own),
-                "kept": sum(row.kept for row in own),
-                "score_mean": round(sum(scores) / len(scores), 4) if scores else 0.0,
-            }
-    return found
+    """Of the good ones, and of those with each fault: how many, how many kept, the mean score.
+
+    Every pair is in one of them; a bad one that names no fault is under `none_named`.
+    """
+    kinds: dict[str, list[Labelled]] = {}
+    for row in sorted(rows, key=lambda row: (not row.good, row.fault or "")):
+        kinds.setdefault("good" if row.good else row.fault or "none_named", []).append(row)
+    return {
+        kind: {
+            "pairs": len(own),
+            "kept": sum(row.kept for row in own),
+            "score_mean": round(mean([row.score for row in own if row.score is not None]), 4),
+        }
+        for kind, own in kinds.items()
+    }
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:

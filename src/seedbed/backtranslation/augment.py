@@ -9,6 +9,7 @@ checked, and refused with a reason, or kept as it is.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from seedbed.backtranslation.rows import (
     RejectedPair,
     Segment,
 )
+from seedbed.core import draws
 from seedbed.core.files import read_rows, to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
-from seedbed.core.rouge import RougeIndex, tokens
+from seedbed.core.rouge import RougeIndex, any_above, tokens
 from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
@@ -78,12 +80,16 @@ def requests(segments: Iterable[Segment], demos: Demos, params: Augment) -> Iter
     backward = Backward()
     for segment in segments:
         filled = backward.fill(shown(segment, demos, params), segment.text)
-        yield Request(filled.text, params.sampling, prefixes=filled.prefixes[:1])
+        # Sampled, and yet the same in every clone. No two share a text, so only the demos.
+        seed = draws.generator(params.seed, "sampling", segment.id).getrandbits(31)
+        yield Request(filled.text, params.sampling, seed, prefixes=filled.prefixes[:-1])
 
 
 def shown(segment: Segment, demos: Demos, params: Augment) -> list[Pair]:
     """The pairs that a segment's prompt shows."""
-    return [] if params.backward == "adapter" else demos.before(segment.id, params.demos)
+    if params.backward == "adapter":
+        return []
+    return demos.before(params.demos, segment.id, segment.text)
 
 
 def instruction_of(text: str) -> str:
@@ -95,10 +101,12 @@ def instruction_of(text: str) -> str:
     return next(iter(text.strip().splitlines()), "").strip()
 
 
-def fault(instruction: str, text: str, shown: RougeIndex, params: Augment) -> str | None:
+def fault(
+    instruction: str, text: str, shown: Sequence[str], index: RougeIndex, params: Augment
+) -> str | None:
     """Why an instruction is no good for a text; None if it is.
 
-    shown: the instructions of the demos.
+    shown: the instructions of the demos. index: of these.
     """
     words = len(instruction.split())
     if words < params.min_words:
@@ -107,10 +115,12 @@ def fault(instruction: str, text: str, shown: RougeIndex, params: Augment) -> st
         return "too_long"
     if instruction.lower().startswith(("text:", "request:")):
         return "demo_form"
-    if len(shown) and float(shown.scores([instruction]).max()) > params.rouge_threshold:
+    # Thresholds as they were written: 0.7 is seven tenths.
+    threshold = Fraction(str(params.rouge_threshold))
+    if shown and any_above(index.scores([instruction])[0], instruction, shown, threshold):
         return "copied_from_demo"
     runs = _runs(instruction)
-    if runs and len(runs & _runs(text)) > params.max_copied * len(runs):
+    if len(runs & _runs(text)) > Fraction(str(params.max_copied)) * len(runs):
         return "copied_from_text"
     return None
 
@@ -131,9 +141,12 @@ def augment(
     indexes: dict[tuple[str, ...], RougeIndex] = {}
     for segment, answer in zip(segments, answers, strict=True):
         texts = tuple(pair.instruction for pair in shown(segment, demos, params))
-        index = indexes.setdefault(texts, RougeIndex(texts))
+        if texts not in indexes:
+            indexes[texts] = RougeIndex(texts)
         pair = _pair(segment, answer)
-        reason = _why_not(pair.instruction, answer, segment.text, index, params)
+        reason = answer.problem or _unfinished(answer)
+        if reason is None:
+            reason = fault(pair.instruction, segment.text, texts, indexes[texts], params)
         if reason is None and pair.instruction.lower() in known:
             reason = "duplicate"
         if reason is None:
@@ -144,14 +157,9 @@ def augment(
     return kept, rejected
 
 
-def _why_not(
-    instruction: str, answer: Answer, text: str, index: RougeIndex, params: Augment
-) -> str | None:
-    if answer.problem:
-        return answer.problem
-    if answer.cut:
-        return "cut"
-    return "empty" if not instruction else fault(instruction, text, index, params)
+def _unfinished(answer: Answer) -> str | None:
+    """Whether the first line ran into the limit: a server may go on behind it."""
+    return "cut" if answer.cut and len(answer.text.strip().splitlines()) < 2 else None
 
 
 def _pair(segment: Segment, answer: Answer) -> AugmentedPair:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,22 +20,30 @@ class Message(Record):
 
 
 class MessagesRow(Record):
-    """A conversation. id: the row's own, if it has one. key: of the answer that it was made of."""
+    """A conversation. id: the row's own, if it has one. key: of the answer that it was made of.
+
+    key, license, url: a file from elsewhere may have anything there; what is no text is left.
+    """
 
     messages: list[Message] = Field(min_length=2)
-    id: str | None = None
-    key: str | None = None
+    id: str | int | None = None
+    key: Any = None
+    license: Any = None
+    url: Any = None
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """What was asked, and what was answered. line: in its file, from 1."""
+    """What was asked, and what was answered. line: in its file, from 1. messages: as they stand."""
 
     id: str
     instruction: str
     output: str
     line: int
     key: str | None
+    messages: tuple[Message, ...]
+    license: str | None
+    url: str | None
 
 
 def read_conversations(path: Path) -> Iterator[Conversation]:
@@ -58,10 +66,14 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
         if not instruction or not output:
             what = "the answer" if instruction else "the question"
             raise BadRow(path, line, f"{what} is empty", "Remove the row.")
-        name = str(line) if row.id is None else row.id
+        name = str(line if row.id is None else row.id)
         first = lines.setdefault(name, line)
         if first != line:
             raise BadRow(
                 path, line, f"id {name!r} is already that of line {first}", "Give it its own."
             )
-        yield Conversation(name, instruction, output, line, row.key)
+        key, license_, url = (
+            value if isinstance(value, str) else None for value in (row.key, row.license, row.url)
+        )
+        messages = tuple(row.messages)
+        yield Conversation(name, instruction, output, line, key, messages, license_, url)

@@ -1,13 +1,15 @@
 """Which pairs a prompt shows: some that people wrote, and some that were kept a round before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from seedbed.backtranslation.prompts import Pair
 from seedbed.backtranslation.rows import CURATED, KEPT, PAIRS, SEED, CuratedPair, SeedPair
 from seedbed.core import draws
 from seedbed.core.files import exists, read_rows
+from seedbed.errors import BadFile
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,22 @@ class Demos:
     seed: Sequence[Pair]
     curated: Sequence[Pair]
 
-    def before(self, id_: str, number: int) -> list[Pair]:
-        """So many for a pair, none of which is itself: curated ones first, then those by people."""
-        own = [pair for pair in self.curated if pair.id != id_][: number // 2]
-        return [*own, *self.seed[: number - len(own)]]
+    def before(self, number: int, *asked: str) -> list[Pair]:
+        """So many, curated ones first, then those by people; none that is asked about.
+
+        asked: what the prompt is about: ids, instructions and outputs. A model would repeat what it
+            has just been shown; and a row may stand in a file of seed pairs, under another id.
+        """
+        own = list(islice(_others(self.curated, asked), number // 2))
+        return [*own, *islice(_others(self.seed, asked), number - len(own))]
+
+
+def _others(pairs: Sequence[Pair], asked: Sequence[str]) -> Iterator[Pair]:
+    return (
+        pair
+        for pair in pairs
+        if pair.id not in asked and pair.instruction not in asked and pair.output not in asked
+    )
 
 
 def draw(
@@ -48,6 +62,8 @@ def read_seed_pairs(start: Path) -> list[SeedPair]:
 
 
 def read_curated(before: Path) -> list[CuratedPair]:
-    """What a round kept; of the start nothing. Raises BadFile, BadRow."""
+    """What a round kept; of the start, and of a model alone, nothing. Raises BadFile, BadRow."""
+    if not exists(before):
+        raise BadFile(before, "no such folder", "Name that of a round, or of the start.")
     path = before / CURATED / KEPT
     return list(read_rows(path, CuratedPair)) if exists(before / CURATED) else []

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from seedbed.errors import SeedbedError
+from seedbed.errors import SeedbedError, cut
 
 
 def _reasons(counted: Counter[str]) -> str:
@@ -16,7 +16,7 @@ class NothingAugmented(SeedbedError):
         super().__init__(
             f"augment: no segment has an instruction that is kept ({_reasons(reasons)})\n"
             "  Take a model that can continue texts, or widen augment.min_words, max_words, "
-            "max_copied."
+            "max_copied, rouge_threshold."
         )
 
 
@@ -51,4 +51,46 @@ class NothingFits(SeedbedError):
         super().__init__(
             f"{rows}: no row is kept by instruction-following difficulty ({_reasons(reasons)})\n"
             "  Take a model that can follow instructions, or rows whose outputs are not empty."
+        )
+
+
+class NoDocuments(SeedbedError):
+    def __init__(self, folder: Path):
+        super().__init__(
+            f"{folder}: there is no file in it\n"
+            "  Put .md, .txt, .html, .jsonl or .parquet files there, or name another folder in "
+            "segment.folder."
+        )
+
+
+class NoSegments(SeedbedError):
+    def __init__(self, folder: Path, documents: int, reasons: Counter[str]):
+        super().__init__(
+            f"{folder}: none of its {documents} documents has a segment that is kept "
+            f"({_reasons(reasons)})\n"
+            "  Widen segment.min_chars and max_chars, or bring documents with headings."
+        )
+
+
+class BadFrontMatter(SeedbedError):
+    def __init__(self, path: Path, line: int, problem: str):
+        super().__init__(
+            f"{path}:{line}: what stands between the two --- is no YAML with title, license and "
+            f"url as texts: {problem}\n  Mend it, or remove it."
+        )
+
+
+class NoTextColumn(SeedbedError):
+    def __init__(self, path: Path, columns: Iterable[str]):
+        super().__init__(
+            f"{path}: it has no column text, but {cut(', '.join(columns) or 'none at all')}\n"
+            "  Name the column of the documents' texts text."
+        )
+
+
+class NotAText(SeedbedError):
+    def __init__(self, path: Path, column: str, kind: str):
+        super().__init__(
+            f"{path}: its column {column} is of type {cut(kind)}\n"
+            "  Write it as strings, or leave it out unless it is text."
         )

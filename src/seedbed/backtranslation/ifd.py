@@ -16,7 +16,7 @@ from typing import Any
 
 from seedbed.backtranslation.conversations import Conversation, read_conversations
 from seedbed.backtranslation.errors import NothingFits
-from seedbed.backtranslation.judging import Score, Scoring
+from seedbed.backtranslation.judging import Score, Scoring, per_token
 from seedbed.backtranslation.params import Ifd
 from seedbed.backtranslation.prompts import Forward
 from seedbed.backtranslation.rows import ROWS, IfdRow
@@ -74,7 +74,7 @@ def ifd(
 
 
 def _row(row: Conversation, after: Score, alone: Score, source: str) -> IfdRow:
-    conditioned, by_itself = _per_token(after), _per_token(alone)
+    conditioned, by_itself = per_token(after), per_token(alone)
     both = conditioned is not None and by_itself is not None
     return IfdRow(
         id=row.id,
@@ -93,10 +93,6 @@ def _row(row: Conversation, after: Score, alone: Score, source: str) -> IfdRow:
         reason=None,
         keys=[after.key, alone.key],
     )
-
-
-def _per_token(score: Score) -> float | None:
-    return round(score.total / len(score.logprobs), 6) if score.logprobs else None
 
 
 def _why_not(row: IfdRow) -> str:

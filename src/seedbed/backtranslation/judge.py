@@ -100,16 +100,16 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
             into.folder / KEPT: (
                 to_line(
                     {
-                        "messages": [
-                            {"role": "user", "content": row.instruction},
-                            {"role": "assistant", "content": row.output},
-                        ],
+                        "messages": [message.model_dump() for message in row.messages],
                         "id": row.id,
-                        "score": row.score,
-                        "key": row.row_key,
+                        "score": scored.score,
+                        "license": row.license,
+                        "url": row.url,
+                        "key": row.key,
                     }
                 )
-                for row in kept
+                for row, scored in zip(rows, judged, strict=True)
+                if scored.kept
             ),
             into.metrics: to_json(with_tables(metrics(judged))),
         },

@@ -11,10 +11,13 @@ is meant to say both. Four ways:
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Literal, Protocol
+
+import numpy as np
 
 from seedbed.backtranslation.demos import Demos
 from seedbed.backtranslation.errors import NoScoreOfAny
@@ -61,10 +64,14 @@ class Asking(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A text to be scored for a pair: its own, swapped with that of another pair, or alone."""
+    """A text to be scored for a pair: its own, swapped with that of another pair, or alone.
+
+    pair: its place among the pairs. place: of the part among the pair's.
+    """
 
     pair: int
-    what: str
+    place: int
+    what: Literal["own", "swapped", "alone"]
     of: str | None
     scoring: Scoring
 
@@ -78,19 +85,41 @@ def partners(
 
     pool: of these; None for the pairs themselves.
     """
-    return [
-        sorted(
-            (
-                other
-                for other in (pairs if pool is None else pool)
-                if other.id != pair.id
-                and other.instruction != pair.instruction
-                and other.output != pair.output
-            ),
-            key=lambda other: draws.rank(params.seed, "swapped", pair.id, other.id),
-        )[: params.swapped]
-        for pair in pairs
-    ]
+    others = pairs if pool is None else pool
+    # Every pair ranks all others: numbers, since of thousands of pairs that are millions of ranks.
+    numbers: dict[str, int] = {}
+    theirs = _numbered(others, numbers)
+    marks = _marks(others, params.seed, "partner")
+    found = []
+    for own, mark in zip(_numbered(pairs, numbers), _marks(pairs, params.seed, "of"), strict=True):
+        able = np.flatnonzero((theirs != own).all(axis=1))
+        ranks = _mixed(marks[able] ^ mark)
+        if len(able) > params.swapped:
+            first = np.argpartition(ranks, params.swapped)[: params.swapped]
+            able, ranks = able[first], ranks[first]
+        found.append([others[n] for n in able[np.argsort(ranks)].tolist()])
+    return found
+
+
+def _numbered(pairs: Sequence[Pair], numbers: dict[str, int]) -> np.ndarray:
+    """Id, instruction and output of each as numbers, the same for the same: shape (pairs, 3)."""
+    texts = [(pair.id, pair.instruction, pair.output) for pair in pairs]
+    rows = [[numbers.setdefault(text, len(numbers)) for text in row] for row in texts]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def _marks(pairs: Sequence[Pair], seed: int, what: str) -> np.ndarray:
+    """Of each 64 random bits that are its own."""
+    ranks = [draws.rank(seed, "swapped", what, pair.id) for pair in pairs]
+    return np.array([int.from_bytes(rank[:8], "big") for rank in ranks], dtype=np.uint64)
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    """64 other bits, to each of which all of the given ones matter: the end of SplitMix64."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = bits ^ (bits >> np.uint64(31))
+    return mixed
 
 
 class Likelihoods:
@@ -110,17 +139,17 @@ class Likelihoods:
         return self._scoring(pair, other)
 
     def alone(self, pair: Pair) -> Scoring:
-        """A pair's text after neither."""
+        """A pair's text after neither. The whole prompt is that of the others, too."""
         shown = self._shown(pair)
         filled = (
             self._forward.fill(shown, None)
             if self._params.direction == "forward"
             else self._backward.fill(shown, "")
         )
-        return (filled.text, self._text(pair), filled.prefixes[:1])
+        return (filled.text, self._text(pair), (filled.text,))
 
     def _scoring(self, pair: Pair, other: Pair) -> Scoring:
-        shown = self._shown(pair)
+        shown = self._shown(pair, other)
         filled = (
             self._forward.fill(shown, other.instruction)
             if self._params.direction == "forward"
@@ -128,8 +157,9 @@ class Likelihoods:
         )
         return (filled.text, self._text(pair), filled.prefixes)
 
-    def _shown(self, pair: Pair) -> list[Pair]:
-        return self._demos.before(pair.id, self._params.demos)
+    def _shown(self, *pairs: Pair) -> list[Pair]:
+        asked = [text for pair in pairs for text in (pair.id, pair.instruction, pair.output)]
+        return self._demos.before(self._params.demos, *asked)
 
     def _text(self, pair: Pair) -> str:
         if self._params.direction == "backward":
@@ -145,20 +175,9 @@ def first_words(text: str, most: int | None) -> str:
     """
     if most is None:
         return text.strip()
-    end = 0
-    for _, place in zip(range(most), _ends(text), strict=False):
-        end = place
-    return text[:end].strip()
-
-
-def _ends(text: str) -> Iterator[int]:
-    place, before = 0, ""
-    for place, character in enumerate(text):
-        if character.isspace() and before and not before.isspace():
-            yield place
-        before = character
-    if before and not before.isspace():
-        yield place + 1
+    # Nothing is tried twice (++), however long the text.
+    found = re.match(rf"\s*+(?:\S++\s*+){{0,{most}}}+", text)
+    return found[0].strip() if found else ""
 
 
 def wanted(
@@ -166,13 +185,16 @@ def wanted(
 ) -> list[Wanted]:
     """What is scored, those that share a prompt together, so that it is evaluated once."""
     likelihoods = Likelihoods(demos, params)
-    found = [Wanted(n, "own", None, likelihoods.own(pair)) for n, pair in enumerate(pairs)]
+    found = [Wanted(n, 0, "own", None, likelihoods.own(pair)) for n, pair in enumerate(pairs)]
     if params.by == "gain":
-        found += [Wanted(n, "alone", None, likelihoods.alone(pair)) for n, pair in enumerate(pairs)]
+        found += [
+            Wanted(n, 1, "alone", None, likelihoods.alone(pair)) for n, pair in enumerate(pairs)
+        ]
     else:
         for n, (pair, others) in enumerate(zip(pairs, partners(pairs, params, pool), strict=True)):
             found += [
-                Wanted(n, "swapped", other.id, likelihoods.swapped(pair, other)) for other in others
+                Wanted(n, place, "swapped", other.id, likelihoods.swapped(pair, other))
+                for place, other in enumerate(others, 1)
             ]
     order = {prompt: n for n, prompt in enumerate(dict.fromkeys(w.scoring[0] for w in found))}
     return sorted(found, key=lambda one: order[one.scoring[0]])
@@ -183,14 +205,11 @@ def ratings(pairs: Sequence[Pair], params: Judging) -> Iterator[Request]:
     rating = Rating(params.rubric, digit=False)
     for pair in pairs:
         filled = rating.fill(pair.instruction, pair.output)
+        seed = None
+        if params.samples > 1 or params.sampling.temperature > 0:
+            seed = draws.generator(params.seed, "sampling", pair.id).getrandbits(31)
         for sample in range(params.samples):
-            yield Request(
-                filled.text,
-                params.sampling,
-                prefixes=filled.prefixes,
-                seed=params.seed if params.samples > 1 else None,
-                sample=sample,
-            )
+            yield Request(filled.text, params.sampling, seed, sample, filled.prefixes)
 
 
 def weighings(pairs: Sequence[Pair], params: Judging) -> Iterator[Weighing]:
@@ -218,26 +237,29 @@ def parts(
         weighed = engine.weigh(weighings(pairs, params))
         return [
             [
-                Part(what="digit", of=digit, value=round(one.total, 6), key=one.key)
+                Part(what="digit", of=digit, value=_finite(one.total), key=one.key)
                 for digit, one in zip(DIGITS, scores, strict=True)
             ]
             for scores in weighed
         ]
-    found: list[list[Part]] = [[] for _ in pairs]
+    found: list[dict[int, Part]] = [{} for _ in pairs]
     to_score = wanted(pairs, demos, params, pool)
     scores = engine.score(one.scoring for one in to_score)
     for one, score in zip(to_score, scores, strict=True):
-        value = round(score.total / len(score.logprobs), 6) if score.logprobs else None
-        found[one.pair].append(
-            Part.model_validate({"what": one.what, "of": one.of, "value": value, "key": score.key})
-        )
+        part = Part(what=one.what, of=one.of, value=per_token(score), key=score.key)
+        found[one.pair][one.place] = part
     # The pair itself first, then in the order of the draw: as it is asked is no affair of a reader.
-    rank = {"own": 0, "alone": 1, "swapped": 1}
-    drawn = partners(pairs, params, pool) if params.by == "contrast" else [[] for _ in pairs]
-    for rows_of, others in zip(found, drawn, strict=True):
-        place = {other.id: n for n, other in enumerate(others)}
-        rows_of.sort(key=lambda part: (rank[part.what], place.get(part.of or "", 0)))
-    return found
+    return [[part for _, part in sorted(places.items())] for places in found]
+
+
+def per_token(score: Score) -> float | None:
+    """The mean log-probability of a text's tokens; None where there is none."""
+    return _finite(score.total / len(score.logprobs)) if score.logprobs else None
+
+
+def _finite(value: float) -> float | None:
+    """A server may say that a token is impossible: that is no number that JSON has."""
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def _rating(answer: Answer) -> Part:
@@ -252,10 +274,14 @@ def score_of(measured: Sequence[Part], params: Judging) -> tuple[float | None, s
     if params.by == "rating":
         return _of_ratings(measured)
     if params.by == "expected":
-        most = max(part.value or 0.0 for part in measured)
-        weights = [math.exp((part.value or 0.0) - most) for part in measured]
-        total = sum(int(part.of or 0) * w for part, w in zip(measured, weights, strict=True))
-        return round(total / sum(weights), 6), None
+        # An impossible digit has no weight.
+        likely = {int(part.of or 0): part.value for part in measured if part.value is not None}
+        if not likely:
+            return None, "nothing_scored"
+        most = max(likely.values())
+        weights = {digit: math.exp(value - most) for digit, value in likely.items()}
+        total = sum(digit * weight for digit, weight in weights.items())
+        return round(total / sum(weights.values()), 6), None
     own = [part.value for part in measured if part.what == "own"]
     others = [part.value for part in measured if part.what != "own"]
     values = [value for value in (*own, *others) if value is not None]

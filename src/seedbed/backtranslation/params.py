@@ -36,9 +36,13 @@ class Round(Section):
 
 
 class Backtranslation(Section):
-    """The rounds, in order; pipelines/backtranslation/dvc.yaml has the stages for each."""
+    """The rounds, in order; pipelines/backtranslation/dvc.yaml has the stages for each.
+
+    last: the one of which `combine` takes the pairs.
+    """
 
     rounds: dict[Name, Round] = Field(min_length=1)
+    last: Name
 
     @model_validator(mode="after")
     def _is_a_chain(self) -> "Backtranslation":
@@ -50,6 +54,8 @@ class Backtranslation(Section):
                 later = "it is a later round" if one.before in self.rounds else "there is none"
                 raise ValueError(f"round {name} goes on from {one.before}, but {later}")
             known.add(name)
+        if self.last not in self.rounds:
+            raise ValueError(f"last: there is no round {self.last}")
         return self
 
 
@@ -164,7 +170,10 @@ class Judge(Judging):
 
 
 class Ifd(Section):
-    """Instruction-following difficulty. rows: as in `judge`. keep_share: of those that fit."""
+    """Instruction-following difficulty. rows: as in `judge`.
+
+    keep_share: this share of all rows, the highest of those that fit.
+    """
 
     rows: _Path
     keep_share: Share

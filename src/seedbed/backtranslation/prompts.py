@@ -44,22 +44,33 @@ class Backward:
         """The prompt of a text. Its prefixes: the demos, then the text as well."""
         if not demos:
             whole = self.alone(text)
-            return Filled(whole, (self._zero.before("text") + text,))
+            return Filled(whole, (_through(whole, self._zero.before("text"), text),))
         shown = "\n\n".join(
             self._demo.fill(text=d.output, instruction=d.instruction) for d in demos
         )
         before = self._few.before("text", demos=shown)
-        return Filled(self._few.fill(demos=shown, text=text), (before, before + text))
+        whole = self._few.fill(demos=shown, text=text)
+        return Filled(whole, (before, _through(whole, before, text)))
 
     def alone(self, text: str) -> str:
         """The prompt of a text without any demo: what a model is trained on that needs none."""
         return self._zero.fill(text=text)
 
 
+def _through(whole: str, before: str, text: str) -> str:
+    """The beginning of a prompt up to the end of a text, which stands some spaces behind `before`.
+
+    >>> _through("Text: Tea. Request:", "Text:", "Tea.")
+    'Text: Tea.'
+    """
+    return whole[: whole.index(text, len(before)) + len(text)]
+
+
 class Forward:
     """An instruction, for its output to follow: data/prompts/curate.
 
-    Without demos it is what `finetune` trains on, so a model is asked as it was trained.
+    Without demos it is what `finetune` trains on, so a model is asked as it was trained; so spaces
+    around an instruction count for nothing, as there.
     """
 
     def __init__(self) -> None:
@@ -72,16 +83,17 @@ class Forward:
 
     def fill(self, demos: Sequence[Pair], instruction: str | None) -> Filled:
         """The prompt of an instruction; of None, one that asks for a text of any kind."""
+        asked = None if instruction is None else instruction.strip()
         if not demos:
-            text = self._alone if instruction is None else self._zero.fill(instruction=instruction)
+            text = self._alone if asked is None else self._zero.fill(instruction=asked)
             return Filled(text, ())
         shown = "\n\n".join(
             self._demo.fill(instruction=d.instruction, text=d.output) for d in demos
         )
         prefixes = (self._few.before("instruction", demos=shown),)
-        if instruction is None:
+        if asked is None:
             return Filled(self._few_alone.fill(demos=shown), ())
-        return Filled(self._few.fill(demos=shown, instruction=instruction), prefixes)
+        return Filled(self._few.fill(demos=shown, instruction=asked), prefixes)
 
 
 class Rating:

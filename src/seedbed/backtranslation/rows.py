@@ -147,7 +147,7 @@ class Label(Record):
     heading: list[str]
     good: bool
     fault: str | None
-    instruction: str | None = Field(default=None, min_length=1)
+    instruction: str | None = Field(default=None, pattern=r"\S")
 
 
 class Labelled(Record):

@@ -1,7 +1,9 @@
 """What a method hands on: `EXPORT` of its export.py is an `Export`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from seedbed.core.records import Record
 
@@ -16,6 +18,8 @@ class Form:
     splits: the file of each split. about: what it has, for the card.
     measured: the columns whose lengths the card tells.
     key: the column that names the answers that a row was made of.
+    owes: whether a row has a text that somebody else wrote, so that it is handed on under that
+        one's licence, which its field `license` names. None for a form of which no row has.
     """
 
     name: str
@@ -25,6 +29,7 @@ class Form:
     measured: tuple[str, ...]
     about: str
     key: str = "key"
+    owes: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Row(NamedTuple):
     reason: why it was refused; None if it was not.
     key: of the answer that it was made of; None if it has none.
     origin: what report.js tells its way back by.
+    score: how good it was found; None if it was not. The table can be sorted by it, kind by kind.
     """
 
     line: int
@@ -27,6 +28,7 @@ class Row(NamedTuple):
     reason: str | None = None
     key: str | None = None
     origin: Any = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)

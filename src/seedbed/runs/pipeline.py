@@ -195,10 +195,10 @@ class Pipeline:
             made_of.add(stage)
             for entry in self._locked[stage].deps:
                 writer, md5 = wrote.get(entry.path, (None, None))
-                if writer is not None:
-                    if md5 != entry.md5:
-                        raise NotOneRun(stage, Path(entry.path), writer)
-                    todo.append(writer)
+                if writer is not None and md5 != entry.md5:
+                    raise NotOneRun(stage, Path(entry.path), writer)
+                # What lies in a folder has no digest there, and cannot be compared.
+                todo += [name for path, (name, _) in wrote.items() if _overlap(path, entry.path)]
         return sorted(made_of, key=list({**self._stages, **self._locked}).index)
 
     def description(self, stage: str) -> str:
@@ -250,6 +250,11 @@ class Pipeline:
                 PARAMS, f"has no {name}", f"`dvc repro {stage}` records what it runs with."
             )
         return now
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies in the other."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from seedbed.core.metrics import histogram, share, with_tables
 from seedbed.core.paths import METRICS, Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
-from seedbed.self_instruct.roots import Root, root
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
@@ -25,7 +24,8 @@ from seedbed.self_instruct.rows import (
     RejectedInstruction,
     answered,
 )
-from seedbed.self_instruct.sunburst import sunburst
+from seedbed.tasks.roots import Root, root
+from seedbed.tasks.sunburst import sunburst
 
 
 class Drawn(Section):

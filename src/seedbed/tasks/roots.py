@@ -157,7 +157,7 @@ def _phrase(words: list[Word]) -> int:
 
 @cache
 def _tagger() -> Any:
-    # Loading takes a fifth of a second, and only bootstrap needs it.
+    # Loading takes a fifth of a second, and who imports this may never ask.
     from HanTa.HanoverTagger import HanoverTagger
 
     return HanoverTagger("morphmodel_en.pgz")

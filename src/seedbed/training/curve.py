@@ -22,6 +22,7 @@ from seedbed.core.section import Section
 from seedbed.errors import BadFile
 from seedbed.tasks.intervals import Interval, interval
 from seedbed.training.errors import SameModel
+from seedbed.training.fit import fits
 from seedbed.training.params import Curve
 from seedbed.training.rows import EVALUATED, SCORES, TaskScore
 
@@ -232,6 +233,7 @@ def drawn(points: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dic
     flat = [point for point in points if point.source == UNTRAINED]
     placed = [(point, place) for point in flat for place in places]
     placed += [(point, getattr(point, by)) for point in those if point.source != UNTRAINED]
+    fit_of = fits(_by_rows(those)) if by == "rows" else {}
     return [
         {
             by: place,
@@ -240,9 +242,15 @@ def drawn(points: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dic
             "low": point.rouge_l if point.low is None else point.low,
             "high": point.rouge_l if point.high is None else point.high,
             "source": _named(point, by),
+            # Where a set has several numbers of rows, what its score would be if it grew evenly.
+            **({"fit": _rounded(fit_of[point.source].at(place))} if point.source in fit_of else {}),
         }
         for point, place in placed
     ]
+
+
+def _by_rows(points: Iterable[Point]) -> Iterator[tuple[str, int, float]]:
+    return ((p.source, p.rows, p.rouge_l) for p in points if p.rows and p.threshold is None)
 
 
 def _named(point: Point, by: Literal["rows", "threshold"]) -> str:
@@ -259,6 +267,10 @@ def metrics(points: Sequence[Point], differences: Sequence[Difference]) -> dict[
         "curve_points": len(points),
         "curve_best_rouge_l": best.rouge_l,
         "point": [point.model_dump() for point in points],
+        "fit": [
+            {"source": source, "alpha": _rounded(fit.alpha), "c": _rounded(fit.c)}
+            for source, fit in fits(_by_rows(points)).items()
+        ],
         "difference": [difference.model_dump() for difference in differences],
     }
 

@@ -18,6 +18,19 @@ class NothingToExport(SeedbedError):
         )
 
 
+class NoLicense(SeedbedError):
+    """A row has a text of somebody else's, and nobody said that it may be handed on."""
+
+    def __init__(self, path: Path, line: int, rows: int):
+        others = f" (and so are {rows - 1:,} more rows)" if rows > 1 else ""
+        super().__init__(
+            f"{path}:{line}: its text is somebody else's, and without a licence{others}\n"
+            "  Name that of your documents, each in the document itself or of all in "
+            "segment.license, and run the stages again; or, if you may hand it on all the same, "
+            "export with --without-license."
+        )
+
+
 class NothingToReport(SeedbedError):
     def __init__(self) -> None:
         super().__init__(

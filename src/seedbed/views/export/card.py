@@ -6,8 +6,9 @@ which PyYAML writes: so text stays text.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ SIZES = {
 }
 # The column that names the answer a row was made of, where a form does not say otherwise.
 KEY = "key"
+# The field with the licence of a text that somebody else wrote.
+LICENSE = "license"
 GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
 GEMMA_USES = "https://ai.google.dev/gemma/prohibited_use_policy"
 
@@ -41,6 +44,7 @@ class Table:
     """A split as it was written. `path` is that of its Parquet file, in the exported folder.
 
     export: of the method that made it.
+    licenses: of its form, how many rows have a text of others under each; None: it is not known.
     """
 
     export: Export
@@ -48,6 +52,7 @@ class Table:
     split: str
     path: str
     measured: Measured
+    licenses: Mapping[str | None, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,15 @@ def card(tables: Sequence[Table], made: Sequence[Made], license: str | None, lan
         f"[{export.name}]({export.source})" if export.source else export.name
         for export in _exports(tables)
     ]
+    people = ", and some that people did" if any(table.licenses for table in tables) else ""
     parts = [
         f"---\n{top}---",
         f"# {NAME}",
-        f"Text that a language model wrote, made by {' and '.join(methods)} pipelines that can be "
-        "run again.",
+        f"Text that a language model wrote{people}, made by {' and '.join(methods)} pipelines that "
+        "can be run again.",
         *_contents(tables),
         *_model(made, license, tables),
+        *_licenses(tables),
         *_limits(made, tables),
         *_making(made),
     ]
@@ -218,6 +225,30 @@ def _model(made: Sequence[Made], license: str | None, tables: Sequence[Table]) -
             "terms of the model."
         )
     yield from (export.terms for export in _exports(tables) if export.terms)
+
+
+def _licenses(tables: Sequence[Table]) -> Iterable[str]:
+    """Whose texts are in it: an own licence, whoever hands them on, goes with each."""
+    # The forms of one stage have the same rows.
+    of_stage = {table.form.stage: table for table in tables if table.licenses}
+    names = dict.fromkeys(table.form.name for table in tables if table.licenses)
+    if not of_stage:
+        return
+    counted = sum((Counter(table.licenses) for table in of_stage.values()), Counter[str | None]())
+    rows = {(t.form.stage, t.split): t.measured.rows for t in tables if t.form.stage in of_stage}
+    others = sum(rows.values()) - counted.total()
+    yield "## Texts of others"
+    named = ", ".join(f"`{name}`" for name in names)
+    yield (
+        f"In {named} there are texts that somebody else wrote, word for word. Each stays under the "
+        f"licence of its document, which stands in `{LICENSE}`, as where it came from does in "
+        "`url`. Rows by licence:"
+    )
+    lines = sorted(((n, name or "not known") for name, n in counted.items()), reverse=True)
+    width = len(f"{lines[0][0]:,}")
+    yield fenced("\n".join(f"{count:{width},}  {name}" for count, name in lines))
+    if others:
+        yield f"{others:,} more rows there have no such text, and so no licence of their own."
 
 
 def _limits(made: Sequence[Made], tables: Sequence[Table]) -> Iterable[str]:

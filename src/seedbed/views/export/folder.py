@@ -12,26 +12,31 @@ store is needed, and the same lock gives the same bytes.
 
 import hashlib
 import shutil
+from collections import Counter
 from pathlib import Path
 
-from seedbed.core.files import beside, exists, write_files
+from seedbed.core.files import beside, exists, read_rows, write_files
 from seedbed.errors import WriteFailed
 from seedbed.methods import parts
 from seedbed.runs.forms import Export, Form
 from seedbed.runs.pipeline import LOCK, Pipeline
-from seedbed.views.errors import FolderTaken, NothingToExport
-from seedbed.views.export.card import Made, Table, card
+from seedbed.views.errors import FolderTaken, NoLicense, NothingToExport
+from seedbed.views.export.card import LICENSE, Made, Table, card
 from seedbed.views.export.parquet import write_parquet
 
 
-def export(folder: Path, license: str | None, language: str) -> list[str]:
+def export(
+    folder: Path, license: str | None, language: str, without_license: bool = False
+) -> list[str]:
     """Write the folder, all of it or nothing; gives what was written, a line a split.
 
     Args:
         folder: new, or empty.
         license, language: as `card`.
+        without_license: hand on, too, texts of others of which no licence is known.
 
     Raises:
+        NoLicense: there is such a text, and they are not to be handed on.
         FolderTaken, BadFile: there is something at that place, or nothing can be there.
         NothingToExport: dvc.lock knows of no data.
         BadFile: a file is missing, or is not what dvc.lock says.
@@ -42,6 +47,7 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
     place = folder.resolve()
     pipeline = Pipeline()
     forms, left_out = _forms(pipeline)
+    licenses = {form.name: _licenses(form, without_license) for _, form in forms}
     stages = pipeline.made_of(form.stage for _, form in forms)
     made = [Made(stage, pipeline.description(stage), pipeline.ran_with(stage)) for stage in stages]
     try:
@@ -49,7 +55,7 @@ def export(folder: Path, license: str | None, language: str) -> list[str]:
             partial = partials[place]
             partial.mkdir()
             tables = [
-                _table(export_, form, split, partial)
+                _table(export_, form, split, partial, licenses[form.name])
                 for export_, form in forms
                 for split, source in form.splits.items()
                 if source.stat().st_size  # a split without rows would be no split to a reader
@@ -100,14 +106,39 @@ def _forms(pipeline: Pipeline) -> tuple[list[tuple[Export, Form]], list[str]]:
     ]
 
 
-def _table(export: Export, form: Form, split: str, folder: Path) -> Table:
+def _licenses(form: Form, without: bool) -> Counter[str | None]:
+    """How many of a form's rows have a text of others under each licence; None where it is unknown.
+
+    Raises:
+        NoLicense: it is unknown of one, and `without` is false.
+    """
+    counted = Counter[str | None]()
+    if form.owes is None:
+        return counted
+    for source in form.splits.values():
+        first, missing = 0, 0
+        rows = read_rows(source, form.record) if source.stat().st_size else ()
+        for line, row in enumerate(rows, 1):
+            if form.owes(row):
+                license = getattr(row, LICENSE)
+                counted[license] += 1
+                if license is None:
+                    first, missing = first or line, missing + 1
+        if missing and not without:
+            raise NoLicense(source, first, missing)
+    return counted
+
+
+def _table(
+    export: Export, form: Form, split: str, folder: Path, licenses: Counter[str | None]
+) -> Table:
     source = form.splits[split]
     into = folder / form.name
     into.mkdir(exist_ok=True)
     shutil.copyfile(source, into / f"{split}.jsonl")
     path = into / f"{split}.parquet"
     measured = write_parquet(source, form.record, path, form.measured)
-    return Table(export, form, split, path.relative_to(folder).as_posix(), measured)
+    return Table(export, form, split, path.relative_to(folder).as_posix(), measured, licenses)
 
 
 def _sums(folder: Path) -> list[str]:

@@ -43,6 +43,7 @@ def build() -> str:
         f"style-src '{digest(style)}'; script-src '{digest(script)}'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
+    kinds = [kind for part in part_of.values() for kind in part.kinds]
     return render(
         "page/page.html",
         title=f"Seedbed report · {commit.id[:7]}" if commit else "Seedbed report",
@@ -61,7 +62,8 @@ def build() -> str:
         compared=compared,
         cards=comparison.cards(compared),
         plots=_plots(),
-        kinds=[kind for part in part_of.values() for kind in part.kinds],
+        kinds=kinds,
+        scored=any(row.score is not None for kind in kinds for row in kind.rows),
         sections=[
             (section, render(f"{_name(package)}/{section.template}", **section.values))
             for package, part in part_of.items()
@@ -134,6 +136,11 @@ def _data(part_of: dict[str, Part]) -> dict[str, Any]:
             {"name": kind.name, "file": kind.file.as_posix(), "method": method}
             for method, kind in kinds
         ],
-        "rows": [[place, *row] for place, (_, kind) in enumerate(kinds) for row in kind.rows],
+        # A score stands last, and only where there is one: most of a large page's rows have none.
+        "rows": [
+            [place, *(row if row.score is not None else row[:-1])]
+            for place, (_, kind) in enumerate(kinds)
+            for row in kind.rows
+        ],
         "origins": {_name(package): part.origins for package, part in part_of.items()},
     }

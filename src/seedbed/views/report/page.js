@@ -2,19 +2,21 @@
 // textContent and text nodes, never as markup (the page's policy would not allow it either).
 //
 // The data: kinds {name, file, method}; rows [place of the kind, then the fields of Row in
-// runs/page.py]; origins, of each method. A method's report.js, which stands above this, may tell
-// more of its rows: ways.<method> = (origins, page) => ({ text, tell }), where
+// runs/page.py, the score only where there is one]; origins, of each method. A method's report.js,
+// which stands above this, may tell more of its rows:
+// ways.<method> = (origins, page) => ({ text, tell }), where
 //   page: { make, code, number }, as below;
 //   text(instruction): the text of a row's instruction that is none;
 //   tell(instruction, origin): the nodes that tell a row's way back.
 (() => {
   const PAGE = 50;
   const data = JSON.parse(document.getElementById('data').textContent);
-  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN] = Array(8).keys();
+  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN, SCORE] = Array(9).keys();
   const byId = (id) => document.getElementById(id);
   const q = byId('q'), reason = byId('reason'), body = byId('body'), hits = byId('hits');
+  const order = byId('order'); // null where no row has a score
   const kinds = [...document.querySelectorAll('input[name=kind]')];
-  const state = { q: '', kind: '', reason: '', page: 1 };
+  const state = { q: '', kind: '', reason: '', order: '', page: 1 };
   const number = new Intl.NumberFormat('en').format;
   let found = [];
   let words = [];
@@ -86,8 +88,20 @@
       ...sorted.map(([name, count]) => make('option', { value: name }, `${name} (${number(count)})`)),
     );
     reason.value = state.reason;
+    sort();
     if (q.value !== state.q) q.value = state.q;
     show();
+  }
+
+  // Kind by kind, since scores of two kinds are no measure of each other; rows without one are last.
+  function sort() {
+    if (!order) return;
+    order.value = state.order;
+    if (!state.order) return;
+    const sign = state.order === 'best' ? -1 : 1;
+    const scored = (row) => row[SCORE] !== undefined;
+    found.sort((a, b) => a[KIND] - b[KIND] || scored(b) - scored(a)
+      || (scored(a) ? sign * (a[SCORE] - b[SCORE]) : 0));
   }
 
   function show() {
@@ -140,6 +154,8 @@
       make('td', { role: 'cell', className: 'became', 'data-label': 'What became of it' },
         make('b', null, kindOf(row).name),
         row[REASON] === null ? null : make('span', { className: 'why' }, row[REASON]),
+        row[SCORE] === undefined ? null
+          : make('span', { className: 'score' }, `score ${Number(row[SCORE].toFixed(4))}`),
         button));
     let origin = null;
     button.addEventListener('click', () => {
@@ -168,7 +184,7 @@
       make('p', null, 'Everything about it: ', code(`seedbed trace ${placeOf(row)}`)));
   }
 
-  // --- the address keeps the search: #q=word&kind=finetuning+row&reason=duplicate&page=2
+  // --- the address keeps the search: #q=word&kind=finetuning+row&reason=duplicate&order=best&page=2
 
   function fromAddress() {
     const hash = location.hash.slice(1);
@@ -178,6 +194,7 @@
     const kind = given.get('kind');
     state.kind = data.kinds.some((known) => known.name === kind) ? kind : '';
     state.reason = given.get('reason') || '';
+    state.order = ['best', 'worst'].includes(given.get('order')) ? given.get('order') : '';
     state.page = Number.parseInt(given.get('page'), 10) || 1;
     return true;
   }
@@ -199,6 +216,7 @@
 
   q.addEventListener('input', () => change({ q: q.value }));
   reason.addEventListener('change', () => change({ reason: reason.value }));
+  order?.addEventListener('change', () => change({ order: order.value }));
   for (const input of kinds) {
     input.addEventListener('change', () => change({ kind: input.value, reason: '' }));
   }
