@@ -22,7 +22,6 @@ from seedbed.backtranslation.judging import (
     Likelihoods,
     first_words,
     number_of_answers,
-    partners,
     parts,
     ratings,
     score_of,
@@ -31,6 +30,7 @@ from seedbed.backtranslation.judging import (
     weighings,
 )
 from seedbed.backtranslation.params import Curate, Judge
+from seedbed.backtranslation.partners import partners
 from seedbed.backtranslation.prompts import Backward, Forward, Rating
 from seedbed.backtranslation.rows import CuratedPair, Part, Scored
 from seedbed.training.sources import Prompts
@@ -602,3 +602,21 @@ def test_how_many_answers_it_takes_is_what_progress_is_told(
     found = parts(pairs(number), NONE, own, model)
     assert count(model) == number_of_answers(number, own)
     assert [len(one) for one in found] == [number_of_answers(number, own) // number] * number
+
+
+@pytest.mark.parametrize("by", ["gain", "contrast", "expected"])
+def test_a_pair_that_the_model_cannot_take_is_refused_and_stops_no_other(by: str) -> None:
+    some = [*pairs(4), Pair("long", "instruction 9.", "word " * 2000)]
+    own = judging(by=by, direction="backward", swapped=1)
+    model = Model(context=4000)
+    measured = parts(some, NONE, own, model)
+    assert all(len(prompt) < 4000 for prompt, *_ in (*model.scored, *model.weighed))
+    settled = settle(some, measured, own, "curate")
+    refused = {one.id for one in settled if one.reason == "over_context"}
+    swapped = {
+        pair.id
+        for pair, others in zip(some, partners(some, own), strict=True)
+        if by == "contrast" and "long" in [other.id for other in others]
+    }
+    assert refused == {"long"} | swapped
+    assert {one.id for one in settled if one.score is not None} == {p.id for p in some} - refused

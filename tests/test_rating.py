@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.tries import tries
 
 from seedbed.backtranslation import rating
-from seedbed.backtranslation.rating import REASONS, Rating, parse, together
+from seedbed.backtranslation.rating import Rating, parse
 
 NONE, OUT, CUT = "no_score", "out_of_range", "cut"
 
@@ -257,40 +257,3 @@ def test_nothing_in_the_pattern_is_tried_twice() -> None:
 def test_a_megabyte_of_anything_is_read_at_once(place: str, long: str) -> None:
     text = place.format(long * (1_000_000 // len(long)))
     assert parse(text, cut=False).value == (4 if text.startswith("score: 4\n") else None)
-
-
-# --- several answers
-
-
-@pytest.mark.parametrize(
-    ("ratings", "is_"),
-    [
-        ([value(4)], value(4)),
-        ([value(4), value(5)], value(4.5)),
-        ([value(4), refused(NONE)], value(4)),
-        ([value(4), value(3), refused(NONE), refused(CUT)], value(3.5)),
-        ([value(4), refused(CUT), refused(CUT)], refused(CUT)),
-        ([value(4), refused(CUT), refused(OUT)], refused(OUT)),
-        ([refused(CUT), refused(OUT), refused(NONE)], refused(NONE)),
-        ([refused(CUT), refused(NONE), refused(CUT)], refused(CUT)),
-        ([refused(OUT)], refused(OUT)),
-        ([], refused(NONE)),
-    ],
-)
-def test_the_mean_is_of_what_was_parsed_if_that_is_half_or_more(
-    ratings: list[Rating], is_: Rating
-) -> None:
-    assert together(ratings) == is_
-
-
-one = st.sampled_from([value(1), value(3.3), value(4.7), *map(refused, REASONS)])
-
-
-@settings(max_examples=tries(200), deadline=None)
-@given(
-    st.lists(one, max_size=9).flatmap(lambda all_: st.tuples(st.just(all_), st.permutations(all_)))
-)
-def test_the_order_of_answers_does_not_matter(orders: tuple[list[Rating], list[Rating]]) -> None:
-    first, second = map(together, orders)
-    assert first == second
-    assert (first.value is None) != (first.reason is None)

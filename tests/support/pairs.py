@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Model:
     """A model that judges are given: answers, and log-probabilities that are known.
 
     likely: prompt, text → those of the text's tokens. reply: request → text, and why it ended.
-    scored, weighed: what it was asked, in order.
+    scored, weighed: what it was asked, in order. context: so many letters it takes, each a token.
     """
 
     likely: Callable[[str, str], list[float]] = lambda prompt, text: [-1.0]
@@ -104,6 +104,10 @@ class Model:
     scored: list[ToScore] = field(default_factory=list)
     weighed: list[Weighing] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    context: int | None = None
+
+    def count_tokens(self, texts: Sequence[str], /) -> list[int]:
+        return [len(text) for text in texts]
 
     def ask(self, requests: Iterable[Request], /) -> Iterator[Answer]:
         fake = Fake(self.reply)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from seedbed.backtranslation import agreement
-from seedbed.backtranslation.augment import LongestDemo
 from seedbed.backtranslation.demos import Demos, draw, read_curated, read_seed_pairs
 from seedbed.backtranslation.errors import NoLabelledPair
-from seedbed.backtranslation.judging import Asking, partners, parts, score_of
-from seedbed.backtranslation.params import START, Assess, Curate
+from seedbed.backtranslation.judging import Asking, parts, score_of
+from seedbed.backtranslation.params import START, Assess, Curate, LongestDemo
+from seedbed.backtranslation.partners import partners
 from seedbed.backtranslation.rows import (
     BACK,
     CURATED,

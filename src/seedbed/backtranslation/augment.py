@@ -15,7 +15,7 @@ from typing import Any
 
 from seedbed.backtranslation.demos import Demos, draw, read_curated, read_seed_pairs
 from seedbed.backtranslation.errors import NothingAugmented
-from seedbed.backtranslation.params import START, Augment
+from seedbed.backtranslation.params import START, Augment, LongestDemo
 from seedbed.backtranslation.prompts import Backward, Pair
 from seedbed.backtranslation.rows import (
     BACK,
@@ -50,12 +50,6 @@ REASONS = (
 )
 # Words in a row: more of an instruction that stand in the text, and it was copied from there.
 _RUN = 4
-
-
-class LongestDemo(Section):
-    """How long the output of a pair may be that is shown, in characters."""
-
-    max_chars: int
 
 
 class Params(Section):

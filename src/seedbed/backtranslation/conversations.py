@@ -46,6 +46,18 @@ class Conversation:
     url: str | None
 
 
+def with_score(row: Conversation, score: float | None) -> dict[str, Any]:
+    """A row that is kept, as it stood in its file, and what it scored."""
+    return {
+        "messages": [message.model_dump() for message in row.messages],
+        "id": row.id,
+        "score": score,
+        "license": row.license,
+        "url": row.url,
+        "key": row.key,
+    }
+
+
 def read_conversations(path: Path) -> Iterator[Conversation]:
     """The conversations of a file, in order; one without an id is called by its line.
 

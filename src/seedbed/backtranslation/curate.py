@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedbed.backtranslation.augment import LongestDemo
 from seedbed.backtranslation.demos import Demos, draw, read_curated, read_seed_pairs
 from seedbed.backtranslation.errors import NothingCurated
 from seedbed.backtranslation.judging import REASONS, Asking, number_of_answers, parts, settle
-from seedbed.backtranslation.params import START, Curate
+from seedbed.backtranslation.params import START, Curate, LongestDemo
 from seedbed.backtranslation.rows import (
     AUGMENTED,
     BACK,

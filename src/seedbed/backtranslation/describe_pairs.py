@@ -13,6 +13,7 @@ from typing import Any
 from seedbed.backtranslation.agreement import by_threshold
 from seedbed.backtranslation.params import START, Backtranslation
 from seedbed.backtranslation.rows import (
+    ASSESSED,
     BACK,
     CURATED,
     LABELLED,
@@ -22,7 +23,7 @@ from seedbed.backtranslation.rows import (
     SeedPair,
 )
 from seedbed.core.files import exists, read_rows, to_json, write_files
-from seedbed.core.paths import DATA, Into
+from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.records import Record
 from seedbed.core.section import Section
@@ -30,7 +31,6 @@ from seedbed.tasks.roots import root
 from seedbed.tasks.sunburst import sunburst
 
 # Within the folder of all assessments: one folder a round, and in it that of the stage.
-TRIED, ASSESSED = DATA / "assessed", Path("assess")
 GOOD, BAD, UNLABELLED = "good, by hand", "bad, by hand", "without a label"
 KEPT, LEFT = "curated", "the other augmented ones"
 # Bins of a histogram, roughly; and the most points that a line has of a long list of labels.
@@ -48,7 +48,7 @@ class Inputs:
     """rounds: the folder of all rounds, and of what people wrote. tried: of all assessments."""
 
     rounds: Path = BACK
-    tried: Path = TRIED
+    tried: Path = ASSESSED
 
 
 class Pair(Record):
@@ -74,7 +74,7 @@ def read_rounds(inputs: Inputs, params: Params) -> Iterator[Round]:
     """The rounds, in order. Raises BadFile, BadRow: one has not run, or is broken."""
     for name in params.backtranslation.rounds:
         pairs = list(read_rows(inputs.rounds / name / CURATED / PAIRS, Pair))
-        path = inputs.tried / name / ASSESSED / LABELLED
+        path = inputs.tried / name / "assess" / LABELLED
         yield Round(name, pairs, list(read_rows(path, Labelled)) if exists(path) else [])
 
 

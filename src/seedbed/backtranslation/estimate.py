@@ -75,6 +75,11 @@ class Recorded:
     asked: list[Request] = field(default_factory=list)
     scored: list[Scoring] = field(default_factory=list)
     weighed: list[Weighing] = field(default_factory=list)
+    # As if the model could take everything.
+    context: int | None = None
+
+    def count_tokens(self, texts: Sequence[str]) -> None:
+        """Nobody says how long they are."""
 
     def ask(self, requests: Iterable[Request]) -> Iterator[Answer]:
         before = len(self.asked)

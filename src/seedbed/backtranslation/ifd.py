@@ -14,12 +14,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from seedbed.backtranslation.conversations import Conversation, read_conversations
+from seedbed.backtranslation.conversations import Conversation, read_conversations, with_score
 from seedbed.backtranslation.errors import NothingFits
-from seedbed.backtranslation.judging import Score, Scoring, per_token
+from seedbed.backtranslation.judging import Score, Scoring, fitting, per_token
 from seedbed.backtranslation.params import Ifd
 from seedbed.backtranslation.prompts import Forward
-from seedbed.backtranslation.rows import ROWS, IfdRow
+from seedbed.backtranslation.rows import KEPT, ROWS, IfdRow
 from seedbed.core import draws
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
@@ -56,9 +56,12 @@ def scorings(rows: Sequence[Conversation]) -> Iterator[Scoring]:
 
 
 def ifd(
-    rows: Sequence[Conversation], scores: Sequence[Score], params: Ifd, source: str
+    rows: Sequence[Conversation], scores: Sequence[Score | None], params: Ifd, source: str
 ) -> list[IfdRow]:
-    """All rows with what they score, in order. scores: of `scorings`."""
+    """All rows with what they score, in order.
+
+    scores: of `scorings`; None of what the model cannot take.
+    """
     both = zip(rows, scores[: len(rows)], scores[len(rows) :], strict=True)
     found = [_row(row, after, alone, source) for row, after, alone in both]
     fits = [row for row in found if row.ifd is not None and row.ifd < 1]
@@ -73,8 +76,9 @@ def ifd(
     ]
 
 
-def _row(row: Conversation, after: Score, alone: Score, source: str) -> IfdRow:
-    conditioned, by_itself = per_token(after), per_token(alone)
+def _row(row: Conversation, after: Score | None, alone: Score | None, source: str) -> IfdRow:
+    conditioned = per_token(after) if after else None
+    by_itself = per_token(alone) if alone else None
     both = conditioned is not None and by_itself is not None
     return IfdRow(
         id=row.id,
@@ -91,7 +95,7 @@ def _row(row: Conversation, after: Score, alone: Score, source: str) -> IfdRow:
         alone=by_itself if both else None,
         kept=False,
         reason=None,
-        keys=[after.key, alone.key],
+        keys=[score.key for score in (after, alone) if score],
     )
 
 
@@ -114,7 +118,7 @@ def metrics(rows: Sequence[IfdRow]) -> dict[str, Any]:
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
-    """Read rows, score; write all rows with what they score, and metrics.
+    """Read rows, score; write all rows with what they score, those that are kept, and metrics.
 
     Raises:
         NothingFits: no instruction helps with its output.
@@ -129,13 +133,21 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         Progress("ifd", 2 * len(rows), "answers") as progress,
         open_engine(params.llm, progress.answered_row) as engine,
     ):
-        scores = list(engine.score(scorings(rows)))
+        wanted = list(scorings(rows))
+        fits = fitting([prompt + text for prompt, text, _ in wanted], engine)
+        scored = engine.score(one for one, may in zip(wanted, fits, strict=True) if may)
+        scores = [next(scored) if may else None for may in fits]
         found = ifd(rows, scores, params.ifd, str(path))
     if not any(row.kept for row in found):
         raise NothingFits(path, Counter(row.reason or "" for row in found))
     write_files(
         {
             into.folder / ROWS: map(to_line, found),
+            into.folder / KEPT: (
+                to_line(with_score(row, scored.ifd))
+                for row, scored in zip(rows, found, strict=True)
+                if scored.kept
+            ),
             into.metrics: to_json(with_tables(metrics(found))),
         },
         alone_in=into.folder,

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedbed.backtranslation.augment import LongestDemo
-from seedbed.backtranslation.conversations import Conversation, read_conversations
+from seedbed.backtranslation.conversations import Conversation, read_conversations, with_score
 from seedbed.backtranslation.demos import Demos, draw, read_seed_pairs
 from seedbed.backtranslation.errors import NothingCurated
 from seedbed.backtranslation.judging import REASONS, Asking, number_of_answers, parts, settle
-from seedbed.backtranslation.params import START, Judge
+from seedbed.backtranslation.params import START, Judge, LongestDemo
 from seedbed.backtranslation.rows import BACK, KEPT, ROWS, JudgedRow
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, share, with_tables
@@ -98,16 +97,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         {
             into.folder / ROWS: map(to_line, judged),
             into.folder / KEPT: (
-                to_line(
-                    {
-                        "messages": [message.model_dump() for message in row.messages],
-                        "id": row.id,
-                        "score": scored.score,
-                        "license": row.license,
-                        "url": row.url,
-                        "key": row.key,
-                    }
-                )
+                to_line(with_score(row, scored.score))
                 for row, scored in zip(rows, judged, strict=True)
                 if scored.kept
             ),

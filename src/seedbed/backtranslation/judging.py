@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
 
-import numpy as np
-
 from seedbed.backtranslation.demos import Demos
 from seedbed.backtranslation.errors import NoScoreOfAny
 from seedbed.backtranslation.params import Judging
+from seedbed.backtranslation.partners import partners
 from seedbed.backtranslation.prompts import Backward, Forward, Pair, Rating
 from seedbed.backtranslation.rating import REASONS as RATING_REASONS
 from seedbed.backtranslation.rating import parse
@@ -60,6 +59,9 @@ class Asking(Protocol):
     def ask(self, requests: Iterable[Request], /) -> Iterator[Answer]: ...
     def score(self, texts: Iterable[Scoring], /) -> Iterator[Score]: ...
     def weigh(self, options: Iterable[Weighing], /) -> Iterator[Sequence[Score]]: ...
+    @property
+    def context(self) -> int | None: ...
+    def count_tokens(self, texts: Sequence[str], /) -> list[int] | None: ...
 
 
 @dataclass(frozen=True)
@@ -74,52 +76,6 @@ class Wanted:
     what: Literal["own", "swapped", "alone"]
     of: str | None
     scoring: Scoring
-
-
-def partners(
-    pairs: Sequence[Pair], params: Judging, pool: Sequence[Pair] | None = None
-) -> list[list[Pair]]:
-    """For each pair those that it is swapped with: at random, none with a text of its own.
-
-    A draw belongs to its pair: one more pair takes at most one other's place.
-
-    pool: of these; None for the pairs themselves.
-    """
-    others = pairs if pool is None else pool
-    # Every pair ranks all others: numbers, since of thousands of pairs that are millions of ranks.
-    numbers: dict[str, int] = {}
-    theirs = _numbered(others, numbers)
-    marks = _marks(others, params.seed, "partner")
-    found = []
-    for own, mark in zip(_numbered(pairs, numbers), _marks(pairs, params.seed, "of"), strict=True):
-        able = np.flatnonzero((theirs != own).all(axis=1))
-        ranks = _mixed(marks[able] ^ mark)
-        if len(able) > params.swapped:
-            first = np.argpartition(ranks, params.swapped)[: params.swapped]
-            able, ranks = able[first], ranks[first]
-        found.append([others[n] for n in able[np.argsort(ranks)].tolist()])
-    return found
-
-
-def _numbered(pairs: Sequence[Pair], numbers: dict[str, int]) -> np.ndarray:
-    """Id, instruction and output of each as numbers, the same for the same: shape (pairs, 3)."""
-    texts = [(pair.id, pair.instruction, pair.output) for pair in pairs]
-    rows = [[numbers.setdefault(text, len(numbers)) for text in row] for row in texts]
-    return np.array(rows, dtype=np.int64).reshape(-1, 3)
-
-
-def _marks(pairs: Sequence[Pair], seed: int, what: str) -> np.ndarray:
-    """Of each 64 random bits that are its own."""
-    ranks = [draws.rank(seed, "swapped", what, pair.id) for pair in pairs]
-    return np.array([int.from_bytes(rank[:8], "big") for rank in ranks], dtype=np.uint64)
-
-
-def _mixed(bits: np.ndarray) -> np.ndarray:
-    """64 other bits, to each of which all of the given ones matter: the end of SplitMix64."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = bits ^ (bits >> np.uint64(31))
-    return mixed
 
 
 class Likelihoods:
@@ -227,29 +183,51 @@ def parts(
     engine: Asking,
     pool: Sequence[Pair] | None = None,
 ) -> list[list[Part]]:
-    """What is measured of each pair, in order. pool: see `partners`."""
+    """What is measured of each pair, in order; nothing of one that the model cannot take.
+
+    pool: see `partners`.
+    """
     if params.by == "rating":
         answers = list(engine.ask(ratings(pairs, params)))
         rows = [_rating(answer) for answer in answers]
         size = params.samples
         return [rows[start : start + size] for start in range(0, len(rows), size)]
     if params.by == "expected":
-        weighed = engine.weigh(weighings(pairs, params))
+        options = list(weighings(pairs, params))
+        fits = fitting([prompt + texts[0] for prompt, texts, _ in options], engine)
+        able = [option for option, may in zip(options, fits, strict=True) if may]
+        weighed = iter(engine.weigh(able))
         return [
             [
                 Part(what="digit", of=digit, value=_finite(one.total), key=one.key)
-                for digit, one in zip(DIGITS, scores, strict=True)
+                for digit, one in zip(DIGITS, next(weighed) if may else (), strict=may)
             ]
-            for scores in weighed
+            for may in fits
         ]
     found: list[dict[int, Part]] = [{} for _ in pairs]
     to_score = wanted(pairs, demos, params, pool)
+    fits = fitting([one.scoring[0] + one.scoring[1] for one in to_score], engine)
+    # A score that lacks one of its parts would be another.
+    left_out = {one.pair for one, may in zip(to_score, fits, strict=True) if not may}
+    to_score = [one for one in to_score if one.pair not in left_out]
     scores = engine.score(one.scoring for one in to_score)
     for one, score in zip(to_score, scores, strict=True):
         part = Part(what=one.what, of=one.of, value=per_token(score), key=score.key)
         found[one.pair][one.place] = part
     # The pair itself first, then in the order of the draw: as it is asked is no affair of a reader.
     return [[part for _, part in sorted(places.items())] for places in found]
+
+
+def fitting(texts: Sequence[str], engine: Asking) -> list[bool]:
+    """Whether the model can take each; all of them where nobody says how much it can."""
+    context = engine.context
+    if context is None:
+        return [True] * len(texts)
+    # A token has a byte at least. One begins a prompt, and one may come where two texts meet.
+    long = [n for n, text in enumerate(texts) if len(text.encode("utf-8", "replace")) + 2 > context]
+    lengths = engine.count_tokens([texts[n] for n in long]) if long else []
+    too_long = {n for n, length in zip(long, lengths or [], strict=False) if length + 2 > context}
+    return [n not in too_long for n in range(len(texts))]
 
 
 def per_token(score: Score) -> float | None:
@@ -271,6 +249,8 @@ def _rating(answer: Answer) -> Part:
 
 def score_of(measured: Sequence[Part], params: Judging) -> tuple[float | None, str | None]:
     """A pair's score by what was measured of it, or why it has none."""
+    if not measured:
+        return None, "over_context"
     if params.by == "rating":
         return _of_ratings(measured)
     if params.by == "expected":

@@ -104,6 +104,12 @@ class SeedPairs(Section):
     max_chars: PositiveInt
 
 
+class LongestDemo(Section):
+    """What the stages that show pairs read of that: the longest, in characters."""
+
+    max_chars: int
+
+
 class Augment(Section):
     """The instruction that a text would answer.
 

@@ -5,10 +5,7 @@ Public programs for it take any number that comes last, or the first digit after
 """
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 # Why there is no rating.
 REASONS = ("no_score", "out_of_range", "cut")
@@ -57,16 +54,3 @@ def parse(text: str, cut: bool) -> Rating:
                 return Rating(value, None)
             return Rating(None, "out_of_range")
     return Rating(None, "cut" if cut else "no_score")
-
-
-def together(ratings: Sequence[Rating]) -> Rating:
-    """The ratings of several answers to one question, as one: the mean of those that there are.
-
-    With fewer than half of them there is none: the reason is the commonest, of several the first
-    in REASONS. Of no answers at all it is `no_score`.
-    """
-    values = [rating.value for rating in ratings if rating.value is not None]
-    if values and 2 * len(values) >= len(ratings):
-        return Rating(fmean(values), None)
-    times = Counter(rating.reason for rating in ratings)
-    return Rating(None, max(REASONS, key=lambda reason: times[reason]))

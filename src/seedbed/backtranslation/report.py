@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from seedbed.backtranslation.describe_pairs import ASSESSED, TRIED
 from seedbed.backtranslation.params import Backtranslation
 from seedbed.backtranslation.rows import (
+    ASSESSED,
     BACK,
     CURATED,
     IFD,
@@ -170,7 +170,7 @@ def _pairs(round_: str) -> Path:
 
 
 def _labelled(round_: str) -> Path:
-    return TRIED / round_ / ASSESSED / LABELLED
+    return ASSESSED / round_ / "assess" / LABELLED
 
 
 def _asked(rows: Sequence[Scored]) -> set[str]:
@@ -242,7 +242,7 @@ def ends(
 def _measured(ran: Sequence[str]) -> Iterator[tuple[str, Tables]]:
     """What was measured of the judge of each round that was assessed."""
     for name in ran:
-        path = Into(ASSESSED.name, f"{TRIED.name}/{name}").metrics
+        path = Into("assess", f"{ASSESSED.name}/{name}").metrics
         # In a fresh clone numbers may be there without the rows that they are of.
         if path.exists() and _labelled(name).exists():
             yield name, _tables(path, name)

@@ -22,6 +22,7 @@ from seedbed.backtranslation.origins import (
 from seedbed.backtranslation.params import START
 from seedbed.backtranslation.prompts import AUGMENT, CURATE
 from seedbed.backtranslation.rows import (
+    ASSESSED,
     AUGMENTED,
     BACK,
     COMBINED,
@@ -58,7 +59,6 @@ from seedbed.runs.places import Place, find, origin, row_at
 from seedbed.runs.telling import Telling
 
 # What the name of a round that is assessed stands behind.
-ASSESSED = "assessed"
 
 
 class Combined(Record):
@@ -319,7 +319,7 @@ def _segment_of(place: Place, id_: str) -> tuple[Place, Segment]:
 
 def _assessed(telling: Telling, path: Path) -> Path:
     """The folder of the round whose judge was tried."""
-    name = path.parent.parent.relative_to(DATA / ASSESSED)
+    name = path.parent.parent.relative_to(ASSESSED)
     whole = DATA / name
     return whole if whole / CURATED in telling.pipeline.writers else BACK / name
 
