@@ -124,6 +124,7 @@ def test_rounds_that_are_killed_again_and_again_end_in_the_same_lock(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        killed.mend_lock(LOCK)
     repro(killed, stages)
     assert killed.read(LOCK) == undisturbed.read(LOCK)
     for name in ("active_score/scores.jsonl", "finetune/adapter.gguf"):

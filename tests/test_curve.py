@@ -188,3 +188,22 @@ def test_the_stage_reads_scores_and_writes_points_and_pictures(
     assert told["difference"] == [one.model_dump() for one in differences(some(), OWN)]
     picture = json.loads(Path("plots/score_by_rows.json").read_text())
     assert np.array_equal(picture, drawn(points(some(), OWN), "rows"))
+
+
+def test_a_source_of_two_sizes_has_the_fit_of_its_score_to_the_logarithm_of_its_rows() -> None:
+    fit = {row["source"]: row for row in curve.metrics(points(some(), OWN), [])["fit"]}
+    assert set(fit) == {"seed"}
+    small, large = (p.rouge_l for p in points(some(), OWN) if p.source == "seed")
+    alpha = (large - small) / np.log(150 / 40)
+    assert fit["seed"]["alpha"] == pytest.approx(alpha, abs=1e-3)
+    assert fit["seed"]["c"] == pytest.approx(small - alpha * np.log(40), abs=1e-3)
+    # It goes through both of the points that it is made of, and is drawn nowhere else.
+    found = {
+        (row["source"], row["rows"]): row["fit"]
+        for row in drawn(points(some(), OWN), "rows")
+        if "fit" in row
+    }
+    assert found == {
+        ("seed", 40): pytest.approx(small, abs=1e-3),
+        ("seed", 150): pytest.approx(large, abs=1e-3),
+    }
