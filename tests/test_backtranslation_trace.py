@@ -44,7 +44,7 @@ START = BACK / "start" / SEED
 FIRST, LAST = BACK / "round-1", BACK / "round-2"
 MODEL = Path("data/humpback/m1")
 SEEDS, MADE = Path("data/seed_tasks.jsonl"), Path("data/prepare/messages.jsonl")
-ASSESSED = Path("data/assessed")
+ASSESSED, JUDGES = Path("data/assessed"), Path("data/judges")
 # Whose pipeline is one of its own, in which a model is trained first.
 MODELS = Path("pipelines/humpback/dvc.yaml")
 TEXTS = {name: f"How {name} is done, told at some length." for name in ("tea", "bread", "soup")}
@@ -181,8 +181,8 @@ def rounds() -> dict[Path, list[dict[str, Any]]]:
         both = [curated("tea", folder.name, 1.25), curated("bread", folder.name, 0.5)]
         files[folder / CURATED / PAIRS] = both
         files[folder / CURATED / KEPT] = both[:1]
-    for name in ("round-1", "humpback/m1"):
-        folder = ASSESSED / name / "assess"
+    for of_round in (ASSESSED / "round-1", JUDGES / "m1"):
+        folder = of_round / "assess"
         label = {"id": "s-tea", "score": 1.25, "kept": True, "good": True, "fault": None}
         files[folder / LABELLED] = [label]
         files[folder / SWAPPED] = [
@@ -207,7 +207,7 @@ def _small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare = {"prepare": {"cmd": "x", "outs": [str(MADE.parent)]}}
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": prepare}))
     change_params(judge={"by": "rating"})
-    folders = [MODEL / CURATED, MODEL / "combine", ASSESSED / "humpback/m1/assess"]
+    folders = [MODEL / CURATED, MODEL / "combine", JUDGES / "m1/assess"]
     stages = {f"s{n}": {"cmd": "x", "outs": [f"../../{path}"]} for n, path in enumerate(folders)}
     MODELS.parent.mkdir()
     MODELS.write_text(yaml.safe_dump({"stages": stages}))
@@ -571,10 +571,10 @@ def test_a_row_of_difficulty_is_told_with_both_scorings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"), [("round-1", FIRST), ("humpback/m1", MODEL)]
+    ("of_round", "folder"), [(ASSESSED / "round-1", FIRST), (JUDGES / "m1", MODEL)]
 )  # fmt: skip
-def test_a_labelled_pair_is_told_with_its_label_and_its_score(name: str, folder: Path) -> None:
-    place = f"{ASSESSED / name / 'assess' / LABELLED}:1"
+def test_a_labelled_pair_is_told_with_its_label_and_its_score(of_round: Path, folder: Path) -> None:
+    place = f"{of_round / 'assess' / LABELLED}:1"
     text = told(place)
     assert headings(text)[:3] == [
         place,

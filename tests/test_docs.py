@@ -150,6 +150,25 @@ def test_the_results_of_active_instruction_tuning_are_those_that_it_measured() -
         assert f"| {method} | {point['tasks']} | {score} | {gain} |" in lines
 
 
+def test_the_results_of_the_larger_run_are_those_that_it_measured() -> None:
+    lines = (ROOT / "docs/active.md").read_text().splitlines()
+    path = ROOT / "metrics/largest_active/active_curve.json"
+    shown = [
+        point
+        for point in json.loads(path.read_text())["active_point"]
+        if (point["where"], point["kind"]) == ("test", "all") and point["tasks"] > 12
+    ]
+    assert len(shown) == 9 * 3
+    for point in shown:
+        score = "{rouge_l:.1f} ({low:.1f} to {high:.1f})".format(**point)
+        gain = ""
+        if point["gain"] is not None:
+            gain = "{gain:+.1f} ({gain_low:+.1f} to {gain_high:+.1f})".format(**point)
+        about = "{tasks} | {trained:.0f} | {pools}".format(**point)
+        method = point["method"].replace("_", " ")
+        assert f"| {method} | {about} | {score} | {gain} |" in lines
+
+
 def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:
     page = (ROOT / "docs/servers-and-cost.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]

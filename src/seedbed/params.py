@@ -71,7 +71,8 @@ def load(
     """
     tree = _checked()
     declared = _declared(stage, tree.data)
-    if "llm" in declared:
+    # Who asks reads the section run as well; who only compares the model's name does not.
+    if "llm" in declared and sections.model_fields["llm"].annotation is Llm:
         declared["llm"] = declared["llm"] | tree.data["run"]
     try:
         return sections.model_validate(changed(declared, changes))

@@ -58,7 +58,8 @@ from seedbed.core.records import Record
 from seedbed.runs.places import Place, find, origin, row_at
 from seedbed.runs.telling import Telling
 
-# What the name of a round that is assessed stands behind.
+# The rounds of pipelines/humpback; what their judges were tried on lies in data/judges.
+HUMPBACK = DATA / "humpback"
 
 
 class Combined(Record):
@@ -286,7 +287,7 @@ def _labelled(telling: Telling, place: Place, row: Labelled) -> None:
     with telling.out.under(str(place)):
         stage = telling.row(place, row)
         telling.parameters(stage)
-    path = _assessed(telling, place.path) / CURATED / PAIRS
+    path = _assessed(place.path) / CURATED / PAIRS
     same = (row.id, row.score, row.kept)
     where, pair = origin(
         place,
@@ -317,11 +318,10 @@ def _segment_of(place: Place, id_: str) -> tuple[Place, Segment]:
     return origin(place, SEGMENTS, Segment, lambda other: other.id == id_, f"the id {id_}")
 
 
-def _assessed(telling: Telling, path: Path) -> Path:
+def _assessed(path: Path) -> Path:
     """The folder of the round whose judge was tried."""
-    name = path.parent.parent.relative_to(ASSESSED)
-    whole = DATA / name
-    return whole if whole / CURATED in telling.pipeline.writers else BACK / name
+    folder = path.parent.parent
+    return (BACK if folder.parent == ASSESSED else HUMPBACK) / folder.name
 
 
 # A stage's folder → each file in it whose rows can be told: what they are, and who tells them.
