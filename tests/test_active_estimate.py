@@ -493,7 +493,8 @@ def test_the_embedded_server_is_not_started(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("seedbed.llm.serve.embedded.serve", serve)
     monkeypatch.delenv("OPENAI_BASE_URL")
-    everything = params(llm={"model": PARAMS["llm"]["model"]})
+    model = PARAMS["llm"]["model"]
+    everything = params(llm={"model": model}, finetune={"base": model})
     adapter(started(everything), 1)
     seen = estimate(everything)
     assert seen["evaluate"].missing == 3 * TRIED

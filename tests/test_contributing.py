@@ -81,7 +81,8 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
         assert list(stages_run(done.stdout)) == ["rate"]
 
     # Each stage stands in a pipeline, of which the copy lacks one.
-    shutil.copytree(ROOT / "pipelines/active", grown.folder / "pipelines/active")
+    for name in ("active", "backtranslation"):
+        shutil.copytree(ROOT / "pipelines" / name, grown.folder / "pipelines" / name)
     chosen = "(declares and rate) or share_one_name or verdict or only_what_lies_below"
     tests = ("tests/test_rate.py", "tests/test_pipeline.py", "tests/test_floors.py")
     done = grown.run("python", "-m", "pytest", "-q", "-k", chosen, *tests)

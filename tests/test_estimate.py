@@ -25,11 +25,12 @@ from seedbed.tasks.niv2 import Task, read_task
 from seedbed.views.estimate import foresee, table
 
 # Of a first run and of an evaluation; a ranker's are in tests/test_ranker_pipeline.py, those of
-# rounds in tests/test_active_estimate.py.
+# rounds in tests/test_active_estimate.py, those of texts in tests/test_backtranslation_estimate.py.
 STAGES = ("bootstrap", "clf", "instances", "candidates", "label", "evaluate")
 RANKER = ("rank-train", "rank-select", "rank-evaluate")
 ACTIVE = ("active-train", "active-evaluate", "active-score")
-ALL = (*STAGES[:-1], *RANKER, STAGES[-1], *ACTIVE)
+TEXTS = ("augment", "curate", "assess", "judge", "ifd")
+ALL = (*STAGES[:-1], *RANKER, STAGES[-1], *ACTIVE, *TEXTS)
 STORE = Path(".seedbed/responses.sqlite")
 
 
@@ -72,13 +73,14 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
 ) -> None:
     with growing() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        seen, price = foresee(params.everything())
+        everything, price = foresee(params.everything())
         assert (server.connections, server.bodies) == (0, [])
     # 40 of 15 in metrics/bootstrap.json: 12 take five prompts, which is three rounds of two.
     # One task, seven meta-prompts, a sample of each, and two examples. Six tasks held out. A ranker
     # is trained on what is not there yet. Three models of rounds are asked 60 test tasks, and 17
     # examples of 12 that are held out of the pool; one of them 60 others, with five scorings each.
     evaluated, scored = 77, 60
+    seen = everything[: -len(TEXTS)]
     assert [one.requests for one in seen] == [
         6, 12, 12, 7, 2 * 8, 0, 0, 0, 6, 0, 3 * evaluated, scored * (1 + 5)
     ]  # fmt: skip
@@ -86,7 +88,7 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
     assert [one.completion_tokens for one in seen] == [
         6 * 80, 12 * 3, 12 * 40, 7 * 12, 16 * 16, 0, 0, 0, 6 * 8, 0, 3 * evaluated * 8, scored * 32
     ]  # fmt: skip
-    snapshot("estimate", "\n".join(table(seen, price)) + "\n")
+    snapshot("estimate", "\n".join(table(everything, price)) + "\n")
 
 
 def test_after_a_run_all_is_in_the_store_and_nothing_to_be_paid(
@@ -436,7 +438,8 @@ def test_the_embedded_server_costs_nothing_and_is_not_started(
     seen, price = foresee(params.everything())
     assert price == Price(model="gemma-3-270m-q4_k_m", input=0, output=0)
     asking = {*STAGES, *ACTIVE} - {"active-train"}
-    assert [one.missing > 0 for one in seen] == [one.stage in asking for one in seen]
+    own = seen[: -len(TEXTS)]
+    assert [one.missing > 0 for one in own] == [one.stage in asking for one in own]
 
 
 @pytest.mark.parametrize(
