@@ -33,7 +33,7 @@ from seedbed.core.paths import PARAMS
 from seedbed.llm.params import Llm
 from seedbed.llm.serve.endpoint import open_endpoint
 
-PAIRS = sized(15, 3)
+PAIRS = sized(6, 3)
 # What it must reach.
 MOST_OF_BOUND = sized(1.15, inf)
 
