@@ -22,7 +22,7 @@ ENDINGS = {
     "paper": r"\d+ instructions and \d+ labels take Seedbed [\d.]+ minutes",
 }
 # One worker runs all that asks the real model.
-ASKING = ("label", "ranker", "active")
+ASKING = ("label", "ranker", "active", "judge")
 
 
 def test_every_benchmark_of_the_makefile_is_run_here() -> None:
