@@ -180,9 +180,11 @@ def held_out(
             is_classification=one.task.is_classification,
             motivation_app="test",
         )
-    trained = {task.instruction for task in pool if task.part != "dev"}
+    dev = {task.task: in_any_case(task.instruction) for task in pool if task.part == "dev"}
+    others = [task for task in pool if task.part != "dev"]
+    trained = {name for task in others for name in asks_for(task.instruction, dev)}
     for task in pool:
-        if task.part != "dev" or task.instruction in trained:
+        if task.part != "dev" or task.task in trained:
             continue
         yield HeldOutTask(
             id=task.task,
