@@ -10,16 +10,12 @@ The counts are exact and the same in every run; the seconds are those of this ma
 Run it from the project's folder: PYTHONPATH=src python benchmarks/active.py
 """
 
-import asyncio
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import yaml
-from counting import Counting, count_nodes, fresh_engine
+from counting import bound, fresh_engine, scored, table
 from sizes import sized
 
 from seedbed.active.active_score import own_answers, pairs
@@ -28,8 +24,6 @@ from seedbed.active.prompts import asked, perturbed, requests
 from seedbed.active.rows import Demo, Instance, PoolTask
 from seedbed.core.paths import PARAMS
 from seedbed.llm.params import Llm
-from seedbed.llm.send.score import Pair
-from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.tasks.niv2 import read_task
 from seedbed.tasks.places import find_tasks
 from seedbed.tasks.prompts import Prompts
@@ -37,16 +31,6 @@ from seedbed.tasks.prompts import Prompts
 INSTANCES, PERTURBATIONS, DEMOS = sized(10, 2), sized(10, 1), 2
 # What it must reach.
 MOST_OF_BOUND = sized(1.15, inf)
-
-
-@dataclass
-class Counted:
-    """What scoring took; totals in nats."""
-
-    totals: list[float]
-    requests: int
-    evaluated: int
-    seconds: float
 
 
 def settings() -> tuple[Llm, ActiveScore]:
@@ -71,28 +55,6 @@ def task() -> PoolTask:
     )
 
 
-def bound(prompts: Sequence[str], llm: Llm) -> int:
-    async def count() -> int:
-        client = Counting(endpoint)
-        try:
-            return await count_nodes(prompts, client)
-        finally:
-            await client.close()
-
-    with open_endpoint(llm) as endpoint:
-        return asyncio.run(count())
-
-
-def measured(wanted: Sequence[Pair], llm: Llm) -> Counted:
-    with fresh_engine(llm) as engine:
-        list(engine.score([("Hello", " there")]))  # the server starts
-        Counting.start_over()
-        begun = time.perf_counter()
-        totals = [one.total for one in engine.score(wanted)]
-        seconds = time.perf_counter() - begun
-    return Counted(totals, Counting.requests, Counting.evaluated, seconds)
-
-
 def main() -> int:
     llm, own = settings()
     prompts, instances = Prompts(), asked([task()], own)
@@ -105,13 +67,8 @@ def main() -> int:
     alone = [(prompt, text) for prompt, text, _ in wanted]
     least = bound([prompt for prompt, _ in alone], llm)
     print(f"{name}: {len(answered)} instances × {own.perturbations + 1} prompts\n")
-    columns = "{:<28}{:>10}{:>26}{:>10}{:>10}".format
-    print(columns("way", "requests", "prompt tokens evaluated", "× bound", "seconds"))
-    print(columns("bound", "", f"{least:,}", "1.000", ""))
-    ways = {"seedbed": measured(wanted, llm), "each prompt by itself": measured(alone, llm)}
-    for way, one in ways.items():
-        ratio, seconds = f"{one.evaluated / least:.3f}", f"{one.seconds:.1f}"
-        print(columns(way, f"{one.requests:,}", f"{one.evaluated:,}", ratio, seconds))
+    ways = {"seedbed": scored(wanted, llm), "each prompt by itself": scored(alone, llm)}
+    print("\n".join(table(least, ways)))
     shared, whole = ways.values()
     apart = [abs(a - b) for a, b in zip(shared.totals, whole.totals, strict=True)]
     print(

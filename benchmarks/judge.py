@@ -10,42 +10,27 @@ The counts are exact and the same in every run; the seconds are those of this ma
 Run it from the project's folder: PYTHONPATH=src python benchmarks/judge.py
 """
 
-import asyncio
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import yaml
-from counting import Counting, count_nodes, fresh_engine
+from counting import bound, scored, table
 from sizes import sized
 
 from seedbed.backtranslation.assess import ByHand, by_hand, read_labels
 from seedbed.backtranslation.demos import Demos, draw
 from seedbed.backtranslation.documents import list_files, read_documents
-from seedbed.backtranslation.judging import Scoring, wanted
+from seedbed.backtranslation.judging import wanted
 from seedbed.backtranslation.params import Curate, SeedPairs, Segments
 from seedbed.backtranslation.seed_pairs import pairs
 from seedbed.backtranslation.segment import pieces, row_of
 from seedbed.core.paths import PARAMS
 from seedbed.llm.params import Llm
-from seedbed.llm.serve.endpoint import open_endpoint
 
 PAIRS = sized(6, 3)
 # What it must reach.
 MOST_OF_BOUND = sized(1.15, inf)
-
-
-@dataclass
-class Counted:
-    """What scoring took; totals in nats."""
-
-    totals: list[float]
-    requests: int
-    evaluated: int
-    seconds: float
 
 
 def corpus(said: dict) -> list[ByHand]:
@@ -62,28 +47,6 @@ def shown(said: dict) -> Demos:
     return draw(list(pairs(Path(params.file), params)), [], said["curate"]["seed"], None)
 
 
-def bound(prompts: Sequence[str], llm: Llm) -> int:
-    async def count() -> int:
-        client = Counting(endpoint)
-        try:
-            return await count_nodes(prompts, client)
-        finally:
-            await client.close()
-
-    with open_endpoint(llm) as endpoint:
-        return asyncio.run(count())
-
-
-def measured(scorings: Sequence[Scoring], llm: Llm) -> Counted:
-    with fresh_engine(llm) as engine:
-        list(engine.score([("Hello", " there")]))  # the server starts
-        Counting.start_over()
-        begun = time.perf_counter()
-        totals = [one.total for one in engine.score(scorings)]
-        seconds = time.perf_counter() - begun
-    return Counted(totals, Counting.requests, Counting.evaluated, seconds)
-
-
 def main() -> int:
     said = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     llm = Llm.model_validate(said["llm"])
@@ -92,13 +55,8 @@ def main() -> int:
     alone = [(prompt, text, ()) for prompt, text, _ in scorings]
     least = bound([prompt for prompt, _, _ in alone], llm)
     print(f"{PAIRS} pairs, {len(scorings)} scorings, {own.demos} pairs shown before each\n")
-    columns = "{:<28}{:>10}{:>26}{:>10}{:>10}".format
-    print(columns("way", "requests", "prompt tokens evaluated", "× bound", "seconds"))
-    print(columns("bound", "", f"{least:,}", "1.000", ""))
-    ways = {"seedbed": measured(scorings, llm), "each by itself": measured(alone, llm)}
-    for way, one in ways.items():
-        ratio, seconds = f"{one.evaluated / least:.3f}", f"{one.seconds:.1f}"
-        print(columns(way, f"{one.requests:,}", f"{one.evaluated:,}", ratio, seconds))
+    ways = {"seedbed": scored(scorings, llm), "each by itself": scored(alone, llm)}
+    print("\n".join(table(least, ways)))
     together, apart = ways.values()
     away = max(abs(a - b) for a, b in zip(together.totals, apart.totals, strict=True))
     print(
