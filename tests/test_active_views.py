@@ -39,6 +39,7 @@ from seedbed.active.rows import (
     TrainRow,
 )
 from seedbed.core.files import to_json, to_line, write_files
+from seedbed.core.paths import Into
 from seedbed.errors import BadFile, BadParam
 from seedbed.llm.store.rows import Kept
 from seedbed.runs import telling
@@ -606,6 +607,33 @@ def test_in_the_page_too_whatever_was_written_stays_text() -> None:
     html = page()[1]
     assert "<script" not in html
     assert html.count("&lt;script&gt;document.title = &#39;hacked&#39;&lt;/script&gt;") == 2
+
+
+def test_the_map_of_the_page_has_a_point_for_each_task_that_tells_its_name() -> None:
+    write_curve()
+    assert "<svg" not in page()[1]
+    hostile = "<script>hacked</script>"
+    about = {"round": "start", "set": "easy", "chosen": "left"}
+    points = [
+        {**about, "task": "sure", "uncertainty": 0.0, "probability": 1.0},
+        {**about, "task": hostile, "uncertainty": 0.8, "probability": 0.0, "chosen": "chosen"},
+        {**about, "task": "half", "uncertainty": 0.1, "probability": 0.5},
+    ]
+    write_files({Into("active_curve").plot("task_map"): to_json(points)})
+    html = page()[1]
+    found = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"[^>]*><title>(.*?)</title>', html)
+    assert [told.partition(",")[0] for *_, told in found] == [
+        "sure",
+        "&lt;script&gt;hacked&lt;/script&gt;",
+        "half",
+    ]
+    # The cube root of an eighth of the most is half the way.
+    assert [(float(x), float(y)) for x, y, _ in found] == [(50, 18), (620, 318), (335, 168)]
+    assert re.findall(r'stroke-width="2"><title>(\S+?),', html) == [found[1][2].partition(",")[0]]
+    points[0]["set"] = "odd"
+    write_files({Into("active_curve").plot("task_map"): to_json(points)})
+    with pytest.raises(BadFile, match=r"task_map\.json: 0\.set: .*\n.*repro"):
+        page()
 
 
 def test_what_is_broken_is_named_in_one_message() -> None:
