@@ -38,7 +38,7 @@ from seedbed.active.errors import (
 )
 from seedbed.active.params import Active, ActivePool, ActiveScore
 from seedbed.active.prompts import asked, perturbed, prompt
-from seedbed.active.rows import ACTIVE, read_pool
+from seedbed.active.rows import ACTIVE, Demo, Instance, PoolTask, read_pool
 from seedbed.core.paths import Into
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.errors import ScoringNotOffered
@@ -749,6 +749,32 @@ def test_an_answer_that_does_not_fit_with_its_end_is_refused_and_counted(
     refused = [row.refused for row in active_score.own_answers(instances, answers, own, fits)]
     assert refused == ["too_long" if "input 1" in text else None for text in texts]
     assert 0 < refused.count("too_long") < len(refused)
+
+
+@pytest.mark.parametrize(
+    ("target", "definition", "inputs"),
+    [("td", True, False), ("te", False, True), ("tdte", True, True)],
+)
+def test_words_go_where_the_target_says_and_nowhere_else(
+    target: str, definition: bool, inputs: bool
+) -> None:
+    words = "so many words that some of them go at a rate of a half, whichever they are"
+    task = PoolTask(
+        task="t", part="rest", is_classification=False, instruction=words, source="s",
+        demos=[Demo(input=f"{n} {words}", output=f"{n} out of {words}") for n in range(2)],
+        instances=[Instance(id="0", input=words, outputs=["x"])],
+    )  # fmt: skip
+    own = params(active_score, active_score={"target": target, "rate": 0.5}).active_score
+    whole, *spoilt = perturbed(task, own)
+    assert (whole.instruction, whole.demos) == (task.instruction, task.demos)
+    for one in spoilt:
+        assert (one.instruction != task.instruction) is definition
+        for demo, before in zip(one.demos, task.demos, strict=True):
+            assert (demo.input != before.input) is inputs
+            assert demo.output == before.output
+    # Each with a draw of its own.
+    texts = [d.input[2:] for one in spoilt for d in one.demos] + [s.instruction for s in spoilt]
+    assert inputs + definition < 2 or len(set(texts)) == len(texts)
 
 
 def test_demos_are_refused_where_no_task_has_any() -> None:
