@@ -131,6 +131,10 @@ def test_pairs_without_a_score_are_not_found_good_and_are_counted(
 
     found, _ = run(monkeypatch, reply)
     assert (found["judge_auc"], found["judge_precision"], found["judge_recall"]) == (1.0, 1.0, 0.5)
+    assert [(row["threshold"], row["recall"]) for row in found["by_threshold"]] == [
+        (5.0, 0.5),
+        (1.0, 0.5),
+    ]
     counted = {row["name"]: row["count"] for row in found["assessed"]}
     assert counted == {
         "labels": NUMBER,
@@ -317,11 +321,13 @@ def test_every_labelled_pair_is_in_one_row_by_fault() -> None:
         Labelled(id="c", score=1.0, kept=False, good=False, fault="forum"),
         Labelled(id="d", score=2.0, kept=True, good=False, fault="forum"),
         Labelled(id="e", score=3.0, kept=True, good=False, fault=None),
+        Labelled(id="f", score=None, kept=False, good=False, fault="list"),
     ]
     assert by_fault(some) == {
         "good": {"pairs": 2, "kept": 1, "score_mean": 4.0},
         "none_named": {"pairs": 1, "kept": 1, "score_mean": 3.0},
         "forum": {"pairs": 2, "kept": 1, "score_mean": 1.5},
+        "list": {"pairs": 1, "kept": 0, "score_mean": None},
     }
 
 

@@ -169,6 +169,23 @@ def test_the_results_of_the_larger_run_are_those_that_it_measured() -> None:
         assert f"| {method} | {about} | {score} | {gain} |" in lines
 
 
+def test_the_results_of_backtranslation_s_sets_are_those_that_it_measured() -> None:
+    lines = (ROOT / "docs/backtranslation.md").read_text().splitlines()
+    measured = json.loads((ROOT / "metrics/largest_humpback/curve.json").read_text())
+    points = measured["point"]
+    assert len(points) == 4 * 3 + 1
+    for point in points:
+        score = "{rouge_l:.1f} ({low:.1f} to {high:.1f})".format(**point)
+        gain = seeds = ""
+        if point["source"] != "not tuned":
+            gain = "{gain:+.1f} ({gain_low:+.1f} to {gain_high:+.1f})".format(**point)
+            seeds = "{lowest:.1f} to {highest:.1f}".format(**point)
+        about = f"{point['source']} | {point['rows'] or ''} | {score}"
+        assert f"| {about} | {gain} | {100 * point['ended']:.0f} % | {seeds} |" in lines
+    for fit in measured["fit"]:
+        assert "| {source} | {alpha:+.1f} | {c:.1f} |".format(**fit) in lines
+
+
 def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:
     page = (ROOT / "docs/servers-and-cost.md").read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]

@@ -6,6 +6,7 @@ which text, of pairs whose instructions a person wrote, against the same with ot
 No label is read by the stages before: a judge is tried on what it has not seen.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,10 @@ def metrics(
         ],
         "recovered": {}
         if alike is None
-        else {"own": round(alike[0], 4), "of_others": round(alike[1], 4)},
+        else {
+            name: {"rouge_l": round(value, 4)}
+            for name, value in zip(("own", "of_others"), alike, strict=True)
+        },
         "by_fault": by_fault(rows),
         "by_threshold": [
             {
@@ -197,27 +201,35 @@ def metrics(
                 "precision": point.precision,
                 "recall": point.recall,
             }
-            for point in agreement.by_threshold(scores, good)
+            # A pair without a score is kept from none on.
+            for point in agreement.by_threshold(
+                [-math.inf if row.score is None else row.score for row in rows],
+                [row.good for row in rows],
+            )
+            if math.isfinite(point.threshold)
         ],
     }
 
 
-def by_fault(rows: Sequence[Labelled]) -> dict[str, dict[str, float]]:
+def by_fault(rows: Sequence[Labelled]) -> dict[str, dict[str, float | None]]:
     """Of the good ones, and of those with each fault: how many, how many kept, the mean score.
+
+    The last is None where none has a score.
 
     Every pair is in one of them; a bad one that names no fault is under `none_named`.
     """
     kinds: dict[str, list[Labelled]] = {}
     for row in sorted(rows, key=lambda row: (not row.good, row.fault or "")):
         kinds.setdefault("good" if row.good else row.fault or "none_named", []).append(row)
-    return {
-        kind: {
+    table: dict[str, dict[str, float | None]] = {}
+    for kind, own in kinds.items():
+        scores = [row.score for row in own if row.score is not None]
+        table[kind] = {
             "pairs": len(own),
             "kept": sum(row.kept for row in own),
-            "score_mean": round(mean([row.score for row in own if row.score is not None]), 4),
+            "score_mean": round(mean(scores), 4) if scores else None,
         }
-        for kind, own in kinds.items()
-    }
+    return table
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:

@@ -4,10 +4,13 @@ Which might be is found by MinHash and locality-sensitive hashing (datasketch). 
 many: what those really have in common is counted then, so that nothing goes that is less alike than
 it must be. A few that are only just alike enough are missed.
 
-It holds 1 kB for each text that is kept (`benchmarks/segment.py` measures it; the library's own
-index, with the same recall, held 6), and no text: the few that it compares with are read back.
+What is known of the texts lies in a database on the disk that SQLite throws away, and a few pages
+of it in memory, however many there are (`benchmarks/segment.py` measures it; the library's own
+index, with the same recall, held 6 kB a text). The few texts that it compares with are read back.
 """
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from zlib import crc32
 
@@ -23,10 +26,15 @@ _WEIGHTS = (0.02, 0.98)
 _MOST = 0.9
 
 
+# Of the database's pages in memory, in kB.
+_CACHE = 64_000
+
+
 class NearDuplicates:
     """The texts that were kept so far, by number.
 
-    threshold: from this Jaccard similarity of shingles on, two are one. text_of: reads one back.
+    threshold: from this Jaccard similarity of shingles on, two are one; so are two of the same
+    text. text_of: reads one back.
     """
 
     def __init__(self, threshold: float, text_of: Callable[[int], str]):
@@ -36,24 +44,40 @@ class NearDuplicates:
         self._empty = MinHash(_PERMUTATIONS, hashfunc=crc32)
         index = MinHashLSH(min(threshold, _MOST), _PERMUTATIONS, _WEIGHTS)
         self._bands, self._rows = index.b, index.r
-        # The texts that have the same hashes in a band; most are alone.
-        self._first: dict[int, int] = {}
-        self._others: dict[int, list[int]] = {}
+        # Without a name: SQLite puts what does not fit in memory into a file that nobody else sees.
+        self._base = sqlite3.connect("", isolation_level=None)
+        self._base.execute(f"PRAGMA cache_size = -{_CACHE}")
+        self._base.execute("PRAGMA journal_mode = OFF")
+        # The texts that have the same hashes in a band.
+        self._base.execute(
+            "CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) "
+            "WITHOUT ROWID"
+        )
 
     def find_or_add(self, number: int, text: str) -> int | None:
-        """The first of the texts that this one is like; None if there is none, and it is kept."""
+        """The first of the texts that this one is like; None if there is none, and it is kept.
+
+        Raises:
+            OSError: there is no room on the disk.
+        """
         own = shingles(text)
-        if not own:
-            return None
-        keys = list(self._keys(own))
-        might = {self._first[key] for key in keys if key in self._first}
-        might.update(*(self._others.get(key, ()) for key in keys))
-        for other in sorted(might):
-            if jaccard(own, shingles(self._text_of(other))) >= self._threshold:
-                return other
-        for key in keys:
-            if self._first.setdefault(key, number) != number:
-                self._others.setdefault(key, []).append(number)
+        # What has no words is like its equals.
+        keys = list(self._keys(own)) if own else [hash(text)]
+        try:
+            might = self._base.execute(
+                "SELECT DISTINCT number FROM band WHERE key IN (SELECT value FROM json_each(?)) "
+                "ORDER BY number",
+                [json.dumps(keys)],
+            ).fetchall()
+            for (other,) in might:
+                there = self._text_of(other)
+                if there == text or jaccard(own, shingles(there)) >= self._threshold:
+                    return int(other)
+            self._base.executemany(
+                "INSERT OR IGNORE INTO band VALUES (?, ?)", [(key, number) for key in keys]
+            )
+        except sqlite3.OperationalError as error:
+            raise OSError(f"no room for what near-duplicates are found by: {error}") from None
         return None
 
     def _keys(self, own: Shingles) -> Iterator[int]:

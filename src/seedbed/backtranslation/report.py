@@ -45,6 +45,13 @@ class Named(Record):
     count: float
 
 
+class Recovered(Record):
+    """How like guessed instructions are to those by hand: ROUGE-L F1, a mean, of 100."""
+
+    name: str
+    rouge_l: float
+
+
 class Interval(Record):
     """Where 95 of 100 resampled values of a number lie; null of too few."""
 
@@ -72,7 +79,7 @@ class Tables(Record):
     judge_recall: float | None = None
     assessed: list[Named]
     judge_intervals: list[Interval]
-    recovered: list[Named]
+    recovered: list[Recovered]
     by_fault: list[Fault]
 
     def interval(self, name: str) -> Interval | None:
@@ -89,7 +96,7 @@ class Tables(Record):
     def recovery(self) -> dict[str, float]:
         """How like guessed instructions are to those by hand: their `own`, and those `of_others`;
         nothing where none could be compared."""
-        return {row.name: row.count for row in self.recovered}
+        return {row.name: row.rouge_l for row in self.recovered}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ refused with a reason, so that both files together have every block of every doc
 the folder and of the place in it, and a sample is drawn by id: so one document more changes the
 rows of no other, but for later ones that repeat it, and one that it takes the place of in a sample.
 
-Documents are read, cut and written one by one. What stays in memory is a few numbers for each
-segment, and what near-duplicates are found by.
+Documents are read, cut and written one by one. What stays in memory is an id and a few numbers for
+each segment.
 """
 
 import hashlib
@@ -210,21 +210,14 @@ def sort(documents: Iterable[Document], params: Segments, folder: Path, spool: S
     """Put the rows of all documents into the spool, refused ones with their reasons."""
     judge = Judge(params)
     near = NearDuplicates(params.near_duplicate, spool.text)
-    first_of: dict[bytes, int] = {}
     for document, piece in pieces(documents, params):
         row = row_of(document, piece, folder, params.license)
         reason, of = judge.reason(piece), None
         if reason is None:
-            number = len(spool.ids)
-            digest = hashlib.sha256(row.text.encode("utf-8", "replace")).digest()[:16]
-            if digest in first_of:
-                reason, of = "duplicate", first_of[digest]
-            else:
-                of = near.find_or_add(number, row.text)
-                if of is None:
-                    first_of[digest] = number
-                else:
-                    reason = "near_duplicate"
+            of = near.find_or_add(len(spool.ids), row.text)
+            if of is not None:
+                same = spool.text(of) == row.text
+                reason = "duplicate" if same else "near_duplicate"
         spool.add(
             row if reason is None else refused(row, reason, None if of is None else spool.ids[of])
         )
