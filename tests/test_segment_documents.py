@@ -1,6 +1,8 @@
 """The documents of `segment`: what is read of which file, and that Markdown is as HTML."""
 
 import json
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from support.tries import tries
 from seedbed.backtranslation.blocks import read_markdown, read_plain
 from seedbed.backtranslation.documents import Document, list_files, read_documents
 from seedbed.backtranslation.errors import BadFrontMatter, NotAText, NoTextColumn
-from seedbed.backtranslation.html_blocks import Block, Reader
+from seedbed.backtranslation.html_blocks import Block, read_page
 from seedbed.errors import BadFile, BadRow
 
 MARKDOWN = """\
@@ -28,7 +30,7 @@ Boil **water**, a lot
 of it.\\
 Then wait. ![steam](steam.png)
 
-1. Take a <kbd>cup</kbd>:
+1. Take a cup:
    - big
    - blue
 
@@ -106,9 +108,7 @@ def texts(blocks: Sequence[Block] | None) -> list[tuple[int, str]]:
 
 
 def page(html: str) -> list[Block]:
-    reader = Reader()
-    reader.feed(html)
-    return reader.end()
+    return read_page(html).blocks
 
 
 def documents(folder: Path, name: str, content: bytes | str) -> list[Document]:
@@ -130,7 +130,7 @@ def test_the_same_document_as_markdown_and_as_html_is_the_same_blocks() -> None:
 PARTS = st.sampled_from(
     ["", "# a", "## b\n", "c *d*", "- e", "  - f", "1. g", "> h", "```", "    i", "`j`", "\\"]
 ) | st.sampled_from(
-    ["| k | l |", "|---|---|", "---", "===", "<div>", "</div>", "<b>m", "<!-- n -->", "<ul><li>o"]
+    ["| k | l |", "|---|---|", "---", "===", "<div>", "</div>", "<!-- n -->", "<ul><li>o"]
 )
 
 
@@ -191,7 +191,88 @@ def test_lines_are_those_of_the_page() -> None:
 def test_what_an_open_tag_in_markdown_leaves_open_ends_with_its_paragraph() -> None:
     blocks = read_markdown("a <script> b\n\nc <title> d\n\n<nav>\n\n# e\n\nf\n")
     assert texts(blocks)[-2:] == [(1, "e"), (0, "f")]
-    assert "c" in [block.text for block in blocks]
+    assert texts(blocks)[:2] == [(0, "a <script> b"), (0, "c <title> d")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Use the <select> element, and a List<String> in Java. This stays.", "a<br>b <!-- c --> d"],
+)
+def test_a_tag_in_a_paragraph_of_markdown_is_text_as_it_is_written(text: str) -> None:
+    assert texts(read_markdown(text)) == [(0, text)]
+
+
+@pytest.mark.parametrize("tag", ["nav", "title", "textarea", "script", "style", "form", "svg"])
+def test_an_html_block_that_leaves_an_element_open_loses_no_text(tag: str) -> None:
+    blocks = read_markdown(f"<div><{tag}> of a page. <b>Stays.\n\nAfter.")
+    assert "Stays." in blocks[0].text
+    assert texts(blocks)[-1] == (0, "After.")
+
+
+def test_a_page_whose_text_lies_in_a_form_loses_its_controls_alone() -> None:
+    blocks = page("<form>a<p>b<select><option>c</select><button>d</button></form><nav>e</nav>f")
+    assert texts(blocks) == [(0, "a"), (0, "b"), (0, "f")]
+    assert texts(page("a<nav>b<nav>c</nav><p>d")) == [(0, "a"), (0, "b"), (0, "c"), (0, "d")]
+
+
+def test_a_footnote_of_one_word_stays() -> None:
+    assert texts(read_markdown("a[^1]\n\n[^1]: note")) == [(0, "a[^1]"), (0, "[^1]: note")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.html", "<a " * 20000),
+        ("a.html", "<a b c d e" * 20000),
+        ("a.html", "<!--x" * 20000),
+        ("a.html", "<table><tr><td>x" * 5000),
+        ("a.html", "<ul><li>x" * 5000),
+        ("a.md", "> " * 150 + "x\n\n# lost?"),
+    ],
+)
+def test_what_is_too_odd_is_no_text_and_takes_no_time(name: str, text: str, tmp_path: Path) -> None:
+    begun = time.process_time()
+    assert one(tmp_path, name, text) == Document(name, None)
+    assert time.process_time() - begun < 5
+
+
+def test_many_blank_lines_after_dashes_take_no_time(tmp_path: Path) -> None:
+    begun = time.process_time()
+    assert one(tmp_path, "a.md", "---\n" + "\n" * 40 + "Text\n").blocks
+    assert time.process_time() - begun < 5
+
+
+def test_a_note_and_a_heading_between_two_rules_are_text(tmp_path: Path) -> None:
+    note = "Note: all of this is text.\n\n# Mine\n\n"
+    document = one(tmp_path, "a.md", f"---\n{note}---\n\n# X\n")
+    assert texts(document.blocks) == [(0, "Note: all of this is text."), (1, "Mine"), (1, "X")]
+    for more in ("key: a\nmore prose\n", "A key: a\n", "k: a\n- b\n", "https://a.org\n"):
+        assert one(tmp_path, "b.md", f"---\n{more}---\n").blocks
+
+
+def test_front_matter_may_be_quoted_or_in_capitals(tmp_path: Path) -> None:
+    text = '---\n"license": MIT\nURL: a.org\n\ntags:\n- b\nTitle: >\n  T\n---\n'
+    document = one(tmp_path, "a.md", text)
+    assert (document.title, document.license, document.url) == ("T", "MIT", "a.org")
+    with pytest.raises(BadFrontMatter, match="license stands there twice"):
+        one(tmp_path, "b.md", "---\nlicense: a\nLicense: b\n---\n")
+
+
+def test_a_page_s_blank_licence_is_none(tmp_path: Path) -> None:
+    html = "<meta name=license content='   '><link rel=canonical href=' '><title> </title>a"
+    document = one(tmp_path, "a.html", html)
+    assert document.title is document.license is document.url is None
+
+
+def test_what_is_no_regular_file_is_named_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "dangling.md").symlink_to("nowhere.md")
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "up").symlink_to(tmp_path)
+    names = list_files(tmp_path)
+    assert names == ["dangling.md", "loop.jsonl", "pipe.md", "up"]
+    for name in names:
+        assert list(read_documents(tmp_path, name)) == [Document(name, None)]
 
 
 def test_a_page_laid_out_as_a_table_has_its_headings_and_paragraphs() -> None:

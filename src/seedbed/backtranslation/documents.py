@@ -8,8 +8,9 @@
     .parquet        the same, a row group's batch at a time
 
 A row's text is Markdown if it has a heading in it, else paragraphs, letter by letter. What is no
-such file, or no UTF-8, is a document without blocks: one of many must not stop the rest. A table
-that lacks its text, or has a broken line, does stop them, since all of it would be lost.
+such file, cannot be read, or is no UTF-8, is a document without blocks: one of many must not stop
+the rest. A table that lacks its text, or has a broken line, does stop them, since all of it would
+be lost.
 """
 
 import codecs
@@ -22,23 +23,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from seedbed.backtranslation.blocks import read_markdown, read_plain
-from seedbed.backtranslation.errors import BadFrontMatter, NotAText, NoTextColumn
-from seedbed.backtranslation.html_blocks import Block, Reader
+from seedbed.backtranslation.errors import NotAText, NoTextColumn
+from seedbed.backtranslation.front_matter import NAMES, or_none, split
+from seedbed.backtranslation.html_blocks import Block, read_page
+from seedbed.backtranslation.markup import Unreadable
 from seedbed.core.files import exists, opened, read_rows
 from seedbed.core.records import Record
 from seedbed.errors import BadFile
 
-_FRONT_MATTER = re.compile(
-    r"---[ \t]*\n((?:[ \t]*#.*\n|\s*\n)*[\w-]+[ \t]*:.*?\n)(?:---|\.\.\.)\s*?(?:\n|\Z)", re.S
-)
 # Without one of these there is no heading, and most rows of plain text need not be parsed for one.
 _MAYBE_HEADING = re.compile(r"^[ >]*#|^[ >]*(=+|-+)[ \t]*$|<h[1-6]", re.M | re.I)
-_NAMES = ("title", "url", "license")
-# What YAML calls nothing.
-_NOTHING = ("", "~", "null")
 _BATCH = 256
 
 
@@ -69,6 +65,8 @@ class TextRow(Record):
 def list_files(folder: Path) -> list[str]:
     """The files in a folder and those in it, by path; hidden ones are left out.
 
+    A link to a folder is listed itself, as if it were a file: it may lead back to where it stands.
+
     Raises:
         BadFile: there is no such folder, or nobody may look into it.
     """
@@ -84,7 +82,7 @@ def list_files(folder: Path) -> list[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         names += [
             (Path(place) / name).relative_to(folder).as_posix()
-            for name in files
+            for name in (*files, *(one for one in folders if (Path(place) / one).is_symlink()))
             if not name.startswith(".")
         ]
     return sorted(names)
@@ -99,7 +97,9 @@ def read_documents(folder: Path, name: str) -> Iterator[Document]:
     """
     path = folder / name
     suffix = path.suffix.lower()
-    if suffix == ".jsonl":
+    if not _is_file(path):
+        yield Document(name, None)
+    elif suffix == ".jsonl":
         yield from _rows_of_lines(path, name)
     elif suffix == ".parquet":
         yield from _rows_of_parquet(path, name)
@@ -112,12 +112,20 @@ def read_documents(folder: Path, name: str) -> Iterator[Document]:
         elif suffix == ".txt":
             yield Document(name, read_plain(text), path.stem)
         else:
-            page = Reader()
-            page.feed(text)
-            blocks = page.end()
-            yield Document(name, blocks, page.title, page.url, page.license)
+            yield _page(name, text)
     else:
         yield Document(name, None)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it can be read: a pipe would wait for ever, and a link may lead nowhere."""
+    try:
+        if not path.is_file():
+            return False
+        path.open("rb").close()
+    except OSError:
+        return False
+    return True
 
 
 def _text(path: Path) -> str | None:
@@ -136,33 +144,20 @@ def _lines(text: str) -> str:
 
 
 def _markdown(path: Path, name: str, text: str) -> Document:
-    found = _FRONT_MATTER.match(text)
-    if found is None:
-        return Document(name, read_markdown(text))
-    own = _front_matter(path, found[1])
-    blocks = read_markdown(text[found.end() :], found[0].count("\n"))
+    own, body, before = split(path, text)
+    try:
+        blocks = read_markdown(body, before)
+    except Unreadable:
+        return Document(name, None)
     return Document(name, blocks, own["title"], own["url"], own["license"])
 
 
-def _front_matter(path: Path, text: str) -> dict[str, str | None]:
+def _page(name: str, text: str) -> Document:
     try:
-        # Of YAML's types none is wanted: a title of 2024 is a text.
-        own = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "nested too deeply"
-        raise BadFrontMatter(path, mark.line + 2 if mark else 1, problem) from None
-    if not isinstance(own, dict):
-        raise BadFrontMatter(path, 1, "no names with values")
-    for name in _NAMES:
-        if not isinstance(own.get(name, ""), str):
-            raise BadFrontMatter(path, 1, f"{name} is no text")
-    return {name: _or_none(own.get(name)) for name in _NAMES}
-
-
-def _or_none(value: str | None) -> str | None:
-    value = " ".join((value or "").split())
-    return None if value.lower() in _NOTHING else value
+        page = read_page(text)
+    except Unreadable:
+        return Document(name, None)
+    return Document(name, page.blocks, page.title, page.url, page.license)
 
 
 def _rows_of_lines(path: Path, name: str) -> Iterator[Document]:
@@ -184,7 +179,7 @@ def _rows_of_parquet(path: Path, name: str) -> Iterator[Document]:
             for batch in table.iter_batches(_BATCH, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
-                    yield _row(name, number, row["text"], *(row.get(one) for one in _NAMES))
+                    yield _row(name, number, row["text"], *(row.get(one) for one in NAMES))
     except (pa.ArrowException, OSError) as error:
         problem = str(error).partition("\n")[0]
         raise BadFile(path, f"cannot be read as Parquet: {problem}", "Write it anew.") from None
@@ -196,7 +191,7 @@ def _columns(path: Path, schema: Any) -> list[str]:
     """Those that are read, once they are checked."""
     if "text" not in schema.names:
         raise NoTextColumn(path, schema.names)
-    columns = [name for name in ("text", *_NAMES) if name in schema.names]
+    columns = [name for name in ("text", *NAMES) if name in schema.names]
     for name in columns:
         kind = schema.field(name).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -214,8 +209,11 @@ def _row(
     url: str | None,
     license_: str | None,
 ) -> Document:
-    blocks = None if text is None else _blocks(_lines(text))
-    own = (_or_none(title), _or_none(url), _or_none(license_))
+    try:
+        blocks = None if text is None else _blocks(_lines(text))
+    except Unreadable:
+        blocks = None
+    own = (or_none(title), or_none(url), or_none(license_))
     return Document(f"{name}:{number}", blocks, *own, row=number)
 
 

@@ -7,20 +7,24 @@ line of it. What is no text of a page, such as its scripts and its navigation, i
 """
 
 import re
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from dataclasses import dataclass
+
+from seedbed.backtranslation.frames import Context, Frame
+from seedbed.backtranslation.markup import Kept, Markup, Unreadable
 
 _SKIPPED = re.compile(
-    "script|style|template|noscript|svg|math|nav|footer|form|button|select|textarea|iframe|object|"
-    "audio|video|canvas"
+    "script|style|template|noscript|svg|math|nav|footer|button|select|textarea|iframe|object|audio|"
+    "video|canvas"
 )
 # What begins and ends a paragraph, beside what has a meaning of its own here.
 _PARAGRAPH = re.compile(
     "p|div|section|article|main|header|aside|address|details|summary|figure|figcaption|center|dl|"
-    "dt|dd|fieldset|legend|hr|caption|thead|tbody|tfoot|body|html|head"
+    "dt|dd|form|fieldset|legend|hr|caption|thead|tbody|tfoot|body|html|head|nav|footer"
 )
 _HEADING = re.compile(r"h[1-6]")
 _LANGUAGE = re.compile(r"language-([\w+#.-]+)")
+# More tables, lists and quotations in one another are no page: each text is put into all of them.
+_DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -33,81 +37,49 @@ class Block:
     last_line: int
 
 
-@dataclass
-class _Frame:
-    """A list (number: of its next item; None of one without) or a quotation."""
-
-    quote: bool = False
-    number: int | None = None
-    marker: str = ""
-    waits: bool = False  # the item's marker, for its first line
-
-    def next_item(self) -> None:
-        self.marker = "- "
-        if self.number is not None:
-            self.marker = f"{self.number}. "
-            self.number += 1
-        self.waits = True
-
-    def prefixes(self) -> tuple[str, str]:
-        """What stands before the first line of a text in it, and before the others."""
-        if self.quote:
-            return "> ", "> "
-        first = self.marker if self.waits else " " * len(self.marker)
-        self.waits = False
-        return first, " " * len(self.marker)
-
-
-@dataclass
-class _Context:
-    """The page, or a table in it. row: its open row: cells, each of texts; None for none."""
-
-    frames: list[_Frame] = field(default_factory=list)
-    row: list[list[str]] | None = None
-
-    def framed(self, text: str) -> str:
-        first = rest = ""
-        for frame in self.frames:
-            own_first, own_rest = frame.prefixes()
-            first, rest = first + own_first, rest + own_rest
-        lines = text.split("\n")
-        return "\n".join(f"{rest if i else first}{line}".rstrip() for i, line in enumerate(lines))
-
-
-class Reader(HTMLParser):
-    """Takes a page, or the parts of one, and has its blocks, in order.
+class Reader(Markup):
+    """Takes the parts of a page, and has its blocks, in order.
 
     title, url, license: what the page says of itself, or None.
     at: the lines that all that is fed stands on; None for those of the page.
+    kept: as `left_open` gives it.
+
+    Raises:
+        Unreadable: whenever it takes something.
     """
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+    def __init__(self, kept: Kept | None = None) -> None:
+        super().__init__(kept)
         self.blocks: list[Block] = []
         self.title: str | None = None
         self.url: str | None = None
         self.license: str | None = None
         self.at: tuple[int, int] | None = None
-        self._contexts = [_Context()]
+        self._contexts = [Context()]
         self._inline: list[str] = []
         self._lines: list[str] = []  # of the block that is being gathered
         self._span: tuple[int, int] | None = None
         self._heading = 0
         self._code: list[str] | None = None
         self._language = ""
-        self._in_title = False
+        self._title: list[str] | None = None  # while it is open
         self._skipped, self._depth = "", 0
+        self._opened = 1, 0
 
-    def part(self, html: str) -> None:
-        """Take a part of a Markdown document, which no tag may leave open for good."""
+    def part(self, html: str, kept: Kept) -> None:
+        """Take a part of a Markdown document, with whatever it leaves open kept."""
+        self.kept = kept
         self.feed(html)
         self.close()
-        self.clear_cdata_mode()
-        self._skipped, self._in_title = "", False
+
+    @property
+    def left_open(self) -> dict[str, tuple[int, int]]:
+        """The element that is still open whose text is left out; what is to be kept instead."""
+        name = "title" if self._title is not None else self._skipped
+        return {name: self._opened} if name else {}
 
     def end(self) -> list[Block]:
-        """Close all that is open, and give the blocks."""
-        self.close()
+        """Close all that is open, after the parts were closed, and give the blocks."""
         self._end_code()
         self._flush()
         self._end_heading()
@@ -117,12 +89,6 @@ class Reader(HTMLParser):
         self._emit()
         return self.blocks
 
-    def parse_marked_section(self, i: int, report: bool = True) -> int:
-        try:
-            return super().parse_marked_section(i, report)
-        except AssertionError:  # such as <![foo[: a browser takes it for a comment
-            return self.parse_bogus_comment(i)
-
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._skipped:
             self._depth += tag == self._skipped
@@ -130,8 +96,8 @@ class Reader(HTMLParser):
         if self._code is not None:
             self._in_code(tag, attrs)
             return
-        if _SKIPPED.fullmatch(tag):
-            self._skipped, self._depth = tag, 1
+        if _SKIPPED.fullmatch(tag) and not self.keeps(tag):
+            self._skipped, self._depth, self._opened = tag, 1, self.getpos()
             return
         if tag in ("title", "meta", "link"):
             self._head(tag, {name: value or "" for name, value in attrs})
@@ -165,7 +131,7 @@ class Reader(HTMLParser):
                 self._end_code()
             return
         if tag == "title":
-            self._in_title = False
+            self._end_title()
         elif tag == "code":
             self._inline.append("`")
         elif _HEADING.fullmatch(tag):
@@ -187,8 +153,8 @@ class Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._skipped:
             return
-        if self._in_title:
-            self.title = " ".join(f"{self.title or ''}{data}".split()) or None
+        if self._title is not None:
+            self._title.append(data)
             return
         if data.strip():
             before = data[: len(data) - len(data.lstrip())].count("\n")
@@ -201,13 +167,19 @@ class Reader(HTMLParser):
     def _head(self, tag: str, attrs: dict[str, str]) -> None:
         kind = attrs.get("rel", "").lower().split()
         if tag == "title":
-            self._in_title = self.title is None
+            if self.title is None and self._title is None and not self.keeps(tag):
+                self._title, self._opened = [], self.getpos()
         elif tag == "link" and "canonical" in kind:
-            self.url = self.url or attrs.get("href") or None
+            self.url = self.url or attrs.get("href", "").strip() or None
         elif tag == "link" and "license" in kind:
-            self.license = self.license or attrs.get("href") or None
+            self.license = self.license or attrs.get("href", "").strip() or None
         elif tag == "meta" and attrs.get("name", "").lower() in ("license", "dc.rights"):
-            self.license = self.license or attrs.get("content") or None
+            self.license = self.license or attrs.get("content", "").strip() or None
+
+    def _end_title(self) -> None:
+        if self._title is not None:
+            self.title = " ".join("".join(self._title).split()) or None
+            self._title = None
 
     def _in_code(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert self._code is not None
@@ -261,6 +233,7 @@ class Reader(HTMLParser):
 
     def _begin_item_or_list(self, tag: str, attrs: dict[str, str | None]) -> None:
         frames = self._contexts[-1].frames
+        self._check_depth()
         if tag == "li":
             if frames and not frames[-1].quote:
                 frames[-1].next_item()
@@ -268,9 +241,13 @@ class Reader(HTMLParser):
             start = attrs.get("start") or ""
             # Python reads no number of thousands of digits.
             number = int(start) if re.fullmatch("[0-9]{1,9}", start) else 1
-            frames.append(_Frame(number=number))
+            frames.append(Frame(number=number))
         else:
-            frames.append(_Frame(quote=tag == "blockquote"))
+            frames.append(Frame(quote=tag == "blockquote"))
+
+    def _check_depth(self) -> None:
+        if sum(1 + len(context.frames) for context in self._contexts) > _DEEPEST:
+            raise Unreadable
 
     def _end_frame(self, quote: bool) -> None:
         frames = self._contexts[-1].frames
@@ -282,7 +259,8 @@ class Reader(HTMLParser):
 
     def _begin_table_part(self, tag: str) -> None:
         if tag == "table":
-            self._contexts.append(_Context())
+            self._check_depth()
+            self._contexts.append(Context())
         elif len(self._contexts) > 1:
             if tag == "tr":
                 self._end_row()
@@ -347,3 +325,21 @@ class Reader(HTMLParser):
             first, last = self._span or self._here()
             self.blocks.append(Block(0, "\n".join(self._lines), first, last))
             self._lines, self._span = [], None
+
+
+def read_page(html: str) -> Reader:
+    """A page that was read to its end. Raises Unreadable: it is none.
+
+    What is left out of a page ends with its element. Of one that never ends, the text is kept, but
+    for programs: else all of the page that follows would be lost.
+    """
+    kept: dict[str, tuple[int, int]] = {}
+    while True:
+        reader = Reader(kept)
+        reader.feed(html)
+        reader.close()
+        more = reader.left_open
+        if not more or "script" in more or "style" in more:
+            reader.end()
+            return reader
+        kept |= more
