@@ -362,7 +362,7 @@ def lay_tasks(*tasks: dict[str, Any]) -> Path:
 def task(name: str, *instances: tuple[str, str]) -> dict[str, Any]:
     return {
         "id": name,
-        "instruction": f"Do what {name} says.\nAnd well.",
+        "instruction": f"Do what {name} says.",
         "instances": [{"input": given, "output": output} for given, output in instances],
         "is_classification": False,
     }
@@ -388,7 +388,7 @@ def test_seed_pairs_are_all_instances_and_only_those_of_some_length_are_shown() 
         ("c/0", True, None, "c"),
         ("d/0", False, "too_long", "d"),
     ]
-    assert found[1]["instruction"] == "Do what a says.\nAnd well.\n\ngiven"
+    assert found[1]["instruction"] == "Do what a says.\n\ngiven"
     assert {row["source"] for row in found} == {"data/seed_tasks.jsonl"}
     metrics = json.loads(into(seed_pairs, "start").metrics.read_text())
     assert (metrics["seed_pairs"], metrics["seed_demos"]) == (5, 2)
@@ -412,6 +412,31 @@ def test_seed_pairs_may_be_conversations() -> None:
         ("1", "Say x.", True),
         ("mine", "Say x.", True),
     ]
+
+
+def test_a_system_message_is_no_part_of_the_request_and_several_lines_are_not_shown() -> None:
+    answer = {"role": "assistant", "content": "x" * 200}
+    system = {"role": "system", "content": "Be brief."}
+    one = [system, {"role": "user", "content": "Say x."}, answer]
+    two = [{"role": "user", "content": "Say x.\nAnd well."}, answer]
+    about = {"license": "MIT", "url": "a.org"}
+    put(Path("data/own.jsonl"), [{"messages": one, **about}, {"messages": two}])
+    found = run_seed_pairs(seed_pairs={"file": "data/own.jsonl"})
+    assert [(row["instruction"], row["not_shown"]) for row in found] == [
+        ("Say x.", None),
+        ("Say x.\nAnd well.", "several_lines"),
+    ]
+    assert (found[0]["system"], found[0]["license"], found[0]["url"]) == (
+        "Be brief.",
+        "MIT",
+        "a.org",
+    )
+    assert not {"system", "license", "url"} & {*found[1]}
+    (row,) = rows(into(seed_pairs, "start").folder / "reversed.jsonl")
+    assert row["completion"] == " Say x."
+    metrics = json.loads(into(seed_pairs, "start").metrics.read_text())
+    counted = {row["name"]: row["count"] for row in metrics["seed_pairs_not_shown"]}
+    assert counted["several_lines"] == 1
 
 
 def test_seed_pairs_of_which_none_can_be_shown_are_an_error_and_no_file() -> None:

@@ -114,6 +114,13 @@ def test_each_form_has_every_row_with_source_licence_and_address() -> None:
 
 
 @pytest.mark.usefixtures("recorded")
+def test_a_blank_licence_is_none() -> None:
+    write_set(row(1, "augmented", "  "))
+    with pytest.raises(NoLicense):
+        export(Path("out"), None, "en")
+
+
+@pytest.mark.usefixtures("recorded")
 def test_the_card_counts_the_rows_of_each_licence_once() -> None:
     export(Path("out"), None, "en")
     card = Path("out/README.md").read_text()

@@ -141,6 +141,14 @@ def test_a_trainer_makes_the_same_of_messages_and_of_prompts(tag: str) -> None:
         assert first == second
 
 
+def test_a_seed_pair_is_trained_on_with_its_system_message_and_its_licence() -> None:
+    said = {"system": "Be brief.", "license": "MIT", "url": "a.org"}
+    pair = seed_pair(1).model_copy(update=said)
+    (row,) = combine.of_seed([pair])
+    assert row.instruction == f"Be brief.\n\n{pair.instruction}"
+    assert (row.license, row.url) == ("MIT", "a.org")
+
+
 def test_seed_pairs_stand_so_many_times_beside_the_curated_ones_and_once_elsewhere() -> None:
     once, thrice = run(), run(seed_times=3)
     for name in ("seed", "all", "curated"):

@@ -81,7 +81,7 @@ def test_rows_of_prepare_keep_their_ids_and_keys() -> None:
 
 
 def test_rows_from_elsewhere_are_called_by_their_lines_whatever_else_they_have() -> None:
-    odd = {"license": ["a", "b"], "key": {"x": 1}, "source": 7, "tools": None, "url": 3}
+    odd = {"license": " ", "key": {"x": 1}, "source": 7, "tools": None, "url": ""}
     put(ROWS, [foreign(0), {**foreign(1), **odd}, {**foreign(2), "id": 17, "license": "mit"}])
     found = list(read_conversations(ROWS))
     assert [(one.id, one.key, one.license, one.url) for one in found] == [
@@ -113,6 +113,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"messages": [*turns("a", "b")[:1], {"role": "assistant", "content": None}]}, r"1.content"),
     ({**prepared(0)}, r"id 'row-0/1' is already that of line 1"),
     ({**prepared(1), "id": ["x"]}, r"field id"),
+    ({**prepared(1), "license": ["MIT"]}, r"field license"),
+    ({"messages": turns(" ", "b", system="s")}, r"the question is empty"),
 ]
 
 
@@ -268,7 +270,7 @@ def test_what_is_asked_at_once_changes_nothing(
 def conversation(n: int) -> Conversation:
     question, answer = f"What is {n}?", f"It is {n}."
     said = (Message(role="user", content=question), Message(role="assistant", content=answer))
-    return Conversation(f"r{n}", question, answer, n + 1, None, said, None, None)
+    return Conversation(f"r{n}", question, question, None, answer, n + 1, None, said, None, None)
 
 
 def difficulty(

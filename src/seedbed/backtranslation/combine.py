@@ -66,7 +66,18 @@ class Row:
 
 def of_seed(pairs: Sequence[SeedPair]) -> list[Row]:
     """What people wrote, as rows."""
-    return [Row(pair.id, "seed", pair.instruction, pair.output, None, None, None) for pair in pairs]
+    return [
+        Row(
+            id=pair.id,
+            source="seed",
+            instruction=f"{pair.system}\n\n{pair.instruction}" if pair.system else pair.instruction,
+            output=pair.output,
+            license=pair.license,
+            url=pair.url,
+            key=None,
+        )
+        for pair in pairs
+    ]
 
 
 def of_augmented(pairs: Sequence[AugmentedPair | CuratedPair]) -> list[Row]:

@@ -22,22 +22,28 @@ class Message(Record):
 class MessagesRow(Record):
     """A conversation. id: the row's own, if it has one. key: of the answer that it was made of.
 
-    key, license, url: a file from elsewhere may have anything there; what is no text is left.
+    key: a file from elsewhere may have anything there; what is no text is left.
     """
 
     messages: list[Message] = Field(min_length=2)
     id: str | int | None = None
     key: Any = None
-    license: Any = None
-    url: Any = None
+    license: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """What was asked, and what was answered. line: in its file, from 1. messages: as they stand."""
+    """What was asked, and what was answered. line: in its file, from 1. messages: as they stand.
+
+    instruction: the request, after what the system says. system: that alone; None if it says
+        nothing.
+    """
 
     id: str
     instruction: str
+    request: str
+    system: str | None
     output: str
     line: int
     key: str | None
@@ -74,9 +80,10 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
             remedy = "Leave those of one question and its answer, after a system message at most."
             raise BadRow(path, line, problem, remedy)
         instruction = "\n\n".join(message.content.strip() for message in (*before, asked)).strip()
-        output = answer.content.strip()
-        if not instruction or not output:
-            what = "the answer" if instruction else "the question"
+        request, output = asked.content.strip(), answer.content.strip()
+        system = "\n\n".join(message.content.strip() for message in before).strip() or None
+        if not request or not output:
+            what = "the answer" if request else "the question"
             raise BadRow(path, line, f"{what} is empty", "Remove the row.")
         name = str(line if row.id is None else row.id)
         first = lines.setdefault(name, line)
@@ -84,8 +91,15 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
             raise BadRow(
                 path, line, f"id {name!r} is already that of line {first}", "Give it its own."
             )
-        key, license_, url = (
-            value if isinstance(value, str) else None for value in (row.key, row.license, row.url)
+        yield Conversation(
+            id=name,
+            instruction=instruction,
+            request=request,
+            system=system,
+            output=output,
+            line=line,
+            key=row.key if isinstance(row.key, str) else None,
+            messages=tuple(row.messages),
+            license=(row.license or "").strip() or None,
+            url=(row.url or "").strip() or None,
         )
-        messages = tuple(row.messages)
-        yield Conversation(name, instruction, output, line, key, messages, license_, url)

@@ -16,7 +16,8 @@ class About(Record):
     """Where a row came from (combine).
 
     source: `seed`, a pair that people wrote; or `augmented`, a text with the instruction that a
-        model guessed, of the answer `key`. license, url: the text's; null of a seed pair.
+        model guessed, of the answer `key`. license, url: the text's; of a seed pair what its
+        conversation says, else null.
     """
 
     id: str
@@ -56,8 +57,8 @@ class AlpacaRow(About):
 
 
 def is_text_of_others(row: Any) -> bool:
-    """Whether the output is a document's, word for word."""
-    return bool(row.source == "augmented")
+    """Whether the output is a document's, word for word, or a seed pair names a licence."""
+    return bool(row.source == "augmented" or (row.license or "").strip())
 
 
 EXPORT = Export(

@@ -1,9 +1,9 @@
 """The files of instruction backtranslation, and their rows."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from seedbed.core.paths import DATA
 from seedbed.core.records import Record
@@ -57,6 +57,8 @@ class SeedPair(Record):
 
     instruction: with the input after it, if there is one. demo: whether it may be shown; not_shown
         says why not. task: the id of its row in the file `source`.
+    system: what stands before the instruction. license, url: of the two. All three are of a
+        conversation that says so; of others they are not written.
     """
 
     id: str
@@ -66,6 +68,15 @@ class SeedPair(Record):
     not_shown: str | None
     task: str
     source: str
+    system: str | None = None
+    license: str | None = None
+    url: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_far_as_said(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row: dict[str, Any] = written(self)
+        said = {name: row.pop(name) for name in ("system", "license", "url")}
+        return row | {name: value for name, value in said.items() if value is not None}
 
 
 class Reversed(Record):

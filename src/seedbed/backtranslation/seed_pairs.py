@@ -25,6 +25,9 @@ from seedbed.tasks.seed_form import read_seed_form
 
 # Why a pair is not shown.
 REASONS = ("has_input", "too_short", "too_long")
+# And that only where it is so. An instruction is guessed in one line: augment's sampling stops at
+# its end.
+SEVERAL_LINES = "several_lines"
 
 
 class Params(Section):
@@ -48,7 +51,9 @@ def pairs(path: Path, params: SeedPairs) -> Iterator[SeedPair]:
     """
     if _has_messages(path):
         for row in read_conversations(path):
-            yield _pair(row.id, row.instruction, "", row.output, str(path), row.id, params)
+            pair = _pair(row.id, row.request, "", row.output, str(path), row.id, params)
+            about = {"system": row.system, "license": row.license, "url": row.url}
+            yield pair.model_copy(update=about)
         return
     for task in read_seed_form(path):
         for example in task.examples:
@@ -78,6 +83,8 @@ def _pair(
         reason = "too_short"
     elif len(output) > params.max_chars:
         reason = "too_long"
+    elif len(instruction.splitlines()) > 1:
+        reason = SEVERAL_LINES
     return SeedPair(
         id=id_,
         instruction=f"{instruction}\n\n{given}" if given else instruction,
@@ -92,10 +99,11 @@ def _pair(
 def metrics(rows: list[SeedPair]) -> dict[str, Any]:
     """The stage's metrics."""
     reasons = Counter(row.not_shown for row in rows if row.not_shown)
+    names = (*REASONS, SEVERAL_LINES) if SEVERAL_LINES in reasons else REASONS
     return {
         "seed_pairs": len(rows),
         "seed_demos": sum(row.demo for row in rows),
-        "seed_pairs_not_shown": counts(REASONS, reasons),
+        "seed_pairs_not_shown": counts(names, reasons),
     }
 
 
@@ -109,8 +117,9 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     if not any(row.demo for row in rows):
         raise BadFile(
             path,
-            f"none of its {len(rows)} pairs can be shown: they have an input, or an output of "
-            f"fewer than {own.min_chars} or more than {own.max_chars} characters",
+            f"none of its {len(rows)} pairs can be shown: they have an input, several lines of "
+            f"instruction, or an output of fewer than {own.min_chars} or more than "
+            f"{own.max_chars} characters",
             "Change seed_pairs.min_chars or max_chars, or take another file.",
         )
     write_files(
@@ -120,7 +129,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
                 to_line(
                     Reversed(
                         prompt=backward.alone(row.output),
-                        completion=f" {row.instruction.splitlines()[0].strip()}",
+                        completion=f" {row.instruction.strip()}",
                     )
                 )
                 for row in rows

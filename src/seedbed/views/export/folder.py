@@ -120,7 +120,7 @@ def _licenses(form: Form, without: bool) -> Counter[str | None]:
         rows = read_rows(source, form.record) if source.stat().st_size else ()
         for line, row in enumerate(rows, 1):
             if form.owes(row):
-                license = getattr(row, LICENSE)
+                license = (getattr(row, LICENSE) or "").strip() or None
                 counted[license] += 1
                 if license is None:
                     first, missing = first or line, missing + 1
