@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from support.params import section
 from support.tries import tries
 
-from seedbed.backtranslation import segment
+from seedbed.backtranslation import near_duplicates, segment
 from seedbed.backtranslation.blocks import read_markdown
 from seedbed.backtranslation.errors import NoDocuments, NoSegments
 from seedbed.backtranslation.html_blocks import Block
 from seedbed.backtranslation.near_duplicates import NearDuplicates
-from seedbed.backtranslation.params import Segments
+from seedbed.backtranslation.params import Augment, Curate, SeedPairs, Segments
 from seedbed.backtranslation.repetition import LIKE, jaccard, repeated_share, sentences, shingles
 from seedbed.backtranslation.rows import RejectedSegment, Segment
 from seedbed.backtranslation.sections import Cutter, Piece, in_text
@@ -187,6 +189,36 @@ def test_each_reason_is_given_for_its_own_fault(sort: Sort) -> None:
         ("", "no_header"),
     ):
         assert [found for found, _ in refused_with(sort, document)] == [reason], document
+
+
+def test_a_name_in_capitals_is_a_heading_as_others_are(sort: Sort) -> None:
+    for n, heading in enumerate(("FAQ", "SQL 92", "A")):
+        assert refused_with(sort, f"# {heading}\n\n{text(f'own{n}')}") == []
+
+
+def test_what_is_refused_is_told_on_the_screen(
+    sort: Sort, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sort({"a.md": GOOD, "b.png": "", "c.png": "", "d.md": "# A\n\nb"})
+    assert capsys.readouterr().err.endswith("segment: 3 refused: 2 not_text, 1 too_short\n")
+
+
+def test_bounds_and_words_that_can_hold_nothing_are_refused() -> None:
+    assert parameters(Path("a"), license=" ").license is None
+    with pytest.raises(ValidationError, match=r"refused_headers\.0"):
+        parameters(Path("a"), refused_headers=[""])
+    with pytest.raises(ValidationError, match="min_words, 9, is above max_words, 8"):
+        section(Augment, min_words=9, max_words=8)
+    with pytest.raises(ValidationError, match="min_chars, 9, is above max_chars, 8"):
+        section(SeedPairs, min_chars=9, max_chars=8)
+    for by in ("rating", "expected"):
+        for threshold in (0.0, 5.5):
+            with pytest.raises(ValidationError, match="must be from 1 to 5"):
+                section(Curate, by=by, threshold=threshold, keep_share=None)
+
+
+def test_the_index_of_near_duplicates_is_the_same_in_every_process() -> None:
+    assert near_duplicates._number(b"a") == 4681665781835383343
 
 
 def test_a_refused_word_is_a_whole_word_and_of_the_own_heading(sort: Sort) -> None:

@@ -12,6 +12,7 @@ index, with the same recall, held 6 kB a text). The few texts that it compares w
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from zlib import crc32
 
 from datasketch import MinHash, MinHashLSH
@@ -24,10 +25,13 @@ _PERMUTATIONS = 64
 _WEIGHTS = (0.02, 0.98)
 # Above, the library finds no bands; who asks for more alike texts gets them by the count.
 _MOST = 0.9
-
-
 # Of the database's pages in memory, in kB.
 _CACHE = 64_000
+
+
+def _number(data: bytes) -> int:
+    """A number that SQLite can hold, the same in every run."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
 class NearDuplicates:
@@ -62,7 +66,7 @@ class NearDuplicates:
         """
         own = shingles(text)
         # What has no words is like its equals.
-        keys = list(self._keys(own)) if own else [hash(text)]
+        keys = list(self._keys(own)) if own else [_number(text.encode("utf-8", "surrogatepass"))]
         try:
             might = self._base.execute(
                 "SELECT DISTINCT number FROM band WHERE key IN (SELECT value FROM json_each(?)) "
@@ -87,4 +91,4 @@ class NearDuplicates:
         for band in range(self._bands):
             begin = band * self._rows
             held = signature.hashvalues[begin : begin + self._rows].tobytes()
-            yield hash((band, held))
+            yield _number(bytes([band]) + held)

@@ -24,9 +24,17 @@ def _name(text: str) -> str:
     return text
 
 
+def _or_none(text: str | None) -> str | None:
+    return (text or "").strip() or None
+
+
 _Path = Annotated[str, Field(min_length=1), AfterValidator(place)]
 Name = Annotated[str, AfterValidator(_name)]
 Share = Annotated[float, Field(gt=0, le=1)]
+
+
+def _crossed(what: str, least: int, most: int) -> str:
+    return f"min_{what}, {least}, is above max_{what}, {most}"
 
 
 class Round(Section):
@@ -63,7 +71,7 @@ class Segments(Section):
     """Documents, cut by heading into texts that may be answers.
 
     folder: of .md, .txt, .html, .jsonl and .parquet files, in folders of their own too.
-    license: of documents that name none; null for none.
+    license: of documents that name none; null, or blank, for none.
     header_levels: of headings, down to which a segment may begin with one.
     min_chars, max_chars: of a segment's text, as it is kept.
     refused_headers: words that a heading of navigation or advertising has, in any case.
@@ -74,11 +82,11 @@ class Segments(Section):
     """
 
     folder: _Path
-    license: str | None
+    license: Annotated[str | None, AfterValidator(_or_none)]
     header_levels: int = Field(ge=1, le=6)
     min_chars: PositiveInt
     max_chars: PositiveInt
-    refused_headers: list[str]
+    refused_headers: list[Annotated[str, Field(pattern=r"\S")]]
     max_repeated: float = Field(ge=0, le=1)
     near_duplicate: float = Field(gt=0, le=1)
     refuse_contacts: bool
@@ -88,20 +96,26 @@ class Segments(Section):
     @model_validator(mode="after")
     def _has_room(self) -> "Segments":
         if self.min_chars > self.max_chars:
-            raise ValueError(f"min_chars, {self.min_chars}, is above max_chars, {self.max_chars}")
+            raise ValueError(_crossed("chars", self.min_chars, self.max_chars))
         return self
 
 
 class SeedPairs(Section):
     """Pairs that people wrote.
 
-    file: tasks in the seed tasks' form.
+    file: tasks in the seed tasks' form, or conversations of one question and its answer.
     min_chars, max_chars: only pairs without an input, whose output is as long, are shown.
     """
 
     file: _Path
     min_chars: PositiveInt
     max_chars: PositiveInt
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "SeedPairs":
+        if self.min_chars > self.max_chars:
+            raise ValueError(_crossed("chars", self.min_chars, self.max_chars))
+        return self
 
 
 class LongestDemo(Section):
@@ -130,6 +144,12 @@ class Augment(Section):
     rouge_threshold: float = Field(ge=0, le=1)
     sampling: Sampling
     seed: int
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "Augment":
+        if self.min_words > self.max_words:
+            raise ValueError(_crossed("words", self.min_words, self.max_words))
+        return self
 
 
 class Judging(Section):
@@ -162,6 +182,10 @@ class Judging(Section):
     def _has_one_bound(self) -> "Judging":
         if (self.threshold is None) == (self.keep_share is None):
             raise ValueError("exactly one of threshold and keep_share must be null")
+        # Ratings are from 1 to 5; the other two have no bounds.
+        least = 1 if self.threshold is None else self.threshold
+        if self.by in ("expected", "rating") and not 1 <= least <= 5:
+            raise ValueError(f"threshold, {least:g}, must be from 1 to 5 with by: {self.by}")
         return self
 
 

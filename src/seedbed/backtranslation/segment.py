@@ -13,6 +13,7 @@ each segment.
 import hashlib
 import json
 import re
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
@@ -54,6 +55,8 @@ REASONS = (
     "over_the_maximum",
 )
 _E_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
+# The letters of a name in capitals, at most.
+_NAME = 5
 # Written as a telephone number: after + or in groups; dates, versions and prices are none.
 _TELEPHONE = re.compile(
     r"""(?<![\w.,/+-])(?:
@@ -85,6 +88,16 @@ def has_contacts(text: str) -> bool:
     return bool(_E_MAIL.search(text) or _TELEPHONE.search(text))
 
 
+def is_shouted(heading: str) -> bool:
+    """Whether it is in capitals, and no more than a name such as FAQ or SQL 92.
+
+    >>> [is_shouted(heading) for heading in ("HTML 5", "BREAKING", "BUY IT", "Buy")]
+    [False, True, True, False]
+    """
+    words = [word for word in heading.split() if any(map(str.isalpha, word))]
+    return heading.isupper() and (len(words) > 1 or sum(map(str.isalpha, heading)) > _NAME)
+
+
 class Judge:
     """Says why a piece is no segment, as far as it alone can say that."""
 
@@ -97,7 +110,7 @@ class Judge:
         """The first reason; None if there is none."""
         if piece.reason is not None:
             return piece.reason
-        if piece.heading[-1].isupper():
+        if is_shouted(piece.heading[-1]):
             return "capitals"
         if self._refused is not None and self._refused.search(piece.heading[-1]):
             return "refused_header"
@@ -232,11 +245,15 @@ def sample(ids: Iterable[str | None], params: Segments) -> set[str]:
     return set(there)
 
 
+def reasons(spool: Spool, chosen: Set[str]) -> Counter[str]:
+    """How many are refused for each reason, those that were not chosen too."""
+    over = sum(id_ is not None for id_ in spool.ids) - len(chosen)
+    return spool.reasons + Counter(over_the_maximum=over)
+
+
 def metrics(spool: Spool, chosen: Set[str], documents: int) -> dict[str, Any]:
     """The stage's metrics; characters are those of the kept texts."""
     chars = [count for id_, count in zip(spool.ids, spool.chars, strict=True) if id_ in chosen]
-    over = sum(id_ is not None for id_ in spool.ids) - len(chosen)
-    reasons = spool.reasons + Counter(over_the_maximum=over)
     return {
         "documents": documents,
         "segments_kept": len(chosen),
@@ -244,8 +261,18 @@ def metrics(spool: Spool, chosen: Set[str], documents: int) -> dict[str, Any]:
         "segment_chars_mean": mean(chars),
         "segment_chars_sd": round(pstdev(chars), 6) if chars else 0.0,
         "segments_with_contacts": len(spool.with_contacts & chosen),
-        "rejected": counts(REASONS, reasons),
+        "rejected": counts(REASONS, reasons(spool, chosen)),
     }
+
+
+def told(reasons: Counter[str]) -> str:
+    """How much is refused and why, in a line; the commonest first.
+
+    >>> told(Counter(too_short=1, not_text=2))
+    'segment: 3 refused: 2 not_text, 1 too_short'
+    """
+    each = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return f"segment: {reasons.total()} refused: {each}"
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
@@ -281,4 +308,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
                 into.metrics: to_json(with_tables(metrics(spool, chosen, documents))),
             }
         )
+        refused_for = reasons(spool, chosen)
     progress.finish(len(chosen))
+    if refused_for:
+        print(told(refused_for), file=sys.stderr, flush=True)
