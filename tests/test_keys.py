@@ -100,6 +100,7 @@ REQUESTS: dict[str, tuple[object, Verdict]] = {
 }
 LLMS: dict[str, tuple[object, Verdict]] = {
     "model": ("another-model", "miss"),
+    "server": ("pool", "miss"),
     "api": ("completions", "miss"),
     "system": ("Be brief.", "miss"),
     "leave_out": (["presence_penalty"], "miss"),
@@ -126,6 +127,7 @@ ENDPOINTS: dict[str, tuple[object, Verdict]] = {
     "say_none": (False, "miss"),
     "embedded": (True, "hit"),
     "one_slot": (True, "hit"),
+    "servers": ((), "hit"),  # what they answer is kept alike: see test_fleet
     "concurrency": (99, "hit"),
     "prompts_per_request": (20, "hit"),
     "retries": (99, "hit"),

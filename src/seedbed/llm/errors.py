@@ -344,5 +344,5 @@ class BadAddress(SeedbedError):
             "environment variable OPENAI_BASE_URL: not the address of a server (it is not shown, "
             "because a password may be in it)\n"
             "  Expected http(s)://[user:password@]host[:port]/v1; in user and password write /, ?, "
-            "# and @ as %2F, %3F, %23 and %40."
+            "# and @ as %2F, %3F, %23 and %40; several of them with spaces or commas between."
         )

@@ -1,5 +1,6 @@
 """The parameters of the model: the section `llm` of params.yaml."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
@@ -27,6 +28,16 @@ class Embedded(Section):
     adapter: Annotated[str, Field(min_length=1), AfterValidator(place)] | None = None
 
 
+def server_name(name: str) -> str:
+    """The name itself. Raises ValueError: it could be taken for an address, or for nothing."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError(
+            "expected a name of letters, digits, ., _ and -, such as pool; addresses stand in "
+            "OPENAI_BASE_URL"
+        )
+    return name
+
+
 class Price(Section):
     """US dollars per million tokens."""
 
@@ -39,11 +50,15 @@ class Model(Section):
     """The section `llm`: the model and how it is asked.
 
     model: the packaged model, a GGUF file, or the name that the server knows it by.
+    server: a name for what answers, in place of the address in every key: the same model at
+        another address is then the same model. null, and as params.yaml has no such line: the
+        address.
     system: the system message of a chat; null for none.
     leave_out: parameters that are not sent, because the server refuses them.
     """
 
     model: Annotated[str, Field(min_length=1), AfterValidator(place)]
+    server: Annotated[str, AfterValidator(server_name)] | None = None
     api: Api = "completions"
     system: str | None = None
     leave_out: list[Parameter] = Field(default=[])

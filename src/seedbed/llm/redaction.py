@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote
 
+from seedbed.llm.addresses import addresses
 from seedbed.llm.store.rows import Kept
 
 # What JSON, addresses and HTML write for a character, also if it was escaped several times over.
@@ -37,17 +38,19 @@ class _Secret(NamedTuple):
 
 
 def _secrets(least: int) -> list[_Secret]:
-    """Longest first: the key, the login of the address, and what the query of the address has."""
+    """Longest first: the key, and of each address the login and what its query has."""
     key, url = os.environ.get("OPENAI_API_KEY", ""), os.environ.get("OPENAI_BASE_URL", "")
     return [secret for secret in _secrets_of(key, url) if len(secret.plain) >= least]
 
 
 @lru_cache(maxsize=8)
-def _secrets_of(key: str, url: str) -> list[_Secret]:
-    place, _, query = url.partition("#")[0].partition("?")
-    login = place.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    secrets = {key, key.strip(), login, login.partition(":")[2]}
-    secrets |= {value for name, value in parse_qsl(query) if name not in NO_SECRET}
+def _secrets_of(key: str, urls: str) -> list[_Secret]:
+    secrets = {key, key.strip()}
+    for url in addresses(urls):
+        place, _, query = url.partition("#")[0].partition("?")
+        login = place.partition("://")[2].partition("/")[0].rpartition("@")[0]
+        secrets |= {login, login.partition(":")[2]}
+        secrets |= {value for name, value in parse_qsl(query) if name not in NO_SECRET}
     secrets |= {unquote(secret) for secret in secrets}
     return [
         _Secret(secret, _forms_of(secret))

@@ -1,18 +1,21 @@
 """Where the requests go: the embedded server, or whatever OPENAI_BASE_URL names."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from seedbed.llm.addresses import addresses
 from seedbed.llm.budget import Budget
 from seedbed.llm.errors import BadAdapter, BadAddress, BadEnvironment, BadModel, NoPrice
 from seedbed.llm.params import Llm, Price
 from seedbed.llm.serve import embedded
+from seedbed.llm.server_errors import NameWithoutServer, NoServerName
 from seedbed.llm.store.rows import Spent
 
 OPENAI = "https://api.openai.com/v1"
@@ -22,7 +25,7 @@ PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server to send requests to, and how.
+    """A server to send requests to, or several, and how.
 
     address: what messages call it; no user, password or query is in it.
     model: the name that the server knows the model by.
@@ -36,7 +39,9 @@ class Endpoint:
     embedded: whether it runs in this process.
     one_slot: whether it is an embedded server with one slot, which gives the same bytes every
         time if it is asked in the way of `seedbed.llm.send.slot`.
-    concurrency: requests in flight at most.
+    servers: of several, each as an endpoint of its own; empty where there is one. They have the
+        same identity, and each its own `concurrency` and what it allows a minute.
+    concurrency: requests in flight at most, at all servers together.
     prompts_per_request: prompts in one request of the completions API.
     retries: times that a request which fails is tried again.
     patience: seconds after which a run in which nothing succeeds any more stops.
@@ -54,6 +59,7 @@ class Endpoint:
     say_none: bool = True
     embedded: bool = False
     one_slot: bool = False
+    servers: tuple["Endpoint", ...] = ()
     concurrency: int = 8
     prompts_per_request: int = 1
     retries: int = 5
@@ -108,28 +114,32 @@ def _is_url(url: str) -> bool:
         is_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    # An @ after the place: a password ended it before its end, by a slash in it, say.
-    return is_place and "@" not in parts.path + parts.query + parts.fragment
+    # An @ after the place: a password ended it before its end, by a slash in it, say. A space: the
+    # next of several addresses does not begin with http.
+    ends = "@" not in parts.path + parts.query + parts.fragment
+    return is_place and ends and not re.search(r"\s", parts.path)
 
 
 @contextmanager
 def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
     """The endpoint that the parameters and the environment name; an embedded server stops after.
 
-    OPENAI_BASE_URL, if set, is the server, and llm.model the name it knows the model by.
-    Otherwise llm.model is the packaged model or a GGUF file, and the embedded server runs it; or,
-    if there is an OPENAI_API_KEY, the name of one of OpenAI's models.
+    OPENAI_BASE_URL, if set, is the server, or several, and llm.model the name it knows the model
+    by. Otherwise llm.model is the packaged model or a GGUF file, and the embedded server runs it;
+    or, if there is an OPENAI_API_KEY, the name of one of OpenAI's models.
 
     Raises:
-        BadModel, BadAdapter, BadEnvironment, BadAddress
+        BadModel, BadAdapter, BadEnvironment, BadAddress, NoServerName, NameWithoutServer
     """
-    url = os.environ.get("OPENAI_BASE_URL", "")
+    urls = addresses(os.environ.get("OPENAI_BASE_URL", ""))
     key = os.environ.get("OPENAI_API_KEY", "")
     local = llm.model == embedded.PACKAGED or llm.model.endswith(".gguf")
     mode = os.environ.get("SEEDBED_MODE") or "live"
     if mode not in ("live", "batch"):
         raise BadEnvironment("SEEDBED_MODE", mode, "live or batch")
-    if not url and local:
+    if not urls and local:
+        if llm.server:
+            raise NameWithoutServer(llm.server, llm.model)
         if mode == "batch":
             raise BadEnvironment("SEEDBED_MODE", mode, "live with the embedded server")
         model = embedded.find_model(llm)
@@ -155,49 +165,93 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
             "Set it to null. A server loads an adapter by itself, and llm.model then names it: "
             "docs/training.md.",
         )
-    if not url:
-        if not key and not llm.replay:
-            raise BadModel(
-                llm.model,
-                "neither a GGUF file nor the packaged model",
-                f"Name a file that ends in .gguf, or {embedded.PACKAGED!r}; for a server set "
-                "OPENAI_BASE_URL, for OpenAI's own models OPENAI_API_KEY.",
-            )
-        url = OPENAI
-    if not _is_url(url):
+    if not urls and not key and not llm.replay:
+        raise BadModel(
+            llm.model,
+            "neither a GGUF file nor the packaged model",
+            f"Name a file that ends in .gguf, or {embedded.PACKAGED!r}; for a server set "
+            "OPENAI_BASE_URL, for OpenAI's own models OPENAI_API_KEY.",
+        )
+    yield _served(llm, urls, key, batch=mode == "batch")
+
+
+def _served(llm: Llm, urls: Sequence[str], key: str, *, batch: bool) -> Endpoint:
+    """The endpoint at some addresses; without any, OpenAI's. Raises as `open_endpoint`."""
+    # A replay connects to nobody: what has a name was answered by a server that has one.
+    named = bool(llm.server) and not urls and not key
+    urls = urls or [OPENAI]
+    if not all(map(_is_url, urls)):
         raise BadAddress
-    address = without_secrets(url)
+    places = {without_secrets(url): url for url in urls}
+    if len(places) > 1:
+        if not llm.server:
+            raise NoServerName(len(places))
+        if batch:
+            raise BadEnvironment(
+                "SEEDBED_MODE", "batch", "live, with several addresses in OPENAI_BASE_URL"
+            )
     number = partial(number_from_env, least=1)
-    yield Endpoint(
-        address=address,
-        model=llm.model,
-        llm=llm,
-        identity={"server": address, "name": llm.model},
-        # The client wants a key; servers without keys ignore it.
-        connect=lambda: (url, key or "none"),
-        price=_price(llm, address),
-        # OpenAI's own server refuses what it does not know, and it does not know these.
-        say_none=urlsplit(url).hostname != urlsplit(OPENAI).hostname,
-        concurrency=number("SEEDBED_CONCURRENCY", 8),
-        prompts_per_request=1
-        if llm.api == "chat"  # which has no lists
-        else number("SEEDBED_PROMPTS_PER_REQUEST", 1),
-        retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
-        patience=number("SEEDBED_PATIENCE", 300),
-        per_minute=number("SEEDBED_REQUESTS_PER_MINUTE", 0) or None,
-        tokens_per_minute=number("SEEDBED_TOKENS_PER_MINUTE", 0) or None,
-        batch=mode == "batch",
+    first, *others = [
+        Endpoint(
+            address=place,
+            model=llm.model,
+            llm=llm,
+            identity={"server": llm.server or place, "name": llm.model},
+            # The client wants a key; servers without keys ignore it.
+            connect=partial(_at, url, key or "none"),
+            price=_price(llm, [*places]),
+            # OpenAI's own server refuses what it does not know, and it does not know these.
+            say_none=named
+            or all(urlsplit(one).hostname != urlsplit(OPENAI).hostname for one in urls),
+            concurrency=number("SEEDBED_CONCURRENCY", 8),
+            prompts_per_request=1
+            if llm.api == "chat"  # which has no lists
+            else number("SEEDBED_PROMPTS_PER_REQUEST", 1),
+            retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
+            patience=number("SEEDBED_PATIENCE", 300),
+            per_minute=number("SEEDBED_REQUESTS_PER_MINUTE", 0) or None,
+            tokens_per_minute=number("SEEDBED_TOKENS_PER_MINUTE", 0) or None,
+            batch=batch,
+        )
+        for place, url in places.items()
+    ]
+    if not others:
+        return first
+    servers = (first, *others)
+    return replace(
+        first,
+        address=_named([*places]),
+        servers=servers,
+        concurrency=sum(server.concurrency for server in servers),
     )
 
 
-def _price(llm: Llm, address: str) -> Price | None:
+def _at(url: str, key: str) -> tuple[str, str]:
+    return url, key
+
+
+def _named(places: Sequence[str]) -> str:
+    """Several addresses as messages call them.
+
+    >>> _named(["http://a/v1", "http://b/v1"])
+    'http://a/v1, http://b/v1'
+    """
+    more = f" and {len(places) - 4} more" if len(places) > 4 else ""
+    return ", ".join(places[:4]) + more
+
+
+def _price(llm: Llm, places: Sequence[str]) -> Price | None:
     """What the model costs: as params.yaml says; on this machine nothing."""
     for price in llm.prices:
         if price.model == llm.model:
             return price
-    host = urlsplit(address).hostname or ""
-    try:
-        local = ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
+    local = all(map(_is_here, places))
     return Price(model=llm.model, input=0, output=0) if local else None
+
+
+def _is_here(place: str) -> bool:
+    host = urlsplit(place).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
