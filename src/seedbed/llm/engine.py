@@ -20,6 +20,7 @@ from seedbed.llm.contract.request import Canon, Keyed, Request
 from seedbed.llm.contract.wire import Answer, MalformedBody
 from seedbed.llm.measuring import Measuring
 from seedbed.llm.params import Llm
+from seedbed.llm.send.fleet import Asked, Fleet
 from seedbed.llm.send.ledger import Ledger
 from seedbed.llm.send.sender import Sender, tell_of_batches
 from seedbed.llm.send.session import Session
@@ -63,7 +64,7 @@ class Engine(Measuring):
             self._book.tally.cost = None
         self._log = RunLog(store.path)
         self._runner = asyncio.Runner()
-        self._opened: Session | None = None
+        self._opened: Asked | None = None
         self._opened_embedding: Session | None = None
         self._made: Sender | BatchSender | None = None
         self._row = 0
@@ -75,13 +76,14 @@ class Engine(Measuring):
         return self._book.tally
 
     @property
-    def _session(self) -> Session:
+    def _session(self) -> Asked:
         """Made at the first request that has to be sent: a run that needs none does not connect."""
         if self._opened is None:
             self._store.demand_writing()  # before anything is sent
             budget = self._endpoint.budget(self._store.spent(run_of_this_process()))
             ledger = Ledger(self._store, self._log, self._book, budget, self._endpoint.price)
-            self._opened = Session(self._endpoint, self._canon.model, ledger)
+            kind = Fleet if self._endpoint.servers else Session
+            self._opened = kind(self._endpoint, self._canon.model, ledger)
         return self._opened
 
     @property
@@ -101,7 +103,7 @@ class Engine(Measuring):
                 # It loads the client, see Session.
                 from seedbed.llm.send.batch import BatchSender
 
-                self._made = BatchSender(self._session, self._store)
+                self._made = BatchSender(self._alone, self._store)
             else:
                 self._made = Sender(self._session, self._store)
         return self._made
@@ -119,14 +121,14 @@ class Engine(Measuring):
             if self._opened:
                 with suppress(SeedbedError):  # another one is on its way
                     self._run(self._wind_up(self._opened))
-                self._run(self._opened.client.close())
+                self._run(self._opened.close())
                 if self._opened_embedding:
-                    self._run(self._opened_embedding.client.close())
+                    self._run(self._opened_embedding.close())
         finally:
             self._log.close()
             self._runner.close()
 
-    async def _wind_up(self, session: Session) -> None:
+    async def _wind_up(self, session: Asked) -> None:
         if self._made:
             await self._made.wind_up(GRACE)
         await session.ledger.finish()

@@ -12,7 +12,8 @@ from seedbed.llm.contract.request import Canon, Keyed
 from seedbed.llm.contract.wire import MalformedBody
 from seedbed.llm.send.embed import Embedder, State, ToEmbed, read_state
 from seedbed.llm.send.embed import keyed as embed_keyed
-from seedbed.llm.send.score import Pair, Score, Scorer, ToScore, read_score
+from seedbed.llm.send.fleet import Asked
+from seedbed.llm.send.score import Pair, Score, ToScore, read_score, score_all
 from seedbed.llm.send.session import Session
 from seedbed.llm.send.tokens import count_tokens, read_count
 from seedbed.llm.send.weigh import Options, ToWeigh, Weigher
@@ -39,8 +40,14 @@ class Measuring:
     _book: Book
 
     @property
-    def _session(self) -> Session:
+    def _session(self) -> Asked:
         raise NotImplementedError
+
+    @property
+    def _alone(self) -> Session:
+        """The session, where there is one server."""
+        (session,) = self._session.sessions
+        return session
 
     @property
     def _embedding(self) -> Session:
@@ -67,7 +74,7 @@ class Measuring:
         for pair, kept in self._kept(
             wanted,
             lambda pair: [pair.keyed],
-            lambda missing: Scorer(self._session).score_all(missing),
+            lambda missing: score_all(self._session, missing),
         ):
             yield self._score_in(kept[pair.keyed.key])
 
@@ -91,7 +98,7 @@ class Measuring:
         wanted = (ToWeigh(one, weigh_keyed(self._canon, one)) for one in options)
 
         async def fetch(missing: list[ToWeigh]) -> dict[str, Kept]:
-            return await Weigher(self._session).weigh_all(missing)
+            return await Weigher(self._alone).weigh_all(missing)
 
         for wish, kept in self._kept(wanted, lambda wish: wish.keyed, fetch):
             yield [self._score_in(kept[keyed.key]) for keyed in wish.keyed]

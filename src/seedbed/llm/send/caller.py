@@ -73,17 +73,21 @@ class Caller:
 
         Raises:
             SeedbedError: what ends the run.
+            Elsewhere: another server is to be asked; see `seedbed.llm.send.fleet`.
         """
         system = self._session.endpoint.llm.system
         prompt_tokens = sum(most_tokens(prompt, system) for prompt in call.prompts)
         way = Way(call.first.request.sampling.max_tokens)
-        asking = Asking(call.first.keyed.key, call.prompts, (0, 0), call.size)
+        asking = Asking(
+            call.first.keyed.key, call.prompts, (0, 0), call.size, call.sent, call.failed
+        )
         while True:
             asking.most = prompt_tokens, way.max_tokens * call.size
             try:
                 send = partial(self._send, call, way.max_tokens)
                 rows = await self._session.attempt(asking, send)
             except Setback as setback:
+                call.sent, call.failed = asking.sent, asking.failed
                 then = await self._after(setback, call, asking, way)
             else:
                 self._together_worked |= call.size > 1

@@ -62,7 +62,7 @@ class Embedder:
         """
         rows: dict[str, Kept] = {}
 
-        async def embed(one: ToEmbed) -> None:
+        async def embed(_: Session, one: ToEmbed) -> None:
             asking = Asking(one.keyed.key, [one.prompt], (most_tokens(one.prompt), 0))
             try:
                 (row,) = await self._session.insist(asking, partial(self._read, one), by_slot=True)

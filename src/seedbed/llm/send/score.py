@@ -29,6 +29,7 @@ from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.request import Canon, Keyed, canonical, key_of
 from seedbed.llm.contract.wire import MalformedBody, choices_of, usage_of
+from seedbed.llm.send.fleet import Asked
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import Setback, malformed
 from seedbed.llm.send.work import Read, Tokens
@@ -87,29 +88,15 @@ class ToScore:
 
 
 class Scorer:
-    """Scores texts on one endpoint and keeps what comes back."""
+    """Scores texts on one server and keeps what comes back."""
 
     def __init__(self, session: Session):
         self._session = session
         self._endpoint = session.endpoint
         self._client = session.client
 
-    async def score_all(self, wanted: Sequence[ToScore]) -> dict[str, Kept]:
-        """Score the texts; gives the store's rows by key.
-
-        Raises:
-            SeedbedError: the server cannot score, or failed; what was scored is kept, and what
-                was in flight then is scored too.
-        """
-        rows: dict[str, Kept] = {}
-
-        async def score(pair: ToScore) -> None:
-            rows[pair.keyed.key] = await self._score(pair)
-
-        await self._session.each(wanted, score)
-        return rows
-
-    async def _score(self, pair: ToScore) -> Kept:
+    async def score(self, pair: ToScore) -> Kept:
+        """Score a text; gives the store's row. Raises as `score_all`."""
         whole = pair.prompt + pair.text
         asking = Asking(pair.keyed.key, [pair.prompt, pair.text, whole], (most_tokens(whole), 1))
         try:
@@ -289,6 +276,22 @@ class Scorer:
                 "The first of all has none: give a prompt.",
             )
         return tokens[begin:end], [float(score) for score in scores], usage
+
+
+async def score_all(at: Asked, wanted: Sequence[ToScore]) -> dict[str, Kept]:
+    """Score the texts; gives the store's rows by key.
+
+    Raises:
+        SeedbedError: the server cannot score, or failed; what was scored is kept, and what
+            was in flight then is scored too.
+    """
+    rows: dict[str, Kept] = {}
+
+    async def score(session: Session, pair: ToScore) -> None:
+        rows[pair.keyed.key] = await Scorer(session).score(pair)
+
+    await at.each(wanted, score, prompt=lambda pair: pair.prompt)
+    return rows
 
 
 def _posted(answer: str) -> Posted:

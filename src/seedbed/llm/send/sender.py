@@ -1,20 +1,22 @@
 """Sends what is missing, many requests at a time, and gives out each answer once it is kept.
 
-A worker takes a call, waits for its turn, sends it, waits until the answer is in the store, and
-takes the next: so a run that is killed has to send again at most what was in flight. What is to be
-sent is claimed first, so that several processes at the same work do not send it twice.
+A worker (`seedbed.llm.send.crew`) takes a call, waits for its turn, sends it, waits until the
+answer is in the store, and takes the next: so a run that is killed has to send again at most what
+was in flight. What is to be sent is claimed first, so that several processes at the same work do
+not send it twice.
 """
 
 import asyncio
 import sys
-from collections import deque
 from collections.abc import Collection, Sequence
 
 from tqdm import tqdm
 
 from seedbed.llm.redaction import redact
 from seedbed.llm.send.caller import Answered, Caller, GivenUp
-from seedbed.llm.send.session import Session
+from seedbed.llm.send.crew import Crew
+from seedbed.llm.send.fleet import Asked
+from seedbed.llm.send.todo import Todo
 from seedbed.llm.send.work import Call, Wanted, Window, group
 from seedbed.llm.store.rows import Kept
 from seedbed.llm.store.store import Store
@@ -28,17 +30,23 @@ LOOK_EVERY = 0.5
 
 
 class Sender:
-    """Workers on one session."""
+    """Workers on the session of one server, or on those of several."""
 
-    def __init__(self, session: Session, store: Store):
-        self._session = session
-        self._ledger = session.ledger
-        self._book = session.ledger.book
+    def __init__(self, at: Asked, store: Store):
+        self._at = at
+        self._ledger = at.ledger
+        self._book = at.ledger.book
         self._store = store
-        self._caller = Caller(session)
-        self._todo: deque[Call] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
+        self._callers = [Caller(session) for session in at.sessions]
+        self._todo: Todo[Call] = Todo(len(at.sessions), lambda call: call.first.request.prompt)
+        self._crew = Crew(
+            at,
+            self._todo,
+            len(at.sessions),
+            self._handle,
+            lambda: self._ledger.fatal is not None,
+            self._end,
+        )
         self._failed = 0
         self._failed_in_a_row = 0
         # What other processes have claimed, and who looks for their answers.
@@ -46,8 +54,8 @@ class Sender:
         self._looking: asyncio.Task[None] | None = None
 
     def add(self, wanted: Sequence[Wanted]) -> None:
-        together = self._caller.together
-        per_call = self._session.endpoint.prompts_per_request if together else 1
+        together = all(caller.together for caller in self._callers)
+        per_call = self._at.endpoint.prompts_per_request if together else 1
         self._claim(group(wanted, per_call, samples=together))
 
     @property
@@ -61,11 +69,7 @@ class Sender:
         await asyncio.sleep(0)
 
     def _hire(self) -> None:
-        room = self._session.endpoint.concurrency - len(self._workers)
-        for _ in range(min(room, len(self._todo))):
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        self._crew.hire()
         if self._theirs and self._looking is None:
             self._looking = asyncio.create_task(self._look())
 
@@ -77,8 +81,8 @@ class Sender:
         """
         while window.open and self._ledger.fatal is None:
             self._hire()
-            self._wake.clear()
-            await self._wake.wait()
+            self._crew.wake.clear()
+            await self._crew.wake.wait()
         self._ledger.go_on()
 
     async def wind_up(self, seconds: float) -> None:
@@ -88,37 +92,26 @@ class Sender:
         if self._looking:
             self._looking.cancel()
         end = asyncio.get_running_loop().time() + seconds
-        while self._workers and (self._session.limits.in_flight or self._ledger.busy):
+        while len(self._crew) and (self._in_flight or self._ledger.busy):
             if asyncio.get_running_loop().time() > end:
                 break
             await asyncio.sleep(0.02)
-        for worker in self._workers:
-            worker.cancel()
-        if self._workers:
-            await asyncio.wait(self._workers)
+        await self._crew.dismiss()
 
-    async def _work(self) -> None:
-        try:
-            while self._todo and self._ledger.fatal is None:
-                await self._handle(self._todo.popleft())
-                self._wake.set()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self._end(error)
-        finally:
-            self._wake.set()
+    @property
+    def _in_flight(self) -> int:
+        return sum(session.limits.in_flight for session in self._at.sessions)
 
     def _end(self, error: BaseException) -> None:
         self._ledger.stop(error)
-        self._wake.set()
+        self._crew.wake.set()
 
-    async def _handle(self, call: Call) -> None:
+    async def _handle(self, server: int, call: Call) -> None:
+        """Raises Elsewhere, as `Caller.call`."""
         if self._store.claims_lapsed:
-            calls, self._todo = [call, *self._todo], deque()
-            self._claim(calls)
+            self._claim([call, *self._todo.clear()])
             return
-        outcome = await self._caller.call(call)
+        outcome = await self._callers[server].call(call)
         if isinstance(outcome, Answered):
             if outcome.as_asked:
                 self._failed_in_a_row = 0
@@ -127,14 +120,14 @@ class Sender:
         elif isinstance(outcome, GivenUp):
             self._give_up(call, outcome)
         else:
-            self._todo.extendleft(reversed(outcome))
+            self._todo.first(server, outcome)
 
     def _give_up(self, call: Call, given_up: GivenUp) -> None:
         """Raises its error if there is no sign that others will fare better."""
         self._failed += call.size
         self._failed_in_a_row += call.size
-        others = len(self._workers) > 1 or bool(self._todo)
-        if not self._session.answered and (self._failed >= HOPELESS or not others):
+        others = len(self._crew) > 1 or bool(self._todo)
+        if not self._at.answered and (self._failed >= HOPELESS or not others):
             raise given_up.error
         if self._failed_in_a_row >= MANY:
             raise given_up.error
@@ -146,6 +139,7 @@ class Sender:
         self._divide(calls, *self._store.claim(_keys_of(calls)))
 
     def _divide(self, calls: Sequence[Call], answered: dict[str, Kept], theirs: set[str]) -> None:
+        ours: list[Call] = []
         for call in calls:
             states = {(key in answered, key in theirs) for key in _keys_of([call])}
             for part in [call] if len(states) == 1 else call.apart():
@@ -154,13 +148,14 @@ class Sender:
                 elif part.first.keyed.key in theirs:
                     self._theirs.append(part)
                 else:
-                    self._todo.append(part)
+                    ours.append(part)
+        self._todo.add(ours)
 
     async def _look(self) -> None:
         """Until others have answered what they claimed; what they give up is taken over."""
         try:
             while self._theirs and self._ledger.fatal is None:
-                if not self._workers:
+                if not len(self._crew):
                     self._book.show("waiting for another process at the same work")
                 await asyncio.sleep(LOOK_EVERY)
                 calls, self._theirs = self._theirs, []
@@ -174,12 +169,12 @@ class Sender:
         finally:
             self._looking = None
             self._book.tally.note = None
-            self._wake.set()
+            self._crew.wake.set()
 
     def _settle_found(self, call: Call, answered: dict[str, Kept]) -> None:
         for wanted in call.wanted:
             self._book.settle(wanted, answered[wanted.keyed.key], sent=False)
-        self._wake.set()
+        self._crew.wake.set()
 
 
 def tell_of_batches(store: Store, model: str, wanted: Collection[str]) -> None:

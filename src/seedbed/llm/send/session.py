@@ -49,6 +49,7 @@ class Session:
     model: the endpoint's identity, as the store has it.
     slot: by way of which the embedded server is asked; None for another one.
     answered: whether anything was answered yet.
+    sessions: one a server, as a `seedbed.llm.send.fleet.Fleet` has them; here itself.
     """
 
     def __init__(self, endpoint: Endpoint, model: str, ledger: Ledger):
@@ -62,8 +63,12 @@ class Session:
         self.slot = Slot.at(endpoint, self.client)
         self.limits = Limits(endpoint.concurrency, endpoint.per_minute, endpoint.tokens_per_minute)
         self.answered = False
+        self.sessions: tuple[Session, ...] = (self,)
         self._failing_since: float | None = None
         self._left_at = 0.0
+
+    async def close(self) -> None:
+        await self.client.close()
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -128,8 +133,15 @@ class Session:
                     raise
                 await asyncio.sleep(self.pause(asking, setback))
 
-    async def each(self, items: Iterable[Item], do: Callable[[Item], Awaitable[None]]) -> None:
-        """Do something with each of the items, as many at once as may be in flight.
+    async def each(
+        self,
+        items: Iterable[Item],
+        do: Callable[["Session", Item], Awaitable[None]],
+        prompt: Callable[[Item], str] = lambda item: "",
+    ) -> None:
+        """Do something with each of the items here, as many at once as may be in flight.
+
+        prompt: what of an item is sent, where there are several servers to choose from.
 
         Raises:
             Exception: what it raised first; no other was begun after that, and those that were
@@ -143,7 +155,7 @@ class Session:
                 if failures:
                     return
                 try:
-                    await do(item)
+                    await do(self, item)
                 except Exception as failure:
                     failures.append(failure)
 
@@ -152,6 +164,19 @@ class Session:
                 workers.create_task(work())
         if failures:
             raise failures[0]
+
+    def places(self, server: int) -> int:
+        """How many may be at work for it. server: as there is one, 0."""
+        return self.endpoint.concurrency
+
+    async def ready(self, server: int) -> bool:
+        return True
+
+    def failed(self, server: int, setback: Setback) -> float:
+        raise AssertionError("one server is tried again by whoever asked it")
+
+    def away(self, server: int) -> float:
+        return 0.0
 
     def waits_for(self, setback: Setback) -> bool:
         """Whether it is the traffic's fault, and tried again as long as our patience lasts."""

@@ -10,6 +10,7 @@ from functools import partial
 from seedbed.llm import errors
 from seedbed.llm.budget import most_tokens
 from seedbed.llm.contract.request import Keyed
+from seedbed.llm.send.fleet import Asked
 from seedbed.llm.send.session import Asking, Session
 from seedbed.llm.send.setback import Setback, failure
 from seedbed.llm.send.work import Read
@@ -27,7 +28,7 @@ NOT_THERE = (
 )
 
 
-async def count_tokens(session: Session, wanted: Mapping[str, Keyed]) -> list[Kept] | None:
+async def count_tokens(at: Asked, wanted: Mapping[str, Keyed]) -> list[Kept] | None:
     """Count the tokens of texts, without those that begin or end a prompt.
 
     Returns:
@@ -38,20 +39,20 @@ async def count_tokens(session: Session, wanted: Mapping[str, Keyed]) -> list[Ke
     """
     rows: list[Kept] = []
 
-    async def count(item: tuple[str, Keyed]) -> None:
+    async def count(session: Session, item: tuple[str, Keyed]) -> None:
         text, keyed = item
         # It writes nothing, but what it reads it may charge for.
         asking = Asking(keyed.key, [text], (most_tokens(text), 0))
         rows.extend(await session.insist(asking, partial(_count, session, text, keyed)))
 
     try:
-        await session.each(wanted.items(), count)
+        await at.each(wanted.items(), count)
     except NOT_THERE:
         return None
     except Setback as setback:
         if setback.kind == "bad":
             return None
-        raise failure(session.endpoint.address, setback) from None
+        raise failure(at.endpoint.address, setback) from None
     return rows
 
 

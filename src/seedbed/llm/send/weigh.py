@@ -64,7 +64,7 @@ class Weigher(Scorer):
         """Weigh the options; gives the store's rows by key. Raises as `score_all`."""
         rows: dict[str, Kept] = {}
 
-        async def weigh(one: ToWeigh) -> None:
+        async def weigh(_: Session, one: ToWeigh) -> None:
             rows.update(await self._weigh(one))
 
         await self._session.each(wanted, weigh)

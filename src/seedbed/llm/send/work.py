@@ -51,11 +51,14 @@ class Call:
     """One HTTP request: `samples` samples of each of one or more prompts.
 
     was_shared: it is part of one that was refused, and reads as if it had not been.
+    sent, failed: how often, as `Asking` has it, at all servers that it was sent to.
     """
 
     wanted: list[Wanted]
     samples: int = 1
     was_shared: bool = False
+    sent: int = 0
+    failed: int = 0
 
     @property
     def first(self) -> Wanted:
