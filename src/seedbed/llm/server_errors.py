@@ -1,6 +1,7 @@
 """What can be wrong with several servers, and with the name that stands for them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from seedbed.errors import SeedbedError
 from seedbed.llm.redaction import redact
@@ -48,6 +49,33 @@ class ServersUnlike(SeedbedError):
             f"  Answers of both would be kept as those of {server!r}. Start that server with the "
             f"model under the name {model!r}, or take its address out of OPENAI_BASE_URL; `seedbed "
             "doctor` compares them."
+        )
+
+
+class NoSuchServer(SeedbedError):
+    def __init__(self, path: Path, server: str, model: str | None, known: Sequence[str]):
+        of = f" to model {model!r}" if model else ""
+        has = ", ".join(known[:10]) or "none of any server"
+        super().__init__(
+            f"response store {path}: no answers of {server}{of}\n"
+            f"  It has those of: {has}. `seedbed store stats` has a paragraph a model."
+        )
+
+
+class BatchUnderWay(SeedbedError):
+    def __init__(self, path: Path, server: str, count: int):
+        batches = "a batch is" if count == 1 else f"{count} batches are"
+        super().__init__(
+            f"response store {path}: {batches} under way at {server}, whose answers are to come "
+            "under that name\n"
+            "  Let the stage take them in first, with SEEDBED_MODE=batch as it was."
+        )
+
+
+class BadName(SeedbedError):
+    def __init__(self, said: str, problem: str):
+        super().__init__(
+            f"{said[:100]!r}: {problem}\n  Or give an address: http(s)://host:port/v1."
         )
 
 

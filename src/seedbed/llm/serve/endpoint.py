@@ -13,9 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 from seedbed.llm.addresses import addresses
 from seedbed.llm.budget import Budget
 from seedbed.llm.errors import BadAdapter, BadAddress, BadEnvironment, BadModel, NoPrice
-from seedbed.llm.params import Llm, Price
+from seedbed.llm.params import Llm, Price, server_name
 from seedbed.llm.serve import embedded
-from seedbed.llm.server_errors import NameWithoutServer, NoServerName
+from seedbed.llm.server_errors import BadName, NameWithoutServer, NoServerName
 from seedbed.llm.store.rows import Spent
 
 OPENAI = "https://api.openai.com/v1"
@@ -118,6 +118,20 @@ def _is_url(url: str) -> bool:
     # next of several addresses does not begin with http.
     ends = "@" not in parts.path + parts.query + parts.fragment
     return is_place and ends and not re.search(r"\s", parts.path)
+
+
+def server_of(said: str) -> str:
+    """A server as keys have it, from what somebody calls it: its name, or its address.
+
+    Raises:
+        BadName: it can be neither.
+    """
+    if _is_url(said):
+        return without_secrets(said)
+    try:
+        return server_name(said)
+    except ValueError as problem:
+        raise BadName("…" if "@" in said else said, str(problem)) from None
 
 
 @contextmanager
