@@ -4,16 +4,12 @@ that is a function. Minutes pass in seconds, and the same way every time.
 
 import asyncio
 import itertools
-import json
 import random
-import selectors
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -21,111 +17,24 @@ from support.engines import (
     LLM,
     WAYS,
     answer_to,
-    ask,
     ask_in,
     kept_in,
     requests_for,
     response_in,
     response_to,
-    set_environment,
 )
+from support.simulated import Simulated, now, refusal
 
 from seedbed.errors import SeedbedError
 from seedbed.llm import engine, errors
-from seedbed.llm.send import client, limits
+from seedbed.llm.send import limits
 from seedbed.llm.serve.endpoint import open_endpoint
 from seedbed.llm.store.store import Store
 
-RUNNER = asyncio.Runner
-
-
-class Jumping(selectors.DefaultSelector):
-    """Does not wait until the next timer, but puts the clock forward.
-
-    Real threads (the store's commits) are waited for in real time; the clock stands meanwhile.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.threads = 0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if self.threads or timeout is None:
-            return super().select(None if timeout is None else min(timeout, 0.001))
-        events = super().select(0)
-        if not events and timeout > 0:
-            self.now += timeout
-        return events
-
-
-class SimulatedLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.clock = Jumping()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
-
-    def run_in_executor(self, *arguments: Any) -> Any:
-        self.clock.threads += 1
-        future = super().run_in_executor(*arguments)
-
-        def over(_: object) -> None:
-            self.clock.threads -= 1
-
-        future.add_done_callback(over)
-        return future
-
-
-Answer = Callable[[dict], Awaitable[httpx2.Response]]
-
-
-class Transport(httpx2.AsyncBaseTransport):
-    def __init__(self, answer: Answer):
-        self._answer = answer
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._answer(json.loads(request.content))
-        response.request = request
-        return response
-
 
 @pytest.fixture
-def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Simulated":
+def simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     return Simulated(tmp_path / "responses.sqlite", monkeypatch)
-
-
-class Simulated:
-    """Runs the engine in simulated time."""
-
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch):
-        self.path = path
-        self._monkeypatch = monkeypatch
-        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-    def set_up(self, answer: Answer, **variables: object) -> None:
-        set_environment(self._monkeypatch, "http://server.invalid/v1", **variables)
-        runner = partial(RUNNER, loop_factory=SimulatedLoop)
-        self._monkeypatch.setattr(asyncio, "Runner", runner)
-
-        self._monkeypatch.setattr(client, "Transport", lambda *_, **__: Transport(answer))
-
-    def __call__(
-        self, prompts: list[str], answer: Answer, max_tokens: int = 100, **variables: object
-    ) -> None:
-        self.set_up(answer, **variables)
-        answers = ask(self.path, requests_for(prompts, max_tokens=max_tokens))
-        assert [one.text for one in answers] == [answer_to(prompt) for prompt in prompts]
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def refusal(status: int = 429, message: str = "slow down", **headers: str) -> httpx2.Response:
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx2.Response(status, json={"error": {"message": message}}, headers=names)
 
 
 class Metered:

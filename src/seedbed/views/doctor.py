@@ -15,6 +15,7 @@ from seedbed.llm.send.setback import Setback, failure
 from seedbed.llm.send.slot import Slot
 from seedbed.llm.serve.endpoint import PATHS, Endpoint, open_endpoint
 from seedbed.views.additions import additions
+from seedbed.views.comparison import compare
 
 PLAIN = Sampling(
     max_tokens=1,
@@ -64,11 +65,19 @@ def examine(llm: Llm) -> Iterator[str]:
         SeedbedError: the server is not there, refuses the key, or does not answer a request.
     """
     with open_endpoint(llm) as endpoint, asyncio.Runner() as runner:
-        yield f"server    {endpoint.address}"
+        several = bool(endpoint.servers)
+        if several:
+            for found in compare(endpoint, runner, _greedy):
+                if isinstance(found, str):
+                    yield found
+                else:
+                    endpoint = found
+        yield f"{'below    ' if several else 'server   '} {endpoint.address}"
         client = Client(endpoint)
         try:
-            models = runner.run(client.models())
-            yield f"models    {redact(', '.join(models)) or 'it does not say'}"
+            if not several:
+                models = runner.run(client.models())
+                yield f"models    {redact(', '.join(models)) or 'it does not say'}"
             took = []
             for _ in range(3):
                 began = time.monotonic()
@@ -119,6 +128,13 @@ async def _answered(client: Client, endpoint: Endpoint, **how: Any) -> tuple[str
         return await _send(client, endpoint, **how)
     except Setback as setback:
         raise failure(endpoint.address, setback) from None
+
+
+async def _greedy(client: Client, endpoint: Endpoint, prompt: str) -> str:
+    """The likeliest text after a prompt."""
+    told = () if "temperature" in endpoint.llm.leave_out else ("temperature",)
+    how: dict[str, Any] = {"max_tokens": TWICE, "sent": told}
+    return (await _answered(client, endpoint, text=prompt, **how))[0]
 
 
 async def _refusal(client: Client, endpoint: Endpoint, **how: Any) -> str | None:

@@ -1,0 +1,117 @@
+"""Several servers side by side: which are there, and do they answer alike?
+
+Answers of all are kept under one name, so a difference between them is one between answers that
+nobody could tell apart afterwards.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from seedbed.llm.redaction import redact
+from seedbed.llm.send.client import Client
+from seedbed.llm.send.fleet import alike
+from seedbed.llm.send.setback import Setback, failure
+from seedbed.llm.serve.endpoint import Endpoint
+
+# What each is asked, greedily and twice.
+PROMPTS = ("Once upon a time", "The capital of France is", "One, two, three,")
+# Characters of a text that are shown.
+SHOWN = 40
+
+# The greedy text that a server goes on with after a prompt.
+Answer = Callable[[Client, Endpoint, str], Awaitable[str]]
+
+
+@dataclass
+class Server:
+    """A server that is there.
+
+    texts: of each of the PROMPTS, both times.
+    """
+
+    endpoint: Endpoint
+    models: list[str]
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return self.endpoint.address
+
+    @property
+    def repeated(self) -> int:
+        """How many of the texts came twice."""
+        return sum(one == other for one, other in self.texts)
+
+
+def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Iterator[str | Endpoint]:
+    """What is found, a line at a time; at the end the first server that is there.
+
+    Raises:
+        SeedbedError: none of them is there, or one refuses the key or does not answer a request.
+    """
+    servers: list[Server] = []
+    setback: Setback | None = None
+    with ExitStack() as clients:
+        for each in endpoint.servers:
+            client = Client(each)
+            clients.callback(_close, runner, client)
+            yield f"server    {each.address}"
+            try:
+                models = runner.run(client.present())
+            except Setback as found:
+                setback = found
+                yield f"          NOT THERE: {redact(found.said)}"
+                continue
+            yield f"models    {redact(', '.join(models[:20])) or 'it does not say'}"
+            server = Server(each, models)
+            servers.append(server)
+            server.texts = runner.run(_texts(client, each, answer))
+    if not servers:
+        assert setback is not None
+        raise failure(endpoint.address, setback)
+    yield from _compared(servers, endpoint.llm.model)
+    yield servers[0].endpoint
+
+
+def _close(runner: asyncio.Runner, client: Client) -> None:
+    runner.run(client.close())
+
+
+async def _texts(client: Client, endpoint: Endpoint, answer: Answer) -> list[tuple[str, str]]:
+    return [
+        (await answer(client, endpoint, prompt), await answer(client, endpoint, prompt))
+        for prompt in PROMPTS
+    ]
+
+
+def _compared(servers: Sequence[Server], model: str) -> Iterator[str]:
+    for server in servers:
+        repeats = "repeats" if server.repeated == len(PROMPTS) else "REPEATS"
+        yield (
+            f"{repeats}   {server.address}: {server.repeated} of {len(PROMPTS)} greedy texts came "
+            "the same twice"
+        )
+    first, *others = servers
+    for other in others:
+        differences = list(_differences(first, other, model))
+        if differences:
+            yield f"UNLIKE    {other.address} and {first.address}:"
+            yield from (f"          {difference}" for difference in differences)
+        else:
+            yield f"alike     {other.address} and {first.address}: models and greedy texts"
+
+
+def _differences(first: Server, other: Server, model: str) -> Iterator[str]:
+    if not alike(model, other.models, first.models):
+        names = redact(", ".join(other.models[:5])), redact(", ".join(first.models[:5]))
+        yield "it serves {}, the other {}".format(*names)
+    for prompt, texts, theirs in zip(PROMPTS, other.texts, first.texts, strict=True):
+        # One that does not repeat itself says something else by itself.
+        if not set(texts) & set(theirs):
+            yield f"after {prompt!r} {_shown(texts[0])}, the other {_shown(theirs[0])}"
+
+
+def _shown(text: str) -> str:
+    return repr(redact(text)[:SHOWN])
