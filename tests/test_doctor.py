@@ -1,13 +1,16 @@
 """The doctor's questions: to servers that refuse this and that, and to the embedded one."""
 
+import itertools
 import json
 import re
+from contextlib import ExitStack
 from email.message import Message
 
 import pytest
 from support.engines import LLM
 from support.params import section
 from support.project import Project
+from support.refusals import nobody_there
 from support.server import Reply, completion, serving
 from support.snapshots import Snapshots
 
@@ -292,6 +295,92 @@ def test_what_vllm_adds_by_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_what_makes_no_sense_is_not_an_error(monkeypatch: pytest.MonkeyPatch, page: object) -> None:
     assert added(monkeypatch, props=page)[0] in ("it does not say", "nothing")
+
+
+POOL = LLM.model_copy(update={"server": "pool"})
+
+
+def compared(monkeypatch: pytest.MonkeyPatch, *servers: Server, missing: str = "") -> list[str]:
+    """The doctor's lines about several servers, up to those about one; addresses are A, B, …"""
+    with ExitStack() as stack:
+        urls = [stack.enter_context(serving(server)) for server in servers]
+        urls += [missing] * bool(missing)
+        monkeypatch.setenv("OPENAI_BASE_URL", " ".join(urls))
+        text = "\n".join(examine(POOL))
+    for letter, url in zip("ABC", urls, strict=False):
+        text = text.replace(url, letter)
+    lines = text.splitlines()
+    assert lines[-1].startswith("advice")
+    return lines[: lines.index("below     A") + 1]
+
+
+class Saying(Server):
+    """Goes on with the same text after every prompt, or with another each time."""
+
+    def __init__(self, *texts: str):
+        super().__init__()
+        self.texts = itertools.cycle(texts)
+
+    def __call__(self, body: dict, headers: Message) -> dict:
+        answer = super().__call__(body, headers)
+        answer["choices"][0]["text"] = next(self.texts)
+        return answer
+
+
+def test_servers_that_answer_alike_are_said_to(
+    monkeypatch: pytest.MonkeyPatch, snapshot: Snapshots
+) -> None:
+    lines = compared(monkeypatch, Saying(" a"), Saying(" a"))
+    snapshot("doctor-servers", "\n".join(lines) + "\n")
+
+
+def test_servers_that_answer_otherwise_are_told_with_what_they_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = compared(monkeypatch, Saying(" a"), Saying(" b"))
+    told = lines.index("UNLIKE    B and A:")
+    assert lines[told + 1] == "          after 'Once upon a time' ' b', the other ' a'"
+    assert len(lines) == told + 5
+
+
+def test_a_server_that_does_not_repeat_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = compared(monkeypatch, Saying(" a"), Saying(" a", " b"))
+    assert "repeats   A: 3 of 3 greedy texts came the same twice" in lines
+    assert "REPEATS   B: 0 of 3 greedy texts came the same twice" in lines
+    assert "alike     B and A: models and greedy texts" in lines
+
+
+def test_a_server_that_is_not_there_is_told_among_those_that_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = compared(monkeypatch, Saying(" a"), missing=nobody_there())
+    assert lines[:3] == ["server    A", "models    served-model", "server    B"]
+    assert lines[3].startswith("          NOT THERE: ")
+    assert lines[4:] == [
+        "repeats   A: 3 of 3 greedy texts came the same twice",
+        "below     A",
+    ]
+
+
+def test_servers_of_different_models_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {"object": "list", "data": [{"id": "a-model", "object": "model"}]}
+    with (
+        serving(Saying(" a")) as first,
+        serving(Saying(" a"), pages={"/v1/models": models}) as second,
+    ):
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{first} {second}")
+        lines = list(examine(POOL))
+    told = lines.index(f"UNLIKE    {second} and {first}:")
+    assert lines[told + 1] == "          it serves a-model, the other served-model"
+
+
+def test_several_servers_of_which_none_is_there_are_told_as_by_a_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    missing = [nobody_there(), nobody_there()]
+    monkeypatch.setenv("OPENAI_BASE_URL", " ".join(missing))
+    with pytest.raises(errors.ServerNotThere, match=", ".join(missing)):
+        list(examine(POOL))
 
 
 @pytest.mark.slow

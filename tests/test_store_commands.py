@@ -256,3 +256,117 @@ def test_an_export_can_be_of_one_model_and_replaces_what_was_there(path: Path) -
     assert {line["request"]["model"]["name"] for line in lines} == {"theirs"}
     assert len(lines) == 2
     assert [entry.name for entry in path.parent.glob("*.partial")] == []
+
+
+# --- Another name for a server
+
+
+def renamed(canon: Canon) -> Canon:
+    return Canon({**json.loads(canon.model), "server": "pool"})
+
+
+def rows_of(path: Path) -> dict[str, Kept]:
+    store = Store(path)
+    try:
+        return {row.key: row for row in store.rows()}
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("words", [["http://host/v1"], ["http://ann:pw@host/v1/"]])
+def test_answers_moved_to_a_name_are_those_that_a_run_under_it_would_have_kept(
+    path: Path, words: list[str]
+) -> None:
+    done = call("rename", *words, "pool")
+    assert (done.exit_code, done.output) == (0, "7 answers moved to pool\n")
+    assert call("check").exit_code == 0
+    rows = rows_of(path)
+    assert len(rows) == 7
+    for canon, prompt in [(OURS, "a"), (OURS, "e"), (THEIRS, "b")]:
+        before = canon.of(Request(prompt, SAMPLING))
+        after = renamed(canon).of(Request(prompt, SAMPLING))
+        row = rows[after.key]
+        assert (row.base, row.request, row.model) == (after.base, after.form, renamed(canon).model)
+        (was,) = [one for one in ROWS if one.key == before.key]
+        assert row._replace(**{name: getattr(was, name) for name in Kept._fields[:4]}) == was
+
+
+def test_moving_back_leaves_what_there_was(path: Path) -> None:
+    before = rows_of(path)
+    assert call("rename", "http://host/v1", "pool").exit_code == 0
+    assert call("rename", "pool", "http://host/v1").output == (
+        "7 answers moved to http://host/v1\n"
+    )
+    assert rows_of(path) == before
+
+
+def test_only_one_model_and_only_one_server_are_moved(path: Path) -> None:
+    store = Store(path)
+    elsewhere = Canon({"server": "http://host2/v1", "name": "ours"})
+    embedded = Canon({"engine": "x", "sha256": "0"})
+    store.put([kept(elsewhere, "a", "2026-01-01"), kept(embedded, "a", "2026-01-01")])
+    store.close()
+    done = call("rename", "http://host/v1", "pool", "--model", "ours")
+    assert done.output == "5 answers moved to pool\n"
+    models = sorted({row.model for row in rows_of(path).values()})
+    assert models == sorted([renamed(OURS).model, THEIRS.model, elsewhere.model, embedded.model])
+
+
+def test_what_the_name_has_an_answer_to_stays_where_it_is(path: Path) -> None:
+    store = Store(path)
+    there = kept(renamed(OURS), "a", "2025-01-01")
+    store.put([there])
+    store.close()
+    done = call("rename", "http://host/v1", "pool")
+    assert done.exit_code == 0
+    first, second = done.output.splitlines()
+    assert first == "6 answers moved to pool"
+    assert second.startswith("1 stay where they are")
+    rows = rows_of(path)
+    assert rows[there.key] == there
+    assert sorted(row.model for row in rows.values()).count(OURS.model) == 1
+
+
+def test_answers_on_their_way_are_waited_for(path: Path) -> None:
+    before = rows_of(path)
+    store = Store(path)
+    keyed = OURS.of(Request("on its way", SAMPLING))
+    store.batch_begun("tag", OURS.model, [(*keyed, 8)])
+    store.close()
+    done = call("rename", "http://host/v1", "pool")
+    assert done.exit_code == 1
+    assert "a batch is under way at http://host/v1" in done.output
+    assert rows_of(path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["http://nobody/v1", "pool"], "It has those of: http://host/v1."),
+        (["http://host/v1", "pool", "--model", "nobody's"], 'to model "nobody\'s"'),
+        (["http://host/v1", "a pool"], "expected a name of letters"),
+        (["http://host/v1", "http://ann:pw@"], "expected a name of letters"),
+        (["host:8000", "pool"], "Or give an address: http(s)://host:port/v1."),
+    ],
+)
+def test_a_rename_of_what_is_not_there_is_told_in_one_message(
+    path: Path, words: list[str], says: str
+) -> None:
+    before = rows_of(path)
+    done = call("rename", *words)
+    assert done.exit_code == 1
+    assert done.output.startswith("seedbed store rename: ")
+    assert says in done.output
+    assert "ann:pw" not in done.output
+    assert rows_of(path) == before
+
+
+def test_a_damaged_answer_stops_the_rename_before_anything_is_moved(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE responses SET response = '{' WHERE key = ?", (ROWS[2].key,))
+    done = call("rename", "http://host/v1", "pool")
+    assert done.exit_code == 1
+    assert "damaged" in done.output
+    with sqlite3.connect(path) as db:
+        models = db.execute("SELECT DISTINCT model FROM responses ORDER BY model").fetchall()
+    assert models == [(OURS.model,), (THEIRS.model,)]

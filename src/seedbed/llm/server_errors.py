@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seedbed.errors import SeedbedError
-from seedbed.llm.redaction import redact
+from seedbed.llm.redaction import quoted
 
 
 class NoServerName(SeedbedError):
@@ -81,4 +81,4 @@ class BadName(SeedbedError):
 
 def _listed(models: Sequence[str]) -> str:
     more = f" and {len(models) - 5} more" if len(models) > 5 else ""
-    return redact(", ".join(models[:5])) + more
+    return ", ".join(quoted(model, 200) for model in models[:5]) + more

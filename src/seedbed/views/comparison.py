@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from seedbed.llm.redaction import redact
+from seedbed.llm.redaction import quoted, redact
 from seedbed.llm.send.client import Client
 from seedbed.llm.send.fleet import alike
 from seedbed.llm.send.setback import Setback, failure
@@ -64,7 +64,7 @@ def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Itera
                 setback = found
                 yield f"          NOT THERE: {redact(found.said)}"
                 continue
-            yield f"models    {redact(', '.join(models[:20])) or 'it does not say'}"
+            yield f"models    {_listed(models, 20) or 'it does not say'}"
             server = Server(each, models)
             servers.append(server)
             server.texts = runner.run(_texts(client, each, answer))
@@ -105,12 +105,15 @@ def _compared(servers: Sequence[Server], model: str) -> Iterator[str]:
 
 def _differences(first: Server, other: Server, model: str) -> Iterator[str]:
     if not alike(model, other.models, first.models):
-        names = redact(", ".join(other.models[:5])), redact(", ".join(first.models[:5]))
-        yield "it serves {}, the other {}".format(*names)
+        yield f"it serves {_listed(other.models, 5)}, the other {_listed(first.models, 5)}"
     for prompt, texts, theirs in zip(PROMPTS, other.texts, first.texts, strict=True):
         # One that does not repeat itself says something else by itself.
         if not set(texts) & set(theirs):
             yield f"after {prompt!r} {_shown(texts[0])}, the other {_shown(theirs[0])}"
+
+
+def _listed(models: Sequence[str], most: int) -> str:
+    return ", ".join(quoted(model, 200) for model in models[:most])
 
 
 def _shown(text: str) -> str:

@@ -180,21 +180,21 @@ class Client:
             return None
 
     async def present(self) -> list[str]:
-        """The models that the server says it has, however many; none if it does not say.
+        """The models that the server says it has, in its words; none if it does not say.
 
         Raises:
             Setback: it is not there, or not up to answering just now.
         """
         try:
             models = await self._openai.with_options(timeout=10).models.list()
-            return [quoted(model.id, 200) for model in models.data if isinstance(model.id, str)]
+            return [model.id for model in models.data if isinstance(model.id, str)]
         except (
             openai.APIConnectionError,
             openai.InternalServerError,
             openai.RateLimitError,
         ) as error:
             with self.setbacks():
-                raise error from None
+                raise error  # its cause says why
         except UNEXPECTED:
             return []
 

@@ -165,7 +165,7 @@ class Fleet:
             SeedbedError: none of them is there, or has been for too long.
         """
         standing = self.standings[server]
-        if standing.known:
+        if self._begun and standing.known:
             return True
         async with self._door:
             if not self._begun:
