@@ -50,6 +50,7 @@ bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/prepare.py
 	PYTHONPATH=src python benchmarks/relabel.py
 	PYTHONPATH=src python benchmarks/engine.py
+	PYTHONPATH=src python benchmarks/servers.py
 	PYTHONPATH=src python benchmarks/scoring.py
 	PYTHONPATH=src python benchmarks/label.py
 	PYTHONPATH=src python benchmarks/report.py

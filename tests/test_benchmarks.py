@@ -11,6 +11,7 @@ ENDINGS = {
     "prepare": r"prepare turns 400 raw tasks \(\d+ MB\) into [\d,]+ rows in [\d.]+ s",
     "relabel": r"both keep the same +yes\n\nrelabel-and-pick: the steps \d+ times as fast",
     "engine": r"0 ms: seedbed/bare client [\d.]+; .*\n.* the full store needs no connection\.",
+    "servers": r"2 servers answer [\d.]+ times as much as one, .* two evaluate [\d.]+ × what",
     "scoring": r"all differ +[\d.]+ .*\n\nAt least .*: yes\.",
     "label": r"seedbed evaluates [\d.]+ × the bound .* and [\d.]+ × the seed's order",
     "ranker": r"times as long\n(.*\n)+a selection evaluates 1/[\d.]+ of the tokens",

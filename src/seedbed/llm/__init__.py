@@ -3,9 +3,12 @@
 1. contract/request  what is asked, in its canonical form: the key that its answer is kept under
 2. engine            looks a window of keys up in store/store; what is not there is to be sent
 3. send/sender       claims it, so that no other process asks it too, and hands it to workers
+                     (send/crew), in an order that keeps what begins alike together (send/todo)
                      (instead: send/batch, through the provider's batch API, send/batch_api)
 4. send/caller       makes calls of it until there is an outcome (contract/wire: their bodies)
-5. send/session      lets each wait for its turn: send/ledger (budget), send/limits (how fast)
+5. send/session      lets each wait for its turn: send/ledger (budget), send/limits (how fast);
+                     of several servers each has one (send/fleet), and is left out while it fails
+                     (send/standing)
 6. send/client       posts it through send/transport to serve/endpoint, or by way of send/slot to
                      serve/embedded; what is no answer comes back as a send/setback
 7. send/ledger       takes out the API key (redaction), puts the row into the store with what it

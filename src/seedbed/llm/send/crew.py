@@ -16,11 +16,12 @@ Item = TypeVar("Item")
 
 
 class Elsewhere(Exception):
-    """A server failed, which is no fault of what was sent: another one is to be asked."""
+    """A server failed: another one is to be asked, or after a pause of so many seconds the same."""
 
-    def __init__(self, setback: Setback):
+    def __init__(self, setback: Setback, pause: float):
         super().__init__(setback.said)
         self.setback = setback
+        self.pause = pause
 
 
 class Servers(Protocol):
@@ -30,7 +31,7 @@ class Servers(Protocol):
 
     async def ready(self, server: int) -> bool: ...
 
-    def failed(self, server: int, setback: Setback) -> float: ...
+    def failed(self, server: int, setback: Setback) -> None: ...
 
     def away(self, server: int) -> float: ...
 
@@ -116,11 +117,22 @@ class Crew(Generic[Item]):
         try:
             await self._do(server, item)
         except Elsewhere as failure:
-            self._todo.again(server, item)
-            self.wake.set()
-            await asyncio.sleep(self._servers.failed(server, failure.setback))
+            self._servers.failed(server, failure.setback)
             self._expect(server)
+            await self._hand_back(server, item, failure.pause)
         return True
+
+    async def _hand_back(self, server: int, item: Item, pause: float) -> None:
+        """Have another server do it at once, or the same after the pause."""
+        others = any(
+            self._servers.places(other) for other in range(len(self._workers)) if other != server
+        )
+        if not others:
+            await asyncio.sleep(pause)
+        self._todo.again(server, item)
+        self.wake.set()
+        if others and not self._servers.away(server):
+            await asyncio.sleep(pause)
 
     def _expect(self, server: int) -> None:
         """What is the server's own is for others, and it is looked for when its time has come."""

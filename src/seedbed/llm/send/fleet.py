@@ -46,7 +46,8 @@ class Member(Session):
         return setback.kind in ("busy", "absent")
 
     def pause(self, asking: Asking, setback: Setback) -> float:
-        raise Elsewhere(setback)
+        pause = pause_before(asking.sent if self.waits_for(setback) else asking.failed)
+        raise Elsewhere(setback, pause * random.uniform(0.5, 1.0))
 
     def _succeeded(self, asking: Asking, usage: Tokens | None, turn: Turn) -> None:
         self._fleet.went_well(self._number)
@@ -133,7 +134,8 @@ class Fleet:
         crew = Crew(self, todo, len(self.sessions), work, lambda: bool(failures), failures.append)
         try:
             while (done < len(wanted) and not failures) or doing:
-                crew.hire()
+                if not failures:
+                    crew.hire()
                 crew.wake.clear()
                 await crew.wake.wait()
         finally:
@@ -207,8 +209,8 @@ class Fleet:
         self._failing_since = None
         self.standings[server].went_well()
 
-    def failed(self, server: int, setback: Setback) -> float:
-        """It did not answer. Gives the seconds until the next try, if it is still asked.
+    def failed(self, server: int, setback: Setback) -> None:
+        """It did not answer.
 
         Raises:
             SeedbedError: nor will any of the others.
@@ -221,7 +223,6 @@ class Fleet:
         if all(other.out for other in self.standings):
             self._despair(setback, now)
         self.show()
-        return 0.0 if standing.out else pause_before(standing.failures) * random.uniform(0.5, 1.0)
 
     def _despair(self, setback: Setback, now: float) -> None:
         """Raises what ends the run, if it is time: no server answers."""

@@ -172,7 +172,7 @@ class Session:
     async def ready(self, server: int) -> bool:
         return True
 
-    def failed(self, server: int, setback: Setback) -> float:
+    def failed(self, server: int, setback: Setback) -> None:
         raise AssertionError("one server is tried again by whoever asked it")
 
     def away(self, server: int) -> float:
