@@ -321,7 +321,7 @@ def test_what_the_name_has_an_answer_to_stays_where_it_is(path: Path) -> None:
     assert done.exit_code == 0
     first, second = done.output.splitlines()
     assert first == "6 answers moved to pool"
-    assert second.startswith("1 stay where they are")
+    assert second == "1 stay: pool has an answer to the same already"
     rows = rows_of(path)
     assert rows[there.key] == there
     assert sorted(row.model for row in rows.values()).count(OURS.model) == 1

@@ -303,24 +303,16 @@ def store_import(
 
 @store_app.command("rename")
 def store_rename(
-    server: Annotated[
-        str, typer.Argument(metavar="FROM", help="An address whose answers there are, or a name.")
-    ],
-    to: Annotated[str, typer.Argument(metavar="TO", help="The name, as llm.server has it.")],
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those of this model.")
-    ] = None,
+    server: Annotated[str, typer.Argument(metavar="FROM", help="The server's address, or name.")],
+    to: Annotated[str, typer.Argument(metavar="TO", help="The name that llm.server has.")],
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only this model's.")] = None,
 ) -> None:
-    """Move a server's answers to another name: llm.server then finds them again."""
+    """Move a server's answers to another name, under which llm.server finds them."""
     with explaining("store rename"), opened_store() as store:
         from seedbed.llm.serve.endpoint import server_of
         from seedbed.llm.store.renaming import rename
 
-        target = server_of(to)
-        done = rename(store, server_of(server), target, model)
-        print(f"{done.moved} answers moved to {target}")
-        if done.stayed:
-            print(f"{done.stayed} stay where they are: {target} has an answer to the same already")
+        show(rename(store, server_of(server), server_of(to), model).told)
 
 
 @store_app.command("prune")

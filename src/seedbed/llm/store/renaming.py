@@ -25,8 +25,17 @@ CHUNK = 500
 class Moved:
     """How many answers have the new name by now, and how many stay: it had such already."""
 
+    to: str
     moved: int
     stayed: int
+
+    @property
+    def told(self) -> list[str]:
+        """In lines to read."""
+        lines = [f"{self.moved} answers moved to {self.to}"]
+        if self.stayed:
+            lines.append(f"{self.stayed} stay: {self.to} has an answer to the same already")
+        return lines
 
 
 def rename(store: Store, server: str, to: str, name: str | None = None) -> Moved:
@@ -56,7 +65,7 @@ def rename(store: Store, server: str, to: str, name: str | None = None) -> Moved
             for kept in _answers(store, model):
                 changed = _move(store, kept, to)
                 moved, stayed = moved + changed, stayed + (not changed)
-    return Moved(moved, stayed)
+    return Moved(to, moved, stayed)
 
 
 def _is_of(model: str, server: str, name: str | None) -> bool:
