@@ -68,42 +68,58 @@ def ask(servers: list[Running], asked: str, way: str, each: int = EACH) -> dict[
     return told
 
 
-def measure_rates() -> dict[int, float]:
-    """Print and give the requests a second with each number of servers."""
-    rates = {}
-    print(f"{EACH} in flight at each server, {DELAY * 1000:.0f} ms, median of {ROUNDS} rounds\n")
-    columns = "{:>8}{:>12}{:>14}{:>10}{:>28}".format
-    print(columns("servers", "requests/s", "× one server", "of ideal", "requests at each"))
-    for count in SERVERS:
-        seconds, seen = [], []
-        for _ in range(ROUNDS):
-            with fresh(count, "--at-most", str(EACH)) as servers:
-                seconds.append(ask(servers, str(PROMPTS * count), "plain")["seconds"])
-                seen = [server.counts()["requests"] for server in servers]
-        rates[count] = PROMPTS * count / median(seconds)
-        ideal = EACH * count / DELAY if DELAY else inf
-        shares = ", ".join(f"{one:,}" for one in seen)
-        times = f"{rates[count] / rates[1]:.2f}"
-        print(columns(count, f"{rates[count]:,.0f}", times, f"{rates[count] / ideal:.2f}", shares))
-        sys.stdout.flush()
-    return rates
+def measure_overhead() -> tuple[float, float]:
+    """Print what asking one server in the way of several takes.
 
-
-def measure_overhead() -> float:
-    """Print what asking one server in the way of several takes; gives the ratio of the seconds."""
-    print("\none server that answers at once, 256 in flight: seconds (of the processor)")
+    Returns:
+        the ratio of the processor's seconds, and the requests a second that the client can ask.
+    """
+    print(f"one server that answers at once, 256 in flight, median of {ROUNDS} rounds\n")
     ran: dict[str, list[dict[str, Any]]] = {"plain": [], "fleet": []}
     for number in range(ROUNDS):
         # Neither is always the first.
         for way in sorted(ran, reverse=number % 2 == 0):
             with fresh(1, delay=0.0) as servers:
                 ran[way].append(ask(servers, str(PROMPTS), way, each=256))
-    medians = {}
+    columns = "{:>8}{:>12}{:>22}    {}".format
+    print(columns("way", "requests/s", "of the processor", "all seconds"))
+    processor, rate = {}, {}
     for way, runs in ran.items():
-        medians[way] = median(one["processor"] for one in runs)
-        seconds = median(one["seconds"] for one in runs)
-        print(f"  {way:<8}{seconds:>8.2f} ({medians[way]:.2f})")
-    return medians["fleet"] / medians["plain"]
+        processor[way] = median(one["processor"] for one in runs)
+        rate[way] = PROMPTS / median(one["seconds"] for one in runs)
+        busy = f"{processor[way]:.2f} s"
+        print(columns(way, f"{rate[way]:,.0f}", busy, all_seconds(runs)), flush=True)
+    return processor["fleet"] / processor["plain"], rate["plain"]
+
+
+def all_seconds(runs: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['seconds']:.2f}" for one in runs)
+
+
+def measure_rates(limit: float) -> dict[int, float]:
+    """Print and give the requests a second with each number of servers.
+
+    limit: those that the client can ask at most.
+    """
+    rates = {}
+    print(f"\n{EACH} in flight at each server, {DELAY * 1000:.0f} ms, median of {ROUNDS} rounds\n")
+    columns = "{:>8}{:>12}{:>15}{:>10}    {:<24}{}".format
+    named = ("requests/s", "× one server", "of what", "requests at each", "all seconds")
+    print(columns("servers", *named))
+    for count in SERVERS:
+        runs, seen = [], []
+        for _ in range(ROUNDS):
+            with fresh(count, "--at-most", str(EACH)) as servers:
+                runs.append(ask(servers, str(PROMPTS * count), "plain"))
+                seen = [server.counts()["requests"] for server in servers]
+        rates[count] = PROMPTS * count / median(one["seconds"] for one in runs)
+        most = min(limit, EACH * count / DELAY if DELAY else inf)
+        times, of_most = f"{rates[count] / rates[1]:.2f}", f"{rates[count] / most:.2f}"
+        shares = ", ".join(f"{one:,}" for one in seen)
+        print(columns(count, f"{rates[count]:,.0f}", times, of_most, shares, all_seconds(runs)))
+        sys.stdout.flush()
+    print("(of what servers and client can do)")
+    return rates
 
 
 def measure_evaluated() -> float:
@@ -124,8 +140,8 @@ def measure_evaluated() -> float:
 
 
 def main() -> None:
-    rates = measure_rates()
-    overhead = measure_overhead()
+    overhead, limit = measure_overhead()
+    rates = measure_rates(limit)
     of_bound = measure_evaluated()
     print(
         f"\n2 servers answer {rates[2] / rates[1]:.2f} times as much as one, 4 "
