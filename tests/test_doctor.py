@@ -300,7 +300,9 @@ def test_what_makes_no_sense_is_not_an_error(monkeypatch: pytest.MonkeyPatch, pa
 POOL = LLM.model_copy(update={"server": "pool"})
 
 
-def compared(monkeypatch: pytest.MonkeyPatch, *servers: Server, missing: str = "") -> list[str]:
+def compared(
+    monkeypatch: pytest.MonkeyPatch, *servers: Server, missing: str = "", about: str = "A"
+) -> list[str]:
     """The doctor's lines about several servers, up to those about one; addresses are A, B, …"""
     with ExitStack() as stack:
         urls = [stack.enter_context(serving(server)) for server in servers]
@@ -311,7 +313,7 @@ def compared(monkeypatch: pytest.MonkeyPatch, *servers: Server, missing: str = "
         text = text.replace(url, letter)
     lines = text.splitlines()
     assert lines[-1].startswith("advice")
-    return lines[: lines.index("below     A") + 1]
+    return lines[: lines.index(f"below     {about}") + 1]
 
 
 class Saying(Server):
@@ -372,6 +374,14 @@ def test_servers_of_different_models_are_told(monkeypatch: pytest.MonkeyPatch) -
         lines = list(examine(POOL))
     told = lines.index(f"UNLIKE    {second} and {first}:")
     assert lines[told + 1] == "          it serves a-model, the other served-model"
+
+
+def test_a_server_that_does_not_know_the_model_is_told_among_those_that_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = compared(monkeypatch, always(404), Saying(" a"), about="B")
+    assert lines[2] == "          HAS NOT THE MODEL served-model"
+    assert lines[-2:] == ["repeats   B: 3 of 3 greedy texts came the same twice", "below     B"]
 
 
 def test_several_servers_of_which_none_is_there_are_told_as_by_a_stage(

@@ -7,8 +7,10 @@ nobody could tell apart afterwards.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from seedbed.errors import SeedbedError
+from seedbed.llm.errors import ModelUnknown
 from seedbed.llm.redaction import quoted, redact
 from seedbed.llm.send.client import Client
 from seedbed.llm.send.fleet import alike
@@ -33,7 +35,7 @@ class Server:
 
     endpoint: Endpoint
     models: list[str]
-    texts: list[tuple[str, str]] = field(default_factory=list)
+    texts: list[tuple[str, str]]
 
     @property
     def address(self) -> str:
@@ -52,7 +54,7 @@ def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Itera
         SeedbedError: none of them is there, or one refuses the key or does not answer a request.
     """
     servers: list[Server] = []
-    setback: Setback | None = None
+    problem: SeedbedError | None = None
     with ExitStack() as clients:
         for each in endpoint.servers:
             client = Client(each)
@@ -60,17 +62,21 @@ def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Itera
             yield f"server    {each.address}"
             try:
                 models = runner.run(client.present())
-            except Setback as found:
-                setback = found
-                yield f"          NOT THERE: {redact(found.said)}"
+            except Setback as setback:
+                problem = failure(endpoint.address, setback)
+                yield f"          NOT THERE: {redact(setback.said)}"
                 continue
             yield f"models    {_listed(models, 20) or 'it does not say'}"
-            server = Server(each, models)
-            servers.append(server)
-            server.texts = runner.run(_texts(client, each, answer))
+            try:
+                texts = runner.run(_texts(client, each, answer))
+            except ModelUnknown as unknown:
+                problem = unknown
+                yield f"          HAS NOT THE MODEL {endpoint.model}"
+                continue
+            servers.append(Server(each, models, texts))
     if not servers:
-        assert setback is not None
-        raise failure(endpoint.address, setback)
+        assert problem is not None, "there are several"
+        raise problem
     yield from _compared(servers, endpoint.llm.model)
     yield servers[0].endpoint
 
