@@ -479,7 +479,7 @@ def test_what_is_no_address_among_several_is_not_shown(
 # --- Secrets
 
 
-LOGIN, KEY = "ann:MARKEDpassword", "sk-MARKED-12345678"
+LOGIN, KEY = "ann:HIDDENpassword", "sk-HIDDEN-12345678"
 
 
 def test_no_login_of_any_address_is_in_a_message_the_log_or_the_store(
@@ -501,7 +501,7 @@ def test_no_login_of_any_address_is_in_a_message_the_log_or_the_store(
     assert "does not answer" in said
     assert "oh no" in said or "HTTP 500" in said
     for text in (said, *(row.response for row in kept_in(path))):
-        assert "MARKED" not in text
+        assert "HIDDEN" not in text
 
 
 # --- A server that is killed
