@@ -1,11 +1,11 @@
 """Do several servers answer several times as much, and are beginnings evaluated once all the same?
 
 The servers are `mock_server.py`, each in a process of its own on this machine: each answers 200 ms
-later, 64 requests at a time. What is measured is how many requests a second the engine gets
-through with 1, 2 and 4 of them, until it is the client that has no more to give (or the machine,
-whose processors the servers share); what the way in which several are asked takes from a single
-one; and how much of label's prompts two servers evaluate, each of which has a prefix cache of its
-own that forgets nothing, beside one that does.
+later, 64 requests at a time, or 16, for which the client has time enough. What is measured is how
+many requests a second the engine gets through with 1, 2 and 4 of them, until it is the client that
+has no more to give (or the machine, whose processors the servers share); what the way in which
+several are asked takes from a single one; and how much of label's prompts two servers evaluate,
+each of which has a prefix cache of its own that forgets nothing, beside one that does.
 
     plain  one address, asked as ever
     fleet  as several are, the one address being the only one
@@ -32,10 +32,12 @@ from mock_server import Running, running
 from sizes import sized
 
 HERE = Path(__file__).resolve().parent
-EACH = 64
+# In flight at each server; in the end the last one counts.
+EACH = sized((16, 64), (64,))
 DELAY = sized(0.2, 0.0)
-# Requests for each server, so that each run takes as long if it is in proportion.
 PROMPTS = sized(4_000, 50)
+# Times that so many are asked of each server: a run takes as long if it is in proportion.
+TURNS = sized(60, 1)
 EXAMPLES = sized(50, 2)
 ROUNDS = sized(3, 1)
 SERVERS = (1, 2, 4)
@@ -50,7 +52,7 @@ def fresh(count: int, *options: str, delay: float = DELAY) -> Iterator[list[Runn
         yield [stack.enter_context(running(delay, *options)) for _ in range(count)]
 
 
-def ask(servers: list[Running], asked: str, way: str, each: int = EACH) -> dict[str, Any]:
+def ask(servers: list[Running], asked: str, way: str, each: int) -> dict[str, Any]:
     """What `ask_servers.py` tells. each: requests in flight at each of the servers."""
     with tempfile.TemporaryDirectory() as folder:
         url = " ".join(server.url for server in servers)
@@ -96,24 +98,24 @@ def all_seconds(runs: list[dict[str, Any]]) -> str:
     return ", ".join(f"{one['seconds']:.2f}" for one in runs)
 
 
-def measure_rates(limit: float) -> dict[int, float]:
+def measure_rates(limit: float, each: int) -> dict[int, float]:
     """Print and give the requests a second with each number of servers.
 
-    limit: those that the client can ask at most.
+    limit: those that the client can ask at most. each: requests in flight at each server.
     """
     rates = {}
-    print(f"\n{EACH} in flight at each server, {DELAY * 1000:.0f} ms, median of {ROUNDS} rounds\n")
+    print(f"\n{each} in flight at each server, {DELAY * 1000:.0f} ms, median of {ROUNDS} rounds\n")
     columns = "{:>8}{:>12}{:>15}{:>10}    {:<24}{}".format
     named = ("requests/s", "× one server", "of what", "requests at each", "all seconds")
     print(columns("servers", *named))
     for count in SERVERS:
         runs, seen = [], []
         for _ in range(ROUNDS):
-            with fresh(count, "--at-most", str(EACH)) as servers:
-                runs.append(ask(servers, str(PROMPTS * count), "plain"))
+            with fresh(count, "--at-most", str(each)) as servers:
+                runs.append(ask(servers, str(TURNS * each * count), "plain", each))
                 seen = [server.counts()["requests"] for server in servers]
-        rates[count] = PROMPTS * count / median(one["seconds"] for one in runs)
-        most = min(limit, EACH * count / DELAY if DELAY else inf)
+        rates[count] = TURNS * each * count / median(one["seconds"] for one in runs)
+        most = min(limit, each * count / DELAY if DELAY else inf)
         times, of_most = f"{rates[count] / rates[1]:.2f}", f"{rates[count] / most:.2f}"
         shares = ", ".join(f"{one:,}" for one in seen)
         print(columns(count, f"{rates[count]:,.0f}", times, of_most, shares, all_seconds(runs)))
@@ -127,8 +129,8 @@ def measure_evaluated() -> float:
     print(f"\nlabel on the project's tasks, {EXAMPLES} examples each × 22 candidates")
     evaluated = {}
     for count in SERVERS:
-        with fresh(count, "--at-most", str(EACH), "--cache") as servers:
-            told = ask(servers, f"label:{EXAMPLES}", "plain")
+        with fresh(count, "--at-most", str(EACH[-1]), "--cache") as servers:
+            told = ask(servers, f"label:{EXAMPLES}", "plain", EACH[-1])
             evaluated[count] = sum(server.counts()["evaluated"] for server in servers)
         print(
             f"  {count} servers: {told['prompts']:,} prompts in {told['seconds']:.1f} s, "
@@ -141,7 +143,8 @@ def measure_evaluated() -> float:
 
 def main() -> None:
     overhead, limit = measure_overhead()
-    rates = measure_rates(limit)
+    for each in EACH:
+        rates = measure_rates(limit, each)
     of_bound = measure_evaluated()
     print(
         f"\n2 servers answer {rates[2] / rates[1]:.2f} times as much as one, 4 "
