@@ -9,7 +9,7 @@ what is missed, and how much longer that takes. Copies have between none and a t
 replaced, so that many are only just alike enough. What is no near-duplicate must not be taken for
 one; that is an error.
 
-Run it from the project's folder: PYTHONPATH=src python benchmarks/segment.py
+Run it from the project's folder: PYTHONPATH=src python benchmarks/segment.py [MEGABYTES]
 """
 
 import os
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from sizes import sized
+from sizes import ARGUMENTS, sized
 from texts import Writer
 
 from seedbed.backtranslation import segment
@@ -33,6 +33,8 @@ from seedbed.core.paths import Into
 
 # Megabytes of Markdown.
 LITTLE, MUCH = sized((8, 40), (0.2, 0.4))
+if ARGUMENTS:
+    MUCH = float(ARGUMENTS[0])
 TEXTS = sized(2_000, 120)
 ALIKE = 0.8
 # What it must reach: the share of what comparing all pairs finds.
