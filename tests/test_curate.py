@@ -259,7 +259,7 @@ def test_one_more_pair_changes_no_scores_but_where_it_takes_a_partner_s_place(se
     for name, old in before.items():
         mine = [part for part in after[name]["parts"] if part["of"] != new]
         assert all(part in old["parts"] for part in mine)
-        assert len(mine) >= 4
+        assert len(mine) >= 2
     moved = {name for name in before if before[name]["score"] != after[name]["score"]}
     assert moved == {n for n in before if new in [p["of"] for p in after[n]["parts"]]}
     assert 0 < len(moved) < NUMBER
@@ -341,7 +341,7 @@ def test_texts_after_the_same_segment_are_asked_in_a_row(
     server = serve()
     run()
     order = [prompt.rpartition("Text:\n")[2].partition("\n")[0] for prompt in server.scored]
-    assert len(order) == NUMBER * 5
+    assert len(order) == NUMBER * 3
     turns = 1 + sum(one != other for one, other in zip(order[1:], order, strict=False))
     assert turns == len(set(order)) == NUMBER
 

@@ -249,7 +249,8 @@ def test_what_dvc_writes_is_accepted_or_refused(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(tmp_path_factory.mktemp("fuzz") / "project")
+    every = ("ranker", "training", "active", "backtranslation")
+    return Project(tmp_path_factory.mktemp("fuzz") / "project", pipelines=every)
 
 
 FOLDERS = st.one_of(

@@ -256,10 +256,10 @@ def test_all_that_follows_the_same_text_is_asked_in_a_row(direction: str) -> Non
     demos = Demos([seed_pair(n) for n in range(4)], some[:3])
     asked = wanted(some, demos, own)
     prompts = [one.scoring[0] for one in asked]
-    assert len(asked) == 12 * 5 == number_of_answers(12, own)
+    assert len(asked) == 12 * 3 == number_of_answers(12, own)
     assert len([prompt for prompt, _ in groupby(prompts)]) == len(set(prompts))
     # What is asked of a text of which the pair is shown, is asked without it: few prompts more.
-    assert len(set(prompts)) <= 12 + 3 * 5
+    assert len(set(prompts)) <= 12 + 3 * 3
     assert len({one.scoring[0] for one in wanted(some, NONE, judging(demos=0))}) == 12
 
 
