@@ -34,6 +34,7 @@ from sizes import ARGUMENTS, sized
 from seedbed.auto_instruct import candidates, label
 from seedbed.auto_instruct.params import Candidates, Label
 from seedbed.auto_instruct.rows import Candidate
+from seedbed.auto_instruct.trials import plan
 from seedbed.core.paths import PARAMS
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import body_for, choices_of
@@ -136,7 +137,7 @@ def main(name: str = TASK, examples: str = str(EXAMPLES)) -> None:
     llm, for_candidates, own = settings(int(examples))
     task = read(name)
     rows = write_candidates(task, llm, for_candidates)
-    trial = label.plan(task, rows, own)
+    trial = plan(task, rows, own)
     requests = list(label.requests(trial, own))
     print(
         f"{task.name}: {len(trial.chosen)} examples × {len(rows)} candidates, "

@@ -93,14 +93,14 @@ def test_clf_and_instances_go_on_from_them() -> None:
     read = list(read_rows(INSTRUCTIONS, Named))
     fake = Fake(lambda _: " No")
     prompt = Prompt("clf/is_classification.txt", "instruction")
-    classified = clf.classify(read, section(Clf), prompt, fake)
+    classified = list(clf.classify(read, section(Clf), prompt, fake))
     assert [row.instruction for row in classified] == TEXTS
     assert all(row.key for row in classified)
 
     own = section(Instances, sampling=section(Clf).sampling)
     tasks = instances.read_tasks(instances.Inputs())
     assert [task.is_classification for task in tasks] == [False, True, False]
-    answered = instances.generate(tasks, own, instances.Prompts(), fake)
+    answered = list(instances.generate(tasks, own, instances.Prompts(), fake))
     assert [row.instruction_metadata.key for row in answered] == [None] * 3
     assert [row.instruction_metadata.prompt for row in answered] == [PROMPT, PROMPT, None]
     assert all(row.instance_metadata.key for row in answered)

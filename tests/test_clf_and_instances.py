@@ -47,9 +47,8 @@ def classify(texts: list[str], reply: Callable[[Request], str]) -> tuple[list, F
     fake = Fake(reply)
     params = section(Clf)
     rows = [Named(instruction=text, id=f"id of {text}") for text in texts]
-    return clf.classify(
-        rows, params, Prompt("clf/is_classification.txt", "instruction"), fake
-    ), fake
+    prompt = Prompt("clf/is_classification.txt", "instruction")
+    return list(clf.classify(rows, params, prompt, fake)), fake
 
 
 def test_answers_are_kept_raw_and_in_the_order_of_the_instructions() -> None:
@@ -184,7 +183,8 @@ def generate(
     tasks: list[instances.Task], finish_reason: str = "stop", **changes: object
 ) -> tuple[list, Fake]:
     fake = Fake(lambda request: f"About {task_of(request)}", finish_reason)
-    return instances.generate(tasks, settings_of(**changes), instances.Prompts(), fake), fake
+    rows = instances.generate(tasks, settings_of(**changes), instances.Prompts(), fake)
+    return list(rows), fake
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def generate(
 def test_instructions_are_chosen_by_kind_and_number(
     tasks: list[instances.Task], changes: dict, chosen: list[int]
 ) -> None:
-    assert instances.select(tasks, settings_of(**changes)) == [tasks[n] for n in chosen]
+    assert list(instances.select(tasks, settings_of(**changes))) == [tasks[n] for n in chosen]
 
 
 def test_rows_stand_in_the_order_of_the_input_and_carry_its_fields(

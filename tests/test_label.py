@@ -4,7 +4,9 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
@@ -26,6 +28,7 @@ from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.params import Label, Niv2
 from seedbed.auto_instruct.pick import ABSENT
 from seedbed.auto_instruct.rows import LABELLED, Candidate, LabelledExample
+from seedbed.auto_instruct.trials import Trial, plan
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.paths import METRICS, PLOTS
 from seedbed.errors import BadFile, BadRow, SeedbedError
@@ -90,7 +93,7 @@ def labelled(
     **changes: object,
 ) -> tuple[list[list[LabelledExample]], Fake]:
     params = settings_of(**changes)
-    trials = [label.plan(one, candidates_of(one.name, candidates), params) for one in tasks]
+    trials = [plan(one, candidates_of(one.name, candidates), params) for one in tasks]
     fake = Fake(reply, finish_reason)
     return [rows for _, rows, _ in label.label(trials, params, fake)], fake
 
@@ -102,8 +105,7 @@ def test_a_candidate_of_ones_own_is_stripped_for_the_prompt_and_for_nothing_else
     own = candidates_of(count=2)
     own[1] = own[1].model_copy(update={"instruction": " Candidate 1.\n\n"})
     plain, spaced = (
-        label.plan(task(examples=1), given, settings_of())
-        for given in (candidates_of(count=2), own)
+        plan(task(examples=1), given, settings_of()) for given in (candidates_of(count=2), own)
     )
     assert list(label.requests(spaced, settings_of())) == list(label.requests(plain, settings_of()))
     header = json.loads(list(label.lines_of(spaced, [], "template"))[1])
@@ -165,6 +167,29 @@ def test_another_task_or_example_changes_nothing_for_the_rest() -> None:
     assert fewer == alone[:2]
 
 
+def test_no_more_tasks_are_held_than_wait_for_answers() -> None:
+    held: list[weakref.ref[Task]] = []
+
+    def trials() -> Iterator[Trial]:
+        for n in range(9):
+            own = task(f"task{n}")
+            held.append(weakref.ref(own))
+            trial = plan(own, candidates_of(own.name), settings_of())
+            held.append(weakref.ref(trial.task))
+            yield trial
+
+    def ask(requests: Iterable[Request]) -> Iterator[Answer]:
+        fake = Fake(echo)
+        while window := list(islice(requests, 40)):  # a task has 28
+            yield from fake(window)
+
+    for trial, rows, _ in label.label(trials(), settings_of(), ask):
+        assert len(rows) == len(trial.task.examples)
+        # That of these rows, the one whose answers come next, and what was read ahead.
+        assert sum(one() is not None for one in held) <= 2 * 4
+    assert len(held) == 2 * 9
+
+
 # --- which candidates
 
 
@@ -199,7 +224,7 @@ def test_at_most_one_of_each_group_is_tried_if_asked_for(number: int | None) -> 
 def test_candidates_of_ones_own_are_no_group() -> None:
     known = candidates_of(count=4)
     own = [one.model_copy(update={"meta_prompt": None, "key": None}) for one in known]
-    trial = label.plan(task(examples=1), own, settings_of(one_from_each_group=True))
+    trial = plan(task(examples=1), own, settings_of(one_from_each_group=True))
     assert trial.chosen == [[0, 1, 2, 3]]
 
 
@@ -265,7 +290,7 @@ def test_answers_of_no_use_score_nothing_and_say_so() -> None:
         ]
 
     params = settings_of()
-    trial = label.plan(task(examples=2), candidates_of(count=2), params)
+    trial = plan(task(examples=2), candidates_of(count=2), params)
     ((_, rows, cut),) = label.label([trial], params, refused)
     assert [row.instruction_problems for row in rows] == [None, ["refused", None]]
     assert rows[1].instruction_outputs == ["", "target"]
@@ -283,7 +308,7 @@ def test_examples_whose_answer_stands_in_the_prompt_are_counted(shots: str, coun
     one = task(examples=3)
     demo = Demo(input=one.examples[1].input, output="x")
     one = one.model_copy(update={"demos": [*one.demos[:2], demo]})
-    trial = label.plan(one, candidates_of(count=2), settings_of(shots=shots))
+    trial = plan(one, candidates_of(count=2), settings_of(shots=shots))
     rows = labelled([one], candidates=2, shots=shots)[0][0]
     figures = label.metrics({"t": label.measure(trial, rows, 0)})
     assert figures["examples_shown_as_demos"] == count
@@ -301,7 +326,7 @@ def test_figures_are_those_of_the_plain_computation(number: int | None) -> None:
 
     tasks, figures = [task("a", 12), task("b", 5)], {}
     for one, rows in zip(tasks, labelled(tasks, some, sample_instructions=number)[0], strict=True):
-        trial = label.plan(one, candidates_of(one.name, 7), settings_of())
+        trial = plan(one, candidates_of(one.name, 7), settings_of())
         figures[one.name] = label.measure(trial, rows, 0)
         scores: dict[int, list[float]] = {}
         for row in rows:
@@ -449,7 +474,11 @@ def stage_params(**changes: object) -> label.Params:
     return label.Params(llm=FAKE, niv2=niv2, label=settings_of(**changes))
 
 
-def run_with(monkeypatch: pytest.MonkeyPatch, fake: Fake, **changes: object) -> None:
+def run_with(
+    monkeypatch: pytest.MonkeyPatch,
+    fake: Callable[[Iterable[Request]], Iterable[Answer]],
+    **changes: object,
+) -> None:
     class Engine:
         ask = staticmethod(fake)
 
@@ -514,5 +543,18 @@ def test_bad_input_is_one_error_that_names_the_file_and_nothing_is_asked_or_writ
     assert isinstance(failure.value, BadFile | BadRow)
     assert re.match(f"{path}(:[0-9]+)?: .*{said}", str(failure.value))
     assert fake.requests == []
+    assert not LABELLED.exists()
+    assert not METRICS.exists()
+
+
+def test_a_stage_that_fails_half_way_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(requests: Iterable[Request]) -> Iterator[Answer]:
+        yield from Fake(lambda _: " even")(islice(requests, 11))  # of 18: the first task is done
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        run_with(monkeypatch, ask)
     assert not LABELLED.exists()
     assert not METRICS.exists()

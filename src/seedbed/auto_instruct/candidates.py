@@ -201,7 +201,7 @@ def generate(
     )
     open_ = wanted
     for again in range(params.max_resamples + 1):
-        answers = ask([candidate.request(params) for candidate in open_])
+        answers = ask(candidate.request(params) for candidate in open_)
         still = []
         for candidate, answer in zip(open_, answers, strict=True):
             made.cut += answer.cut

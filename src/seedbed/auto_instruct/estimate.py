@@ -12,6 +12,7 @@ from pathlib import Path
 from seedbed.auto_instruct import candidates, label
 from seedbed.auto_instruct.params import Candidates, Sections
 from seedbed.auto_instruct.rows import Candidate
+from seedbed.auto_instruct.trials import plan
 from seedbed.runs.dry_run import Foreseen, Foresight, Unknown
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.tasks.places import find_tasks
@@ -34,7 +35,7 @@ def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
         except Unknown:
             rows, known = list(_stand_ins(task, params.candidates, meta_prompts)), False
             unknown += 1
-        trial = label.plan(task, rows, params.label)
+        trial = plan(task, rows, params.label)
         requests = label.requests(trial, params.label)
         # Candidate by candidate: the seed instruction, which is known, is the first.
         sure = trial.requests if known else sum(0 in chosen for chosen in trial.chosen)

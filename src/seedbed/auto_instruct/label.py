@@ -10,21 +10,19 @@ share instruction and demos, nine tenths of the prompt, and a server with a pref
 these once. (By example, candidates share nothing: the instruction stands first.)
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedbed.auto_instruct.candidate_files import read_candidates
-from seedbed.auto_instruct.errors import TooFewToDrawFrom
 from seedbed.auto_instruct.matching import is_right
 from seedbed.auto_instruct.params import Label, Niv2
-from seedbed.auto_instruct.rows import CANDIDATES, RANKER_PROMPT, Candidate, LabelledExample
-from seedbed.core import draws
+from seedbed.auto_instruct.rows import CANDIDATES, RANKER_PROMPT, LabelledExample
+from seedbed.auto_instruct.trials import Trial, read_trials
 from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import counts, mean, with_tables
 from seedbed.core.paths import Into
@@ -34,9 +32,9 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
-from seedbed.tasks.few_shot import DEMOS, beginning, common_label, prompt, shown
-from seedbed.tasks.niv2 import Example, Task, read_task
-from seedbed.tasks.places import find_tasks, task_name
+from seedbed.llm.spool import spooled
+from seedbed.tasks.few_shot import DEMOS, beginning, prompt, shown
+from seedbed.tasks.niv2 import Example
 from seedbed.tasks.scoring import best_rouge_l
 
 
@@ -68,75 +66,6 @@ class LeanAnswer(NamedTuple):
         return cls(answer.text.strip(), answer.key, answer.problem, answer.cut)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A task and its candidates, and for each of its examples those that are tried on it.
-
-    demos: as the prompts show them.
-    inputs_begin: what the inputs of all the task's examples begin with, such as "Sentence 1:".
-    chosen: for each example the places of its candidates, ascending.
-    """
-
-    task: Task
-    candidates: list[Candidate]
-    demos: str
-    inputs_begin: str
-    chosen: list[list[int]]
-
-    @property
-    def requests(self) -> int:
-        """How many requests it takes."""
-        return sum(map(len, self.chosen))
-
-
-def plan(task: Task, candidates: list[Candidate], params: Label) -> Trial:
-    """Choose what is tried on the first `max_examples` of the task's examples.
-
-    Raises:
-        TooFewToDrawFrom: fewer candidates, or groups of them, than `sample_instructions`.
-    """
-    demos = shown((demo.input, demo.output) for demo in task.demos[:DEMOS])
-    # Of all examples, not of those alone that are tried: what the prompts declare as shared has a
-    # hand in the rounding of the answers, and more examples should not change those of the first.
-    inputs_begin = common_label([example.input for example in task.examples])
-    task = task.model_copy(update={"examples": task.examples[: params.max_examples]})
-    groups = _groups(candidates) if params.one_from_each_group else None
-    available = len(candidates) if groups is None else len(groups)
-    if params.sample_instructions is not None and params.sample_instructions > available:
-        of = "candidates" if groups is None else "groups of candidates"
-        raise TooFewToDrawFrom(task.name, params.sample_instructions, available, of)
-    return Trial(
-        task=task,
-        candidates=candidates,
-        demos=demos if params.shots == "few" else "",
-        inputs_begin=inputs_begin,
-        chosen=[
-            choose(task.name, example, len(candidates), groups, params) for example in task.examples
-        ],
-    )
-
-
-def _groups(candidates: Iterable[Candidate]) -> list[list[int]]:
-    """The candidates by the meta-prompt that they come from; each that has none by itself."""
-    groups: dict[str | int, list[int]] = {}
-    for candidate in candidates:
-        groups.setdefault(candidate.meta_prompt or candidate.index, []).append(candidate.index)
-    return list(groups.values())
-
-
-def choose(
-    task: str, example: Example, candidates: int, groups: list[list[int]] | None, params: Label
-) -> list[int]:
-    """The candidates that are tried on an example, ascending; the draw is its own."""
-    draw = draws.generator(params.seed, "candidates", task, example.id)
-    chosen = list(range(candidates))
-    if groups is not None:
-        chosen = [draw.choice(group) for group in groups]
-    if params.sample_instructions is not None:
-        chosen = draw.sample(chosen, params.sample_instructions)
-    return sorted(chosen)
-
-
 def requests(trial: Trial, params: Label) -> Iterator[Request]:
     """One request for each pair that is tried, candidate by candidate."""
     sampling = params.sampling
@@ -156,16 +85,30 @@ def requests(trial: Trial, params: Label) -> Iterator[Request]:
 
 
 def label(
-    trials: Sequence[Trial], params: Label, ask: Ask
+    trials: Iterable[Trial], params: Label, ask: Ask
 ) -> Iterator[tuple[Trial, list[LabelledExample], int]]:
-    """Yield for each task its rows, in the examples' order, and how many answers were cut."""
-    answers = iter(ask(request for trial in trials for request in requests(trial, params)))
-    for trial in trials:
-        of_trial = [LeanAnswer.of(answer) for answer in islice(answers, trial.requests)]
+    """Yield for each task its rows, in the examples' order, and how many answers were cut.
+
+    The trials are read as they are asked about, and no more are held than wait for answers.
+    """
+    waiting: deque[Trial] = deque()
+
+    def asked() -> Iterator[Request]:
+        for trial in trials:
+            waiting.append(trial)
+            yield from requests(trial, params)
+
+    answers = iter(ask(asked()))
+    for first in answers:
+        trial = waiting.popleft()
+        of_trial = [
+            LeanAnswer.of(one) for one in chain((first,), islice(answers, trial.requests - 1))
+        ]
         assert len(of_trial) == trial.requests, "one answer a request"
         rows = list(_rows(trial, of_trial, params))
         assert len(rows) == len(trial.task.examples), "rows in = rows out"
         yield trial, rows, sum(answer.cut for answer in of_trial)
+    assert not waiting, "every task has its answers"
 
 
 def _rows(trial: Trial, answers: list[LeanAnswer], params: Label) -> Iterator[LabelledExample]:
@@ -308,40 +251,33 @@ def read_template() -> str:
     return read_prompt(RANKER_PROMPT, ["{{input}}", "{{instruction}}"])
 
 
-def read_trials(inputs: Inputs, niv2: Niv2, params: Label) -> list[Trial]:
-    """The tasks and their candidates, all checked.
-
-    Raises:
-        BadFile, BadRow, TooFewToDrawFrom
-    """
-    paths = find_tasks(Path(niv2.folder), niv2.tasks)
-    candidates = read_candidates(map(task_name, paths), inputs.candidates)
-    # One by one: of a task of thousands of examples only those that are tried are held.
-    return [plan(read_task(path), candidates[task_name(path)], params) for path in paths]
-
-
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read tasks and candidates, try them, write labels and metrics."""
     from seedbed.llm.engine import open_engine  # heavy, and who reads rows has no need of it
 
     section = params.label
     template = read_template()
-    trials = read_trials(inputs, params.niv2, section)
-    files: dict[Path, list[str]] = {}
+    trials = read_trials(inputs.candidates, params.niv2, section)
+    # All are checked before anything is asked.
+    wanted = sum(trial.requests for trial in trials)
     of_tasks: dict[str, TaskMetrics] = {}
-    with (
-        Progress("label", sum(trial.requests for trial in trials), "answers") as progress,
-        open_engine(params.llm, progress.answered_row) as engine,
-    ):
-        for trial, rows, cut in label(trials, section, engine.ask):
-            name = trial.task.name
-            files[into.folder / f"{name}.jsonl"] = list(lines_of(trial, rows, template))
-            of_tasks[name] = measure(trial, rows, cut)
-    write_files(
-        {
-            **files,
-            into.metrics: to_json(with_tables(metrics(of_tasks))),
-        },
-        alone_in=into.folder,
-    )
+    ends = [0]
+    with spooled(into.folder / "*.jsonl") as (spool,):
+        with (
+            Progress("label", wanted, "answers") as progress,
+            open_engine(params.llm, progress.answered_row) as engine,
+        ):
+            for trial, rows, cut in label(trials, section, engine.ask):
+                for line in lines_of(trial, rows, template):
+                    spool.add(line)
+                ends.append(spool.size)
+                of_tasks[trial.task.name] = measure(trial, rows, cut)
+        files = {
+            into.folder / f"{name}.jsonl": spool.lines(*of_task)
+            for name, of_task in zip(of_tasks, pairwise(ends), strict=True)
+        }
+        write_files(
+            {**files, into.metrics: to_json(with_tables(metrics(of_tasks)))},
+            alone_in=into.folder,
+        )
     progress.finish(sum(task.rows for task in of_tasks.values()))

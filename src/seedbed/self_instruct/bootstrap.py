@@ -7,18 +7,19 @@ drawn from the pool as it stood before it, so the result does not depend on whic
 first.
 """
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from seedbed.core import draws
-from seedbed.core.files import to_json, to_line, write_files
-from seedbed.core.metrics import counts, mean, mean_words, with_tables
+from seedbed.core.files import to_json, write_files
+from seedbed.core.metrics import counts, mean, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
@@ -28,6 +29,7 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
+from seedbed.llm.spool import spooled
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.self_instruct.params import Bootstrap
@@ -44,6 +46,11 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 # `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
 # of no use, is refused whole: its row has no instruction, but the key of the answer.
 ALL_REASONS = (*REASONS, "too_similar", "surplus", "cut_at_length", *PROBLEMS)
+
+# So many texts of a round are scored against the pool together.
+AT_ONCE = 128
+
+RowT = TypeVar("RowT", contravariant=True)
 
 
 class Params(Section):
@@ -88,21 +95,44 @@ class Piece(NamedTuple):
     reason: str | None
 
 
+class Rows(Protocol[RowT]):
+    """What takes rows as they are made: a list, or what sets them aside on the disk."""
+
+    def append(self, row: RowT, /) -> None: ...
+
+
 @dataclass
 class Grown:
     """What bootstrap made of the answers. Pieces in = accepted + rejected, each with a reason.
 
     A piece is what may be an instruction, or a completion that is refused whole.
+
+    pool: the accepted instructions, as prompts show them.
+    highest, words: of each of them the ROUGE-L F1 with the one most like it, and its length.
     """
 
-    accepted: list[Instruction] = field(default_factory=list)
-    rejected: list[RejectedInstruction] = field(default_factory=list)
+    accepted: Rows[Instruction] = field(default_factory=list[Instruction])
+    rejected: Rows[RejectedInstruction] = field(default_factory=list[RejectedInstruction])
+    pool: list[PoolEntry] = field(default_factory=list)
+    highest: "array[float]" = field(default_factory=lambda: array("d"))
+    words: "array[int]" = field(default_factory=lambda: array("q"))
+    refused: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
     completions: int = 0
 
+    def accept(self, row: Instruction) -> None:
+        self.accepted.append(row)
+        self.pool.append(PoolEntry(row.id, row.instruction))
+        self.highest.append(next(iter(row.most_similar.values())))
+        self.words.append(len(row.instruction.split()))
+
+    def reject(self, row: RejectedInstruction) -> None:
+        self.rejected.append(row)
+        self.refused[row.reason] += 1
+
     def reasons(self) -> Counter[str]:
         """How many pieces were rejected for each reason."""
-        return Counter(row.reason for row in self.rejected)
+        return self.refused
 
 
 def grow(
@@ -132,19 +162,18 @@ def grow(
         refuse_non_ascii=params.refuse_non_ascii,
     )
     rounds_without_new = 0
-    while len(grown.accepted) < params.num_instructions_to_generate:
-        machine = [PoolEntry(row.id, row.instruction) for row in grown.accepted]
-        asked = draw_requests(grown.completions, seeds, machine, params, prompt)
-        accepted, rejected = len(grown.accepted), len(grown.rejected)
+    while len(grown.pool) < params.num_instructions_to_generate:
+        asked = draw_requests(grown.completions, seeds, grown.pool, params, prompt)
+        accepted, rejected = len(grown.pool), grown.refused.total()
         answers = ask([request for request, _ in asked])
         judge_round(grown, asked, answers, params, refuse, pool, index)
-        new = len(grown.accepted) - accepted
-        advance(new, rejected=len(grown.rejected) - rejected)
+        new = len(grown.pool) - accepted
+        advance(new, rejected=grown.refused.total() - rejected)
         rounds_without_new = 0 if new else rounds_without_new + 1
         if rounds_without_new == params.max_rounds_without_new:
             raise NothingNew(
                 rounds_without_new,
-                len(grown.accepted),
+                len(grown.pool),
                 params.num_instructions_to_generate,
                 counts(ALL_REASONS, grown.reasons()),
             )
@@ -197,7 +226,7 @@ def judge_round(
             pieces.append(Piece(text, id_, answer.key, origin, shown, reason))
 
     sound = [piece.text for piece in pieces if piece.reason is None]
-    with_pool, with_each_other = index.scores(sound), RougeIndex(sound).scores(sound)
+    with_pool, with_each_other = scored(sound, index), RougeIndex(sound).scores(sound)
     threshold = Fraction(str(params.rouge_threshold))  # as it is written: 7/10, not the float's
     taken: list[int] = []  # which of the sound ones were accepted
     row = -1
@@ -205,13 +234,13 @@ def judge_round(
         if reason is None:
             # Against the pool as it stood before the round, then against this round's own.
             row += 1
-            scores = np.concatenate([with_pool[row], with_each_other[row, taken]])
+            scores = np.concatenate([next(with_pool), with_each_other[row, taken]])
             if any_above(scores, text, pool, threshold):
                 reason = "too_similar"
-        if reason is None and len(grown.accepted) == params.num_instructions_to_generate:
+        if reason is None and len(grown.pool) == params.num_instructions_to_generate:
             reason = "surplus"
         if reason:
-            grown.rejected.append(
+            grown.reject(
                 RejectedInstruction(
                     instruction=text,
                     id=id_,
@@ -222,7 +251,7 @@ def judge_round(
                 )
             )
             continue
-        grown.accepted.append(
+        grown.accept(
             Instruction(
                 instruction=text,
                 id=id_,
@@ -240,17 +269,26 @@ def judge_round(
     grown.completions += len(asked)
 
 
+def scored(texts: list[str], index: RougeIndex) -> Iterator[np.ndarray]:
+    """Yield each text's ROUGE-L F1 with what is in the index now: (texts in it,) of 0..1.
+
+    Not those of all at once: with a pool of 52,000 a round's scores would be 170 MB.
+    """
+    before = len(index)
+    for begin in range(0, len(texts), AT_ONCE):
+        # Meanwhile some of the first texts may have been added to it.
+        yield from index.scores(texts[begin : begin + AT_ONCE])[:, :before]
+
+
 def metrics(grown: Grown) -> dict[str, Any]:
     """The stage's metrics: means and counts; nothing in them differs from run to run."""
     reasons = grown.reasons()
     return {
-        "accepted": len(grown.accepted),
+        "accepted": len(grown.pool),
         "too_similar": reasons["too_similar"],
         "completions": grown.completions,
-        "highest_similarity": mean(
-            [next(iter(row.most_similar.values())) for row in grown.accepted]
-        ),
-        "instruction_words": mean_words(row.instruction for row in grown.accepted),
+        "highest_similarity": mean(grown.highest),
+        "instruction_words": mean(grown.words),
         "rejected": counts(ALL_REASONS, reasons),
     }
 
@@ -283,16 +321,19 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
     section = params.bootstrap
     seeds, prompt = read_seeds(inputs.seed_tasks, section)
     wanted = section.num_instructions_to_generate
-    with (
-        Progress("bootstrap", wanted, "instructions") as progress,
-        open_engine(params.llm, progress.answered) as engine,
-    ):
-        grown = grow(seeds, section, prompt, engine.ask, progress.advance)
-    write_files(
-        {
-            into.folder / INSTRUCTIONS.name: map(to_line, grown.accepted),
-            into.folder / REJECTED_INSTRUCTIONS.name: map(to_line, grown.rejected),
-            into.metrics: to_json(with_tables(metrics(grown))),
-        }
-    )
-    progress.finish(len(grown.accepted))
+    places = [into.folder / path.name for path in (INSTRUCTIONS, REJECTED_INSTRUCTIONS)]
+    with spooled(*places) as (accepted, rejected):
+        with (
+            Progress("bootstrap", wanted, "instructions") as progress,
+            open_engine(params.llm, progress.answered) as engine,
+        ):
+            grown = Grown(accepted, rejected)
+            grow(seeds, section, prompt, engine.ask, progress.advance, grown)
+        write_files(
+            {
+                places[0]: accepted.lines(),
+                places[1]: rejected.lines(),
+                into.metrics: to_json(with_tables(metrics(grown))),
+            }
+        )
+    progress.finish(len(grown.pool))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedbed.core.files import read_rows, to_json, to_line, write_files
+from seedbed.core.files import read_rows, to_json, write_files
 from seedbed.core.metrics import counts, share, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
@@ -19,13 +19,14 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Ask
 from seedbed.llm.params import Llm
+from seedbed.llm.spool import answered, spooled
 from seedbed.self_instruct.params import Clf
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     INSTRUCTIONS,
     ClassifiedInstruction,
     Named,
-    answered,
+    meaning,
 )
 
 
@@ -44,20 +45,21 @@ class Inputs:
 
 
 def classify(
-    instructions: list[Named], params: Clf, prompt: Prompt, ask: Ask
-) -> list[ClassifiedInstruction]:
-    """One row an instruction, in order."""
-    answers = ask(requests((row.instruction for row in instructions), params, prompt))
-    return [
-        ClassifiedInstruction(
+    instructions: Iterable[Named], params: Clf, prompt: Prompt, ask: Ask
+) -> Iterator[ClassifiedInstruction]:
+    """Yield one row an instruction, in order."""
+
+    def asked(rows: Iterable[Named]) -> Iterator[Request]:
+        return requests((row.instruction for row in rows), params, prompt)
+
+    for row, _, answer in answered(instructions, asked, ask):
+        yield ClassifiedInstruction(
             instruction=row.instruction,
             instruction_id=row.id,
             is_classification=answer.text,
             problem=answer.problem,
             key=answer.key,
         )
-        for row, answer in zip(instructions, answers, strict=True)
-    ]
 
 
 def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterator[Request]:
@@ -66,14 +68,18 @@ def requests(instructions: Iterable[str], params: Clf, prompt: Prompt) -> Iterat
         yield Request(prompt.fill(text.strip()), params.sampling, prefixes=(prompt.prefix,))
 
 
-def metrics(rows: list[ClassifiedInstruction]) -> dict[str, Any]:
-    """The stage's metrics."""
-    answers = answered(rows)
+def metrics(rows: Iterable[ClassifiedInstruction]) -> dict[str, Any]:
+    """The stage's metrics, of rows that are gone through once."""
+    said: Counter[str] = Counter()
+    problems: Counter[str] = Counter()
+    for row in rows:
+        said[meaning(row)] += 1
+        problems.update([row.problem] if row.problem else [])
     return {
-        "classification_share": share(answers["yes"], len(rows)),
-        "neither_yes_nor_no": answers["unparsable"],
-        "answers": counts(("yes", "no", "unparsable"), answers),
-        "problems": counts(PROBLEMS, Counter(row.problem for row in rows if row.problem)),
+        "classification_share": share(said["yes"], said.total()),
+        "neither_yes_nor_no": said["unparsable"],
+        "answers": counts(("yes", "no", "unparsable"), said),
+        "problems": counts(PROBLEMS, problems),
     }
 
 
@@ -83,15 +89,13 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
 
     instructions = list(read_rows(inputs.instructions, Named))
     prompt = Prompt("clf/is_classification.txt", "instruction")
-    with (
-        Progress("clf", len(instructions), "rows") as progress,
-        open_engine(params.llm, progress.answered_row) as engine,
-    ):
-        rows = classify(instructions, params.clf, prompt, engine.ask)
-    write_files(
-        {
-            into.folder / CLASSIFIED.name: map(to_line, rows),
-            into.metrics: to_json(with_tables(metrics(rows))),
-        }
-    )
-    progress.finish(len(rows))
+    classified = into.folder / CLASSIFIED.name
+    with spooled(classified) as (spool,):
+        with (
+            Progress("clf", len(instructions), "rows") as progress,
+            open_engine(params.llm, progress.answered_row) as engine,
+        ):
+            rows = classify(instructions, params.clf, prompt, engine.ask)
+            figures = metrics(spool.over(rows))
+        write_files({classified: spool.lines(), into.metrics: to_json(with_tables(figures))})
+    progress.finish(len(instructions))

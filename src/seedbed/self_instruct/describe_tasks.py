@@ -22,7 +22,7 @@ from seedbed.self_instruct.rows import (
     ClassifiedInstruction,
     Instruction,
     RejectedInstruction,
-    answered,
+    meaning,
 )
 from seedbed.tasks.roots import Root, root
 from seedbed.tasks.sunburst import sunburst
@@ -79,7 +79,7 @@ def growth(
 
 def shares(rows: list[ClassifiedInstruction]) -> list[dict[str, Any]]:
     """Points for the `shares` plot template: one an answer, with its `count` and `share`."""
-    counts = answered(rows)
+    counts = Counter(map(meaning, rows))
     names = {"yes": "classification task", "no": "other task", "unparsable": "unclear"}
     return [
         {"answer": name, "count": counts[answer], "share": share(counts[answer], len(rows))}

@@ -8,7 +8,6 @@ seed task's; an instance has its instruction's and its place in the completion (
 They are looked up and never taken apart.
 """
 
-from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,12 +114,10 @@ def is_yes(completion: str) -> bool:
     return completion.strip() in ("Yes", "yes", "YES")
 
 
-def answered(rows: list[ClassifiedInstruction]) -> Counter[str]:
-    """How often the model said yes, no, or neither (`unparsable`, which counts as no)."""
-    return Counter(
-        "yes" if is_yes(text) else "no" if text.strip().lower() == "no" else "unparsable"
-        for text in (row.is_classification for row in rows)
-    )
+def meaning(row: ClassifiedInstruction) -> str:
+    """Whether the model said `yes`, `no`, or neither (`unparsable`, which counts as no)."""
+    text = row.is_classification
+    return "yes" if is_yes(text) else "no" if text.strip().lower() == "no" else "unparsable"
 
 
 class Completion(Record):
