@@ -55,7 +55,7 @@ def opened(page: Path, search: str = "", waits: bool = True) -> Opened:
 
 
 def driven(page: str, script: str) -> str:
-    """The page with more for its script to do, which its policy then allows."""
+    """The page with more for its script to do once the rows are there; its policy allows it."""
     own = page.rpartition("<script>")[2].partition("</script>")[0]
-    more = f"{own}\n{script}"
+    more = f"{own}\nshown.then(() => {{\n{script}\n}});"
     return page.replace(own, more).replace(digest(own), digest(more))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks.browser import CHROMIUM, driven, opened
+from support.pages import data_of
 from support.params import section
 from support.project import ROOT
 from support.tracing import EVIL, edit
@@ -308,10 +309,8 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[Kind]:
 
 def test_a_row_has_a_score_in_the_page_only_where_there_is_one(scored: list[Kind]) -> None:
     html = build()
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)
-    assert found
-    rows = json.loads(found[1])["rows"]
-    assert [row[8:] for row in rows] == [[], [], [1.5], [], [-2.0], [1.5], [10.0]]
+    rows = data_of(html)["rows"]
+    assert [row[8] for row in rows] == [None, None, 1.5, None, -2.0, 1.5, 10.0]
     assert '<select id="order">' in html
     del scored[1]
     assert '<select id="order">' not in build()

@@ -14,9 +14,13 @@ from types import SimpleNamespace
 import pytest
 from benchmarks import made_run
 from benchmarks.browser import CHROMIUM, driven, opened
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jinja2 import UndefinedError
+from support.pages import data_of, rows_of, unpacked
 from support.project import ROOT, Project
 from support.server import Handler, listening
+from support.tries import tries
 
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED
 from seedbed.core.files import read_rows
@@ -31,8 +35,9 @@ from seedbed.training.rows import EVALUATED
 from seedbed.views.errors import NothingToReport
 from seedbed.views.report import build as building
 from seedbed.views.report import comparison, drawing, made_with, pictures
-from seedbed.views.report.build import build, in_script
+from seedbed.views.report.build import build
 from seedbed.views.report.comparison import Metric
+from seedbed.views.report.packing import FIRST, LAST, columns, packed
 from seedbed.views.report.templates import render
 
 # Where everything is to be tested, a browser that is missing is a failure.
@@ -119,12 +124,6 @@ def copy(hostile: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return folder
 
 
-def data_of(page: str) -> dict:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
-    assert found
-    return json.loads(found[1])
-
-
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(hostile: Project, page: str) -> None:
     done = hostile.stage("report", PYTHONHASHSEED="7")
@@ -168,6 +167,51 @@ def test_every_row_is_there_with_the_instruction_and_the_prompt_that_it_came_fro
     assert len(data["rows"]) == 4 * COUNT
 
 
+PRIVATE = chr(FIRST) + chr(LAST)
+some_text = st.one_of(
+    st.lists(st.sampled_from([*HOSTILE, "word", "Word", "über", PRIVATE, "\ue123", ""])).map(
+        " ".join
+    ),
+    st.text(max_size=20),
+)
+some_rows = st.lists(
+    st.builds(
+        Row,
+        line=st.integers(1, 99),
+        instruction=st.one_of(some_text, st.integers(-9, 9)),
+        input=some_text,
+        output=some_text,
+        reason=st.sampled_from([None, "duplicate"]),
+        key=st.sampled_from([None, "a" * 64, "b" * 64]),
+        origin=st.sampled_from([None, [3, 1]]),
+        score=st.sampled_from([None, 0.5]),
+    ),
+    max_size=9,
+)
+
+
+@given(some_rows, some_rows)
+@settings(max_examples=tries(60), deadline=None)
+def test_rows_come_out_of_the_page_as_they_went_in(one: list[Row], other: list[Row]) -> None:
+    made = {"kinds": [{"count": len(one)}, {"count": len(other)}], "rows": columns([one, other])}
+    found = rows_of(unpacked(packed(made)))
+    wanted = [[place, *row] for place, own in enumerate([one, other]) for row in own]
+    assert found == [
+        [one.replace("\ud800", "?") if isinstance(one, str) else one for one in row]
+        for row in wanted
+    ]
+
+
+def test_a_word_a_key_and_a_text_that_come_again_take_little_room() -> None:
+    text = "the same words again and again"
+    made = columns([[Row(n, 0, text, f"{n} {text}", key="k" * 64) for n in range(1, 4)]])
+    assert made["keys"] == ["k" * 64]
+    assert (made["key"], made["line"]) == ([0, 0, 0], [1, 1, 1])
+    assert made["input"][1:] == [0, 0]
+    assert " again" in made["words"]
+    assert [len(one) for one in made["output"]] == [len("1") + 6] * 3
+
+
 def test_reasons_are_counted(page: str) -> None:
     found = rows.collect()
     assert found.reasons() == {
@@ -200,7 +244,7 @@ def test_a_method_adds_its_part(copy: Path, with_ratings: Path) -> None:
     assert "<li>Rated by <code>&lt;nobody&gt;</code>.</li>" in page
     data = data_of(page)
     place = [kind["name"] for kind in data["kinds"]].index("rated row")
-    assert data["rows"][-1] == [place, 7, HOSTILE[0], "", "good", None, "k" * 64, None]
+    assert data["rows"][-1] == [place, 7, HOSTILE[0], "", "good", None, "k" * 64, None, None]
 
 
 @pytest.fixture
@@ -320,7 +364,7 @@ def test_no_text_gets_out_of_its_place(page: str, fetched: Fetched) -> None:
     # What a page fetches stands in attributes; these hold only what is in the page.
     for value in re.findall(r'(?:src|srcset|href)="([^"]*)"', page):
         assert value.startswith(("data:image/", "#"))
-    assert json.loads(in_script(HOSTILE)) == HOSTILE
+    assert unpacked(packed(HOSTILE)) == [text.replace("\ud800", "?") for text in HOSTILE]
 
 
 @pytest.mark.slow
@@ -408,7 +452,7 @@ def test_in_a_browser_nothing_that_a_model_wrote_runs(
     title = re.search("<title>(.*?)</title>", page)
     assert title
     assert title[0] in shown.dom
-    outside = shown.dom.partition('<script type="application/json"')[0]
+    outside = shown.dom.partition('<script type="application/octet-stream"')[0]
     assert "<script" not in outside
     assert outside.count("<img") == page.count("<img")
     assert outside.count("<svg") == page.count("<svg")

@@ -1,6 +1,5 @@
 """The page: what every run has, and the part of each method, put into page.html."""
 
-import json
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -12,6 +11,7 @@ from seedbed.runs.page import Kind, Part
 from seedbed.runs.pipeline import Pipeline
 from seedbed.views.errors import NothingToReport
 from seedbed.views.report import comparison, drawing, made_with, pictures
+from seedbed.views.report.packing import columns, packed
 from seedbed.views.report.templates import render
 
 
@@ -69,20 +69,8 @@ def build() -> str:
             for package, part in part_of.items()
             for section in part.sections
         ],
-        data=in_script(_data(part_of)),
+        data=packed(_data(part_of)),
     )
-
-
-def in_script(data: Any) -> str:
-    """JSON that stays within its script element, whatever texts are in it.
-
-    >>> in_script(["</script><!--", "a & b"])
-    '["\\\\u003c/script\\\\u003e\\\\u003c!--","a \\\\u0026 b"]'
-    """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def digest(text: str) -> str:
@@ -133,14 +121,14 @@ def _data(part_of: dict[str, Part]) -> dict[str, Any]:
     ]
     return {
         "kinds": [
-            {"name": kind.name, "file": kind.file.as_posix(), "method": method}
+            {
+                "name": kind.name,
+                "file": kind.file.as_posix(),
+                "method": method,
+                "count": len(kind.rows),
+            }
             for method, kind in kinds
         ],
-        # A score stands last, and only where there is one: most of a large page's rows have none.
-        "rows": [
-            [place, *(row if row.score is not None else row[:-1])]
-            for place, (_, kind) in enumerate(kinds)
-            for row in kind.rows
-        ],
+        "rows": columns([kind.rows for _, kind in kinds]),
         "origins": {_name(package): part.origins for package, part in part_of.items()},
     }

@@ -1,23 +1,29 @@
 // Rows, search and the way back. Whatever a model wrote gets into the page as text only: by
 // textContent and text nodes, never as markup (the page's policy would not allow it either).
 //
-// The data: kinds {name, file, method}; rows [place of the kind, then the fields of Row in
-// runs/page.py, the score only where there is one]; origins, of each method. A method's report.js,
-// which stands above this, may tell more of its rows:
+// The data: kinds {name, file, method, count}; rows, as packing.py puts them together, kind after
+// kind; origins, of each method. Of the rows only those on show are in the page. A method's
+// report.js, which stands above this, may tell more of its rows:
 // ways.<method> = (origins, page) => ({ text, tell }), where
 //   page: { make, code, number }, as below;
 //   text(instruction): the text of a row's instruction that is none;
 //   tell(instruction, origin): the nodes that tell a row's way back.
-(() => {
+// What waits for `shown` comes when the rows are there.
+const shown = (async () => {
   const PAGE = 50;
-  const data = JSON.parse(document.getElementById('data').textContent);
-  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN, SCORE] = Array(9).keys();
   const byId = (id) => document.getElementById(id);
+  if (!('DecompressionStream' in window)) {
+    byId('hits').textContent = 'The rows need a newer browser: this one cannot unpack them.';
+    return;
+  }
+  const data = await unpacked(byId('data'));
+  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN, SCORE] = Array(9).keys();
   const q = byId('q'), reason = byId('reason'), body = byId('body'), hits = byId('hits');
   const order = byId('order'); // null where no row has a score
   const kinds = [...document.querySelectorAll('input[name=kind]')];
   const state = { q: '', kind: '', reason: '', order: '', page: 1 };
   const number = new Intl.NumberFormat('en').format;
+  const rows = rowsOf(data);
   let found = [];
   let words = [];
 
@@ -39,16 +45,22 @@
   const kindOf = (row) => data.kinds[row[KIND]];
   const placeOf = (row) => `${kindOf(row).file}:${row[LINE]}`;
 
+  // The most frequent words are a character each, until somebody sees them.
+  const FIRST = 0xe000;
+  const plain = (text) =>
+    text.replace(/[\ue000-\uf8ff]/g, (one) => data.rows.words[one.charCodeAt(0) - FIRST]);
+
   function instructionOf(row) {
     const instruction = row[INSTRUCTION];
-    return typeof instruction === 'string' ? instruction : wayOf[kindOf(row).method].text(instruction);
+    return typeof instruction === 'string'
+      ? plain(instruction) : wayOf[kindOf(row).method].text(instruction);
   }
 
   // What a search looks through; made at the first one, since most of the texts may never be seen.
   let texts = null;
   function textOf(index) {
-    texts ??= data.rows.map((row) =>
-      [instructionOf(row), row[INPUT], row[OUTPUT]].join('\n').toLowerCase());
+    texts ??= rows.map((row) =>
+      [instructionOf(row), plain(row[INPUT]), plain(row[OUTPUT])].join('\n').toLowerCase());
     return texts[index];
   }
 
@@ -68,7 +80,7 @@
     const counts = new Map([['', 0]]);
     const reasons = new Map();
     found = [];
-    data.rows.forEach((row, index) => {
+    rows.forEach((row, index) => {
       if (words.length && !words.every((word) => has(row, index, word))) return;
       const kind = kindOf(row).name;
       counts.set('', counts.get('') + 1);
@@ -99,7 +111,7 @@
     order.value = state.order;
     if (!state.order) return;
     const sign = state.order === 'best' ? -1 : 1;
-    const scored = (row) => row[SCORE] !== undefined;
+    const scored = (row) => row[SCORE] !== null;
     found.sort((a, b) => a[KIND] - b[KIND] || scored(b) - scored(a)
       || (scored(a) ? sign * (a[SCORE] - b[SCORE]) : 0));
   }
@@ -113,7 +125,7 @@
     for (const text of body.querySelectorAll('.text > div')) {
       if (text.scrollHeight > text.clientHeight + 2) text.parentElement.classList.add('cut');
     }
-    const all = data.rows.length;
+    const all = rows.length;
     hits.textContent = found.length === all
       ? `${number(all)} rows`
       : `${number(found.length)} of ${number(all)} rows`;
@@ -149,12 +161,12 @@
     const button = make('button', { type: 'button', 'aria-expanded': 'false' }, 'Where from?');
     const line = make('tr', { role: 'row' },
       cell('Instruction', instructionOf(row)),
-      cell('Input', row[INPUT]),
-      cell('Output', row[OUTPUT]),
+      cell('Input', plain(row[INPUT])),
+      cell('Output', plain(row[OUTPUT])),
       make('td', { role: 'cell', className: 'became', 'data-label': 'What became of it' },
         make('b', null, kindOf(row).name),
         row[REASON] === null ? null : make('span', { className: 'why' }, row[REASON]),
-        row[SCORE] === undefined ? null
+        row[SCORE] === null ? null
           : make('span', { className: 'score' }, `score ${Number(row[SCORE].toFixed(4))}`),
         button));
     let origin = null;
@@ -238,3 +250,46 @@
   // For benchmarks/report.py: milliseconds from the start of loading until the rows were there.
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })();
+
+// The JSON that packing.py made base64 of: gzip; the low bytes of UTF-16, then the high ones.
+async function unpacked(element) {
+  const text = atob(element.textContent);
+  const packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) packed[i] = text.charCodeAt(i);
+  const stream = new DecompressionStream('gzip');
+  const writer = stream.writable.getWriter();
+  writer.write(packed);
+  writer.close();
+  const parts = [];
+  let size = 0;
+  const reader = stream.readable.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    parts.push(part.value);
+    size += part.value.length;
+  }
+  const units = new Uint8Array(size);
+  let place = 0; // of the byte among the low ones, and then among the high ones
+  for (const part of parts) {
+    for (const byte of part) {
+      units[place < size / 2 ? 2 * place : 2 * place - size + 1] = byte;
+      place += 1;
+    }
+  }
+  return JSON.parse(new TextDecoder('utf-16le').decode(units));
+}
+
+// Rows [place of the kind, then the fields of Row in runs/page.py], of packing.py's columns.
+function rowsOf(data) {
+  const { keys, reason, origin, score, ...columns } = data.rows;
+  const counted = (values) => {
+    let last = 0;
+    return values.map((value) => (typeof value === 'number' ? (last += value) : value));
+  };
+  const whole = (texts) => texts.map((text) => (typeof text === 'number' ? texts[text] : text));
+  const lines = counted(columns.line), instructions = counted(columns.instruction);
+  const inputs = whole(columns.input), outputs = whole(columns.output);
+  const answers = counted(columns.key).map((key) => (key === null ? null : keys[key]));
+  const kinds = data.kinds.flatMap((kind, place) => Array(kind.count).fill(place));
+  return kinds.map((kind, i) => [kind, lines[i], instructions[i], inputs[i], outputs[i], reason[i],
+    answers[i], origin[i], score[i] ?? null]);
+}
