@@ -20,6 +20,8 @@ from seedbed.llm.errors import RowsFailed
 from seedbed.llm.params import Price
 from seedbed.methods import module_of
 from seedbed.runs.dry_run import Foreseen
+from seedbed.self_instruct import estimate as self_instruct
+from seedbed.self_instruct.rows import INSTRUCTIONS
 from seedbed.tasks.errors import NoSuchTask
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.views.estimate import foresee, table
@@ -187,6 +189,94 @@ def test_equal_requests_are_foreseen_once_as_they_are_sent_once(
         run(server, monkeypatch, "clf")
     assert foreseen.requests == 12
     assert foreseen.missing == len(server.bodies) == 3
+
+
+# --- more than can be looked up one by one
+
+
+def looked_up(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(self_instruct, "LOOKED_UP", most)
+
+
+def test_of_many_instructions_some_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    with growing() as server:
+        run(server, monkeypatch, "bootstrap", "clf", "instances")
+        exact = estimate()
+        looked_up(monkeypatch, 4)
+        server.start_over()
+        seen = estimate()
+        assert server.bodies == []
+    for name in ("bootstrap", "clf", "instances"):
+        assert (seen[name].requests, seen[name].missing) == (exact[name].requests, 0)
+        assert (seen[name].prompt_tokens, seen[name].completion_tokens) == (0, 0)
+    assert seen["bootstrap"].guessed == [
+        "in store: 2 were looked up one by one, of the others 2 for all; that they are asked is "
+        f"taken from {INSTRUCTIONS}"
+    ]
+    assert seen["clf"].guessed == ["in store: 4 were looked up for all"]
+
+
+def test_what_is_missing_of_many_is_told_by_the_share_of_those_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with growing() as server:
+        run(server, monkeypatch, "bootstrap")
+        server.fails_from = 6
+        with pytest.raises(RowsFailed):
+            run(server, monkeypatch, "clf")
+        exact = estimate()
+        looked_up(monkeypatch, 4)
+        seen = estimate()
+    # Of 12 every third was looked up, and of the six answers some are among these.
+    assert exact["clf"].kept == 6
+    assert seen["clf"].requests == 12
+    assert seen["clf"].kept in (3, 6, 9)
+    each, other = (one.prompt_tokens / one.missing for one in (seen["clf"], exact["clf"]))
+    assert each == pytest.approx(other, rel=0.1)
+    assert seen["instances"].requests == 12
+    assert seen["instances"].prompt_tokens == pytest.approx(
+        exact["instances"].prompt_tokens, rel=0.1
+    )
+
+
+@pytest.mark.parametrize("broken", ["missing", "of another run", "no rows"])
+def test_without_the_files_of_the_run_the_rounds_are_guessed_from_the_first_ones(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    with growing() as server:
+        run(server, monkeypatch, "bootstrap", "clf")
+        looked_up(monkeypatch, 4)
+        if broken == "missing":
+            INSTRUCTIONS.unlink()
+        else:
+            text = INSTRUCTIONS.read_text()
+            other = "[]\n" if broken == "no rows" else text.replace('"id": "', '"id": "x')
+            INSTRUCTIONS.write_text(other)
+        seen = estimate()
+    # Six accepted in the first round of two, as in the second.
+    assert (seen["bootstrap"].requests, seen["bootstrap"].kept) == (4, 4)
+    assert seen["bootstrap"].prompt_tokens == 0
+    assert seen["bootstrap"].guessed == [
+        "requests: 3 instructions accepted each, as so far",
+        "in store: 2 were looked up; the others as many as there are answers to such prompts, in "
+        "whichever run",
+    ]
+    assert "prompts: 6 instructions are yet to be written" in seen["clf"].guessed
+
+
+def test_of_many_tasks_and_examples_some_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_params(tasks=TWO_TASKS)
+    with growing() as server:
+        run(server, monkeypatch, "candidates", "label")
+        exact = estimate()
+        monkeypatch.setattr(auto_instruct, "TASKS", 1)
+        monkeypatch.setattr(auto_instruct, "REQUESTS", 8)
+        seen = estimate()
+    for name in ("candidates", "label"):
+        assert (seen[name].requests, seen[name].missing) == (exact[name].requests, 0)
+        assert "requests: 1 of 2 tasks were read, for all" in seen[name].guessed
+    note = "requests: some of each task's examples were looked up, for all of them"
+    assert note in seen["label"].guessed
 
 
 # --- candidates and label

@@ -16,7 +16,7 @@ from seedbed.core.progress import Tally
 from seedbed.errors import SeedbedError
 from seedbed.llm import errors
 from seedbed.llm.budget import run_of_this_process
-from seedbed.llm.contract.request import Canon, Keyed, Request
+from seedbed.llm.contract.request import Canon, Keyed, Request, canonical
 from seedbed.llm.contract.wire import Answer, MalformedBody
 from seedbed.llm.measuring import Measuring
 from seedbed.llm.params import Llm
@@ -216,6 +216,17 @@ class Engine(Measuring):
         keyed = [(self._canon.of(request), request) for request in requests]
         kept = self._look_up({entry.key: (entry, request) for entry, request in keyed}, enter=False)
         return [kept.get(entry.key) for entry, _ in keyed]
+
+    def kept_like(self, request: Request, beginning: str) -> int:
+        """How many answers the store has to prompts that begin so, asked for as the request.
+
+        All of the file is gone through for it.
+        """
+        form = self._canon.of(replace(request, prompt=beginning, sample=0)).form
+        text = canonical(beginning)
+        return self._store.count(
+            form[: form.index(f'"prompt":{text}') + len(f'"prompt":{text}') - 1]
+        )
 
     @property
     def model(self) -> str:

@@ -1,10 +1,12 @@
 """Requests looked up instead of sent, and what sending the others would take."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from math import ceil
+from typing import TypeVar
 
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
@@ -17,6 +19,10 @@ from seedbed.llm.store.upkeep import tokens_a_character
 
 # Where nothing was counted yet. Characters a token: English, with the tokenizers of today.
 CHARACTERS_A_TOKEN = 4.0
+# Of more requests so many are looked up, and stand for the others: to look all up takes minutes.
+LOOKED_UP = 4000
+
+Thing = TypeVar("Thing")
 
 
 @dataclass
@@ -48,9 +54,25 @@ class Foreseen:
         if note not in self.guessed:
             self.guessed.append(note)
 
+    def add(self, part: "Foreseen", weight: float = 1.0) -> None:
+        """Add what was seen of a part of the requests, each of which stands for `weight` of all."""
+        for name in ("requests", "kept", "characters", "most_tokens"):
+            setattr(self, name, getattr(self, name) + round(getattr(part, name) * weight))
+        self.counted.update(part.counted)
+
 
 class Unknown(Exception):
     """The store does not have the next answers."""
+
+
+def thinned(things: Sequence[Thing], most: int) -> tuple[Sequence[Thing], float]:
+    """At most so many of the things, from first to last; and for how many each of them stands.
+
+    >>> thinned([1, 2, 3, 4, 5], 2), thinned("ab", 2)
+    (([1, 4], 2.5), ('ab', 1.0))
+    """
+    some = things[:: ceil(len(things) / most)] if things else things
+    return some, len(things) / len(some) if some else 1.0
 
 
 class Foresight:
@@ -124,6 +146,10 @@ class Foresight:
         for request in like:
             seen.requests += 1
             self._to_send(seen, request)
+
+    def kept_like(self, request: Request, beginning: str) -> int:
+        """How many answers the store has to prompts that begin so, asked for as the request."""
+        return self._engine.kept_like(request, beginning)
 
     def look_up_scores(self, seen: Foreseen, texts: Iterable[Pair]) -> None:
         """Pairs to be scored, as `Engine.score` takes them: which of them the store has."""

@@ -142,6 +142,16 @@ class Store:
                 ended.setdefault(kept.base, []).append(kept)
         return ended
 
+    def count(self, beginning: str) -> int:
+        """How many answers there are to requests whose canonical form begins so."""
+        where = "substr(request, 1, ?) = ?"
+        with failures_named(self.path), self.file.turn:
+            found = self.file.db.execute(
+                f"SELECT COUNT(*) FROM responses WHERE {where}",  # noqa: S608 (no value of anyone's)
+                (len(beginning), beginning),
+            )
+            return int(found.fetchone()[0])
+
     def row(self, key: str) -> Kept | None:
         return self.get([key]).get(key)
 
