@@ -244,14 +244,14 @@ def test_another_seed_shuffles_and_encodes_otherwise() -> None:
     kept = prepare.parse(ROWS, DEFAULTS).kept
     one, other = (prepare.finetuning(kept, settings_of(seed=seed)) for seed in (1, 2))
     assert [row.instance for row in one] != [row.instance for row in other]
-    assert {row.prompt for row in one} != {row.prompt for row in other}
+    assert {row.encoded for row in one} != {row.encoded for row in other}
 
 
 def test_what_repeats_exactly_goes_and_is_counted() -> None:
     kept = prepare.parse(ROWS, DEFAULTS).kept
     once, twice = (prepare.finetuning(rows, DEFAULTS) for rows in (kept, kept + kept))
     assert twice == once
-    assert len({(one.prompt, one.completion) for one in once}) == len(once)
+    assert len({one.encoded for one in once}) == len(once)
     figures = prepare.metrics(prepare.parse(ROWS, DEFAULTS), 2 * len(kept), twice)
     assert figures["instances"]["duplicates"] == len(kept)
     assert figures["finetuning_rows"] == len(kept)

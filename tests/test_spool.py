@@ -19,9 +19,10 @@ from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.records import Exchange
 from seedbed.core.section import Section
 from seedbed.errors import WriteFailed
+from seedbed.llm.answers import answered
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
-from seedbed.llm.spool import answered, spooled
+from seedbed.llm.spool import spooled
 from seedbed.self_instruct import bootstrap, clf, instances
 from seedbed.self_instruct.params import Bootstrap, Clf, Instances
 from seedbed.self_instruct.rows import (

@@ -16,5 +16,5 @@
 8. send/work         reads the row (contract/wire); the engine gives it to the stage, in order
 
 What measures texts (measuring: send/score, send/weigh, send/embed, send/tokens) goes through steps
-5 to 7 too. A stage needs contract and params alone, and spool for the rows of many answers.
+5 to 7 too. A stage needs contract and params alone, and answers and spool for many rows.
 """

@@ -5,23 +5,27 @@ would take gigabytes, so that their lines go into files without a name: nothing 
 they are gone with the process, however it ends.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TypeVar
+from typing import IO, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from seedbed.core.files import to_line
 from seedbed.errors import WriteFailed
-from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import Answer, Ask
 
-Thing = TypeVar("Thing")
 RowT = TypeVar("RowT", bound=BaseModel)
+
+Taken = TypeVar("Taken", contravariant=True)
+
+
+class Rows(Protocol[Taken]):
+    """What takes rows as they are made: a list, or a spool."""
+
+    def append(self, row: Taken, /) -> None: ...
 
 
 class Spool:
@@ -33,7 +37,7 @@ class Spool:
         self._place = place
         self.size = 0
 
-    def append(self, row: BaseModel) -> None:
+    def append(self, row: BaseModel, /) -> None:
         """Add the line of a row. Raises as `add`."""
         self.add(to_line(row))
 
@@ -103,31 +107,3 @@ def _remove_if_empty(folder: Path) -> None:
     """A stage that fails leaves no folder where none was."""
     with suppress(OSError):
         folder.rmdir()
-
-
-def answered(
-    things: Iterable[Thing], requests: Callable[[Iterator[Thing]], Iterator[Request]], ask: Ask
-) -> Iterator[tuple[Thing, Request, Answer]]:
-    """Yield each thing with its request and its answer, in order.
-
-    The things are read as they are asked about, and no more are held than wait for an answer.
-
-    Args:
-        requests: makes one request of each thing, as it comes.
-    """
-    unasked: deque[Thing] = deque()
-    waiting: deque[tuple[Thing, Request]] = deque()
-
-    def read() -> Iterator[Thing]:
-        for thing in things:
-            unasked.append(thing)
-            yield thing
-
-    def asked() -> Iterator[Request]:
-        for request in requests(read()):
-            waiting.append((unasked.popleft(), request))
-            yield request
-
-    for answer in ask(asked()):
-        yield (*waiting.popleft(), answer)
-    assert not waiting, "one answer a request"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
-from seedbed.llm.spool import spooled
+from seedbed.llm.spool import Rows, spooled
 from seedbed.self_instruct.errors import NothingNew, TooFewSeedTasks
 from seedbed.self_instruct.instructions import REASONS, numbered, refuser, split_numbered
 from seedbed.self_instruct.params import Bootstrap
@@ -49,8 +49,6 @@ ALL_REASONS = (*REASONS, "too_similar", "surplus", "cut_at_length", *PROBLEMS)
 
 # So many texts of a round are scored against the pool together.
 AT_ONCE = 128
-
-RowT = TypeVar("RowT", contravariant=True)
 
 
 class Params(Section):
@@ -93,12 +91,6 @@ class Piece(NamedTuple):
     origin: Exchange
     shown: list[str]
     reason: str | None
-
-
-class Rows(Protocol[RowT]):
-    """What takes rows as they are made: a list, or what sets them aside on the disk."""
-
-    def append(self, row: RowT, /) -> None: ...
 
 
 @dataclass

@@ -16,10 +16,11 @@ from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.section import Section
+from seedbed.llm.answers import answered
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Ask
 from seedbed.llm.params import Llm
-from seedbed.llm.spool import answered, spooled
+from seedbed.llm.spool import spooled
 from seedbed.self_instruct.params import Clf
 from seedbed.self_instruct.rows import (
     CLASSIFIED,

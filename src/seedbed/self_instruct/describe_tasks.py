@@ -5,10 +5,10 @@ It asks nothing and shapes nothing, so that another way to draw runs no stage th
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seedbed.core.files import read_rows, read_text, to_json, write_files
 from seedbed.core.metrics import histogram, share, with_tables
@@ -50,25 +50,35 @@ class Inputs:
     metrics: Path = METRICS / "bootstrap.json"
 
 
-def highest(rows: list[Instruction]) -> list[float]:
-    """Each instruction's ROUGE-L F1 (0 to 1) with the one most like it, in order."""
-    return [next(iter(row.most_similar.values())) for row in rows]
+class Accepted(NamedTuple):
+    """What is drawn of an instruction: the rest of its row is most of the memory.
+
+    highest: its ROUGE-L F1 (0 to 1) with the one most like it. round: the one that it came from.
+    """
+
+    text: str
+    highest: float
+    round: int
+
+    @classmethod
+    def of(cls, row: Instruction) -> "Accepted":
+        return cls(row.instruction, next(iter(row.most_similar.values())), row.request_idx)
 
 
 def growth(
-    accepted: list[Instruction], rejected: list[RejectedInstruction], rounds: int, per_round: int
+    accepted: Iterable[int], too_similar: Iterable[int], rounds: int, per_round: int
 ) -> Iterator[dict[str, Any]]:
     """Points for the `growth` plot template: after each round, or after some hundred of many.
+
+    Args:
+        accepted, too_similar: the round of each such piece.
 
     Yields:
         `requests` so far, and the `count` of each `kind` of what they brought so far: accepted,
         or refused because it was too similar. Where the first line flattens while the second
         does not, the pool is full.
     """
-    kinds = {
-        "accepted": Counter(row.request_idx for row in accepted),
-        "too similar": Counter(row.request_idx for row in rejected if row.reason == "too_similar"),
-    }
+    kinds = {"accepted": Counter(accepted), "too similar": Counter(too_similar)}
     step = -(-rounds // 100)
     ends = {0, rounds, *range(step, rounds, step)} if step else {0}
     for done in sorted(ends):
@@ -100,23 +110,24 @@ def metrics(roots: list[Root]) -> dict[str, Any]:
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read what bootstrap and clf wrote; write metrics and plots."""
-    accepted = list(read_rows(inputs.instructions, Instruction))
-    rejected: list[RejectedInstruction] = []
+    accepted = [Accepted.of(row) for row in read_rows(inputs.instructions, Instruction)]
+    too_similar: list[int] = []
     if inputs.rejected.stat().st_size:
-        rejected += read_rows(inputs.rejected, RejectedInstruction)
+        rejected = read_rows(inputs.rejected, RejectedInstruction)
+        too_similar += (row.request_idx for row in rejected if row.reason == "too_similar")
     classified = list(read_rows(inputs.classified, ClassifiedInstruction))
-    lengths = [len(row.instruction.split()) for row in accepted]
+    lengths = [len(row.text.split()) for row in accepted]
     with Progress("describe-tasks", len(accepted), "rows") as progress:
-        roots = [root(row.instruction) for row in progress.over(accepted)]
+        roots = [root(row.text) for row in progress.over(accepted)]
     pairs = [(verb, noun) for verb, noun in roots if verb and noun]
     per_round = params.bootstrap.request_batch_size
     rounds = json.loads(read_text(inputs.metrics))["completions"] // per_round
-    grown = list(growth(accepted, rejected, rounds, per_round))
+    grown = list(growth((row.round for row in accepted), too_similar, rounds, per_round))
     write_files(
         {
             into.metrics: to_json(with_tables(metrics(roots))),
             into.plot("highest_similarity"): to_json(
-                histogram(highest(accepted), 0.05, "similarity")
+                histogram((row.highest for row in accepted), 0.05, "similarity")
             ),
             into.plot("instruction_words"): to_json(histogram(lengths, 2, "words")),
             into.plot("pool_growth"): to_json(grown),

@@ -21,10 +21,11 @@ from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
 from seedbed.core.section import Section
 from seedbed.errors import BadFile
+from seedbed.llm.answers import answered
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Ask
 from seedbed.llm.params import Llm
-from seedbed.llm.spool import answered, spooled
+from seedbed.llm.spool import spooled
 from seedbed.self_instruct.errors import RowsDoNotMatch
 from seedbed.self_instruct.params import Instances
 from seedbed.self_instruct.rows import (

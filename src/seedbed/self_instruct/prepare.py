@@ -19,6 +19,7 @@ from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
 from seedbed.errors import BadFile, BadRow
+from seedbed.llm.spool import Rows, spooled
 from seedbed.self_instruct.completions import REASONS, judge, parse_input_first, parse_output_first
 from seedbed.self_instruct.encoding import chat, encode
 from seedbed.self_instruct.errors import TooFewInstructions
@@ -56,10 +57,14 @@ class Inputs:
 
 @dataclass
 class Parsed:
-    """The instances of all tasks. Pairs in = kept + rejected, each with a reason."""
+    """The instances of all tasks. Pairs in = kept + rejected, each with a reason.
+
+    refused: how many were rejected for each reason.
+    """
 
     kept: list[GeneratedInstance] = field(default_factory=list)
-    rejected: list[RejectedInstance] = field(default_factory=list)
+    rejected: Rows[RejectedInstance] = field(default_factory=list[RejectedInstance])
+    refused: Counter[str] = field(default_factory=Counter)
     tasks: int = 0
     tasks_unparsable: int = 0
     tasks_all_rejected: int = 0
@@ -89,9 +94,14 @@ def read_completions(inputs: Inputs) -> Iterator[LeanCompletion]:
         yield row
 
 
-def parse(rows: Iterable[LeanCompletion], params: Prepare) -> Parsed:
-    """Cut each row's completion into instances and sort them into kept and rejected."""
-    parsed = Parsed()
+def parse(
+    rows: Iterable[LeanCompletion], params: Prepare, rejected: Rows[RejectedInstance] | None = None
+) -> Parsed:
+    """Cut each row's completion into instances and sort them into kept and rejected.
+
+    rejected: what takes the latter, a list if nothing is said.
+    """
+    parsed = Parsed() if rejected is None else Parsed(rejected=rejected)
     for row in rows:
         parsed.tasks += 1
         key = row.instance_metadata.key
@@ -118,17 +128,17 @@ def parse(rows: Iterable[LeanCompletion], params: Prepare) -> Parsed:
                     )
                 )
             else:
-                parsed.rejected.append(
-                    RejectedInstance(
-                        instruction=row.instruction,
-                        input=given,
-                        output=output or "",
-                        id=instance_id(row.instruction_id, i + 1),
-                        instruction_id=row.instruction_id,
-                        reason=reason or "over_the_maximum",
-                        key=key,
-                    )
+                refused = RejectedInstance(
+                    instruction=row.instruction,
+                    input=given,
+                    output=output or "",
+                    id=instance_id(row.instruction_id, i + 1),
+                    instruction_id=row.instruction_id,
+                    reason=reason or "over_the_maximum",
+                    key=key,
                 )
+                parsed.rejected.append(refused)
+                parsed.refused[refused.reason] += 1
         if chosen:
             parsed.per_task.append(len(chosen))
         elif pairs:
@@ -154,26 +164,37 @@ def sample(rows: list[GeneratedInstance], params: Prepare) -> list[GeneratedInst
     return [row for row in rows if row.instruction in chosen]
 
 
-@dataclass
+@dataclass(slots=True)
 class Training:
-    """One instance in the form that it is trained on."""
+    """One instance, and the place that its form for training gets among the others.
+
+    It is encoded when somebody asks: the texts of all would be as much memory as the instances.
+    """
 
     instance: GeneratedInstance
-    prompt: str
-    completion: str
+    seed: int
+    rank: bytes
+
+    @property
+    def encoded(self) -> tuple[str, str]:
+        """Prompt and completion."""
+        return encoded(self.instance, self.seed)
+
+
+def encoded(row: GeneratedInstance, seed: int) -> tuple[str, str]:
+    """An instance as prompt and completion. The draw is its own."""
+    draw = draws.generator(seed, "encode", row.instruction, row.input, row.output)
+    return encode(row.instruction, row.input, row.output, draw)
 
 
 def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]:
     """Encode each instance as prompt and completion, drop what repeats exactly, shuffle."""
-    unique: dict[tuple[str, str], Training] = {}
+    unique: dict[bytes, Training] = {}
     for row in rows:
-        draw = draws.generator(params.seed, "encode", row.instruction, row.input, row.output)
-        prompt, completion = encode(row.instruction, row.input, row.output, draw)
-        unique.setdefault((prompt, completion), Training(row, prompt, completion))
-    return sorted(
-        unique.values(),
-        key=lambda row: draws.rank(params.seed, "shuffle", row.prompt, row.completion),
-    )
+        # The same prompt and completion have the same rank, and no others do.
+        rank = draws.rank(params.seed, "shuffle", *encoded(row, params.seed))
+        unique.setdefault(rank, Training(row, params.seed, rank))
+    return sorted(unique.values(), key=lambda row: row.rank)
 
 
 def seed_instances(path: Path) -> Iterator[GeneratedInstance]:
@@ -198,7 +219,7 @@ def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str,
     instances = [row.instance for row in training]
     return {
         "finetuning_rows": len(training),
-        "instances_rejected": len(parsed.rejected),
+        "instances_rejected": parsed.refused.total(),
         "instances_per_task": mean(parsed.per_task),
         "tasks_with_instances": len(parsed.per_task),
         "with_input_share": share(sum(bool(row.input) for row in instances), len(instances)),
@@ -210,15 +231,40 @@ def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str,
             "all_rejected": parsed.tasks_all_rejected,
         },
         "instances": {"kept": len(parsed.kept), "duplicates": encoded - len(training)},
-        "rejected": counts(REASONS, Counter(row.reason for row in parsed.rejected)),
+        "rejected": counts(REASONS, parsed.refused),
     }
+
+
+def finetuning_row(row: Training) -> FinetuningRow:
+    """The row of finetuning.jsonl."""
+    prompt, completion = row.encoded
+    return FinetuningRow(
+        prompt=prompt,
+        completion=completion,
+        id=row.instance.id,
+        instruction_id=row.instance.instruction_id,
+        key=row.instance.key,
+    )
+
+
+def messages_row(row: GeneratedInstance) -> MessagesRow:
+    """The row of messages.jsonl."""
+    return MessagesRow.model_validate(
+        {
+            "messages": chat(row.instruction, row.input, row.output),
+            "id": row.id,
+            "instruction_id": row.instruction_id,
+            "key": row.key,
+        }
+    )
 
 
 def run(params: Params, inputs: Inputs, into: Into) -> None:
     """Read the completions, parse, encode; write the forms, metrics and plots."""
     section = params.prepare
-    with Progress("prepare", None, "tasks") as progress:
-        parsed = parse(progress.over(read_completions(inputs)), section)
+    rejected = into.folder / "rejected.jsonl"
+    with Progress("prepare", None, "tasks") as progress, spooled(rejected) as (spool,):
+        parsed = parse(progress.over(read_completions(inputs)), section, spool)
         if not parsed.kept:
             raise BadFile(
                 inputs.raw_instances,
@@ -238,32 +284,9 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
             {
                 into.folder / "all_generated_instances.jsonl": map(to_line, parsed.kept),
                 into.folder / "sampled_generated_instances.jsonl": map(to_line, sampled),
-                into.folder / "rejected.jsonl": map(to_line, parsed.rejected),
-                into.folder / "finetuning.jsonl": (
-                    to_line(
-                        FinetuningRow(
-                            prompt=row.prompt,
-                            completion=row.completion,
-                            id=row.instance.id,
-                            instruction_id=row.instance.instruction_id,
-                            key=row.instance.key,
-                        )
-                    )
-                    for row in training
-                ),
-                into.folder / "messages.jsonl": (
-                    to_line(
-                        MessagesRow.model_validate(
-                            {
-                                "messages": chat(row.instruction, row.input, row.output),
-                                "id": row.id,
-                                "instruction_id": row.instruction_id,
-                                "key": row.key,
-                            }
-                        )
-                    )
-                    for row in instances
-                ),
+                rejected: spool.lines(),
+                into.folder / "finetuning.jsonl": map(to_line, map(finetuning_row, training)),
+                into.folder / "messages.jsonl": map(to_line, map(messages_row, instances)),
                 into.folder / "alpaca.jsonl": map(to_line, instances),
                 into.metrics: to_json(with_tables(metrics(parsed, len(rows), training))),
                 into.plot("input_words"): to_json(histogram(input_words, 5, "words")),
