@@ -58,6 +58,7 @@ bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/active.py
 	PYTHONPATH=src python benchmarks/segment.py
 	PYTHONPATH=src python benchmarks/judge.py
+	PYTHONPATH=src python benchmarks/paper.py
 
 plots: .venv/.ready        ## draw every plot as a PNG into .seedbed/plots, without a network
 	PYTHONPATH=src python tools/draw_plots.py

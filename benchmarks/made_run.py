@@ -139,42 +139,49 @@ def self_instruct(count: int, instruction: Callable[[], str], text: Callable[[],
 ROUGE = [[0.0, 1.0, 0.5], [0.25, 0.75, 0.5]]
 
 
-def auto_instruct(text: Callable[[], str]) -> None:
-    """A task with three candidates, labelled on two examples, of which one is kept."""
-    texts = [text() for _ in ROUGE[0]]
-    candidates = [
-        Candidate(
-            task=TASK,
-            index=index,
-            meta_prompt="sentence" if index else None,
-            sample=index - 1 if index else None,
-            key=f"candidate {index}" if index else None,
-            instruction=own,
-        )
-        for index, own in enumerate(texts)
-    ]
-    headers = [{"prompt": text()}, {"instructions": texts}, {"demos": text()}]
-    examples = [
-        {
-            "id": f"{number}",
-            "input": text(),
-            "target": text(),
-            "instruction_idx": [0, 1, 2],
-            "instruction_labels": [0, 1, 0],
-            "instruction_outputs": [text(), text(), text()],
-            "instruction_rouge": scores,
-            "instruction_keys": ["a", "b", "c"],
+def auto_instruct(text: Callable[[], str], tasks: int = 1) -> None:
+    """Tasks with candidates, labelled on two examples, of which one is kept.
+
+    Of one task three candidates, of several 22 each.
+    """
+    rouge = ROUGE if tasks == 1 else [[*row, *row * 6, 0.5] for row in ROUGE]
+    files: dict[Path, list[str]] = {}
+    origins: list[Candidate] = []
+    for number in range(tasks):
+        task = f"{TASK}_{number}" if number else TASK
+        texts = [text() for _ in rouge[0]]
+        origins += [
+            Candidate(
+                task=task,
+                index=index,
+                meta_prompt="sentence" if index else None,
+                sample=index - 1 if index else None,
+                key=f"candidate {index}" if index else None,
+                instruction=own,
+            )
+            for index, own in enumerate(texts)
+        ]
+        headers = [{"prompt": text()}, {"instructions": texts}, {"demos": text()}]
+        examples = [
+            {
+                "id": f"{number}",
+                "input": text(),
+                "target": text(),
+                "instruction_idx": list(range(len(scores))),
+                "instruction_labels": [int(score > 0.7) for score in scores],
+                "instruction_outputs": [text() for _ in scores],
+                "instruction_rouge": scores,
+                "instruction_keys": ["a", "b", "c", *("d" for _ in scores[3:])],
+            }
+            for number, scores in enumerate(rouge)
+        ]
+        name = f"{task}.jsonl"
+        files |= {
+            file_of(task): to_json(texts),
+            LABELLED / name: list(map(to_line, [*headers, *examples])),
+            RELABELLED / name: list(map(to_line, [*headers, examples[0]])),
         }
-        for number, scores in enumerate(ROUGE)
-    ]
-    name = f"{TASK}.jsonl"
-    files: dict[Path, list[str]] = {
-        ORIGINS: list(map(to_line, candidates)),
-        file_of(TASK): to_json(texts),
-        LABELLED / name: list(map(to_line, [*headers, *examples])),
-        RELABELLED / name: list(map(to_line, [*headers, examples[0]])),
-    }
-    write_files(files)
+    write_files({ORIGINS: map(to_line, origins), **files})
 
 
 def evaluation(text: Callable[[], str]) -> None:
