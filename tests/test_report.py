@@ -155,11 +155,13 @@ def test_every_row_is_there_with_the_instruction_and_the_prompt_that_it_came_fro
     made = list(read_rows(INSTRUCTIONS, Instruction))
     place = [kind["name"] for kind in data["kinds"]].index("finetuning row")
     found = [row for row in data["rows"] if row[0] == place]
+    names = [kind["name"] for kind in data["kinds"]]
+    keys = [row[6] for row in data["rows"] if names[row[0]] == "accepted instruction"]
     assert [row[1] for row in found] == list(range(1, COUNT + 1))
     for row, own, origin in zip(found, kept, made, strict=True):
-        text, round_, prompt, key, _ = origins["instructions"][row[2]]
+        text, round_, prompt, _ = origins["instructions"][row[2]]
         assert (text, row[3], row[4]) == (own.instruction, own.input, own.output)
-        assert (round_, key) == (origin.request_idx, origin.metadata.key)
+        assert (round_, keys[row[2]]) == (origin.request_idx, origin.metadata.key)
         references = origins["prompts"][prompt]
         assert [
             made[number].id if number >= 0 else seeds[-1 - number][0] for number in references
@@ -205,11 +207,11 @@ def test_rows_come_out_of_the_page_as_they_went_in(one: list[Row], other: list[R
 def test_a_word_a_key_and_a_text_that_come_again_take_little_room() -> None:
     text = "the same words again and again"
     made = columns([[Row(n, 0, text, f"{n} {text}", key="k" * 64) for n in range(1, 4)]])
-    assert made["keys"] == ["k" * 64]
+    assert made["keys"] == [" " + "k" * 64]
     assert (made["key"], made["line"]) == ([0, 0, 0], [1, 1, 1])
     assert made["input"][1:] == [0, 0]
     assert " again" in made["words"]
-    assert [len(one) for one in made["output"]] == [len("1") + 6] * 3
+    assert [len(one) for one in made["output"]] == [len(" 1") + 6] * 3
 
 
 def test_reasons_are_counted(page: str) -> None:

@@ -3,10 +3,10 @@
 import gzip
 import json
 import re
-from base64 import b64decode
+from base64 import b85decode
 from typing import Any
 
-_DATA = re.compile(r'<script type="application/octet-stream" id="data">([A-Za-z0-9+/=]*)</script>')
+_DATA = re.compile(r'<script type="application/octet-stream" id="data">([^<]*)</script>')
 
 
 def data_of(page: str) -> dict[str, Any]:
@@ -18,7 +18,9 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def unpacked(packed: str) -> Any:
-    planes = gzip.decompress(b64decode(packed))
+    filled, rest = int(packed[0]), packed[1:].replace(",", "<")
+    data = b85decode(rest)
+    planes = gzip.decompress(data[: len(data) - filled])
     half = len(planes) // 2
     units = bytearray(len(planes))
     units[::2], units[1::2] = planes[:half], planes[half:]
@@ -28,13 +30,17 @@ def unpacked(packed: str) -> Any:
 def rows_of(data: dict[str, Any]) -> list[list[Any]]:
     columns = data["rows"]
     kinds = [place for place, kind in enumerate(data["kinds"]) for _ in range(kind["count"])]
-    keys = [None if key is None else columns["keys"][key] for key in _counted(columns["key"])]
+    known = [
+        key[1:] if key[0] == " " else bytes(ord(one) - 0x100 for one in key).hex()
+        for key in columns["keys"]
+    ]
+    keys = [None if key is None else known[key] for key in _counted(columns["key"])]
 
     def plain(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         words = columns["words"]
-        return re.sub("[\ue000-\uf8ff]", lambda one: words[ord(one[0]) - 0xE000], value)
+        return re.sub("[\ue000-\uf8ff]", lambda one: words[ord(one[0]) - 0xE000], value)[1:]
 
     def texts(name: str) -> list[str]:
         own = columns[name]

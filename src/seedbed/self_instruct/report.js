@@ -15,7 +15,7 @@ ways.self_instruct = (origins, { make, code, number }) => {
       add('A seed task’s own instance: ', code(seedOf(instruction)[0]),
         ` (${origins.seedFile}:${-instruction}).`);
     } else if (typeof instruction === 'number') {
-      const [, made, shown, , classification] = origins.instructions[instruction];
+      const [, made, shown, classification] = origins.instructions[instruction];
       [prompt, round] = [shown, made];
       const kind = classification === null ? ''
         : classification ? ', a classification task' : ', not a classification task';

@@ -58,7 +58,7 @@ class Rows:
 
     seeds: [id, instruction].
     prompts: what each prompt of bootstrap's showed.
-    instructions: [text, round, prompt, key, whether classification (null: not asked)].
+    instructions: [text, round, prompt, whether classification (null: not asked)].
     rows: [kind (a place in FILE_OF_KIND), line, instruction, input, output, reason, prompt, round,
         key]; a refused instruction is a text with its own prompt and round, for the others both are
         null; reason is null for what was kept.
@@ -172,7 +172,7 @@ class _Collector:
             key = row.metadata.key
             prompt = self._prompt(row)
             known = classified.get(row.id)
-            self.rows.instructions.append([row.instruction, row.request_idx, prompt, key, known])
+            self.rows.instructions.append([row.instruction, row.request_idx, prompt, known])
             self._add("instruction", number + 1, number, key=key)
 
     def _add_instance(

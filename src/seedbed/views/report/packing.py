@@ -9,13 +9,14 @@ A run of 52,000 instructions has 66 MB of rows as plain JSON. What makes them sm
   too, so whatever text comes out is what went in;
 - the low bytes of UTF-16 and then the high ones: gzip sees two even streams.
 
-In the end it is base64, which stays within its script element whatever is in it.
+In the end it is base 85, five characters for four bytes, without the one that could end a script
+element.
 """
 
 import gzip
 import json
 import re
-from base64 import b64encode
+from base64 import b85encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -32,11 +33,15 @@ SHORT = 8
 
 
 def packed(data: Any) -> str:
-    """Anything that JSON has, as base64. The same data gives the same text."""
+    """Anything that JSON has, as base 85 (Python's, with a comma for <), the same in every run.
+
+    Before it stands how many of the last bytes only fill it up.
+    """
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     # Half of a surrogate pair, which no file can have, becomes "?".
     units = text.encode("utf-16-le", "replace")
-    return b64encode(gzip.compress(units[::2] + units[1::2], 9, mtime=0)).decode()
+    planes = gzip.compress(units[::2] + units[1::2], 9, mtime=0)
+    return f"{-len(planes) % 4}{b85encode(planes, pad=True).decode().replace('<', ',')}"
 
 
 def columns(kinds: Sequence[Sequence[Row]]) -> dict[str, Any]:
@@ -45,6 +50,7 @@ def columns(kinds: Sequence[Sequence[Row]]) -> dict[str, Any]:
     line, instruction, origin, key: a number is a step from that of the row before, 0 at first;
         what is no number stands as it is. A key's number is its place in `keys`.
     input, output: a text, or the number of the row that has the same one.
+    keys: a hexadecimal one has a character a byte, from U+0100 on.
     words: what the characters for private use in the texts stand for, from the first on.
     """
     rows = [row for of_kind in kinds for row in of_kind]
@@ -54,11 +60,12 @@ def columns(kinds: Sequence[Sequence[Row]]) -> dict[str, Any]:
     code = {word: chr(FIRST + number) for number, word in enumerate(words)}
 
     def coded(text: str) -> str:
-        return _CODED.sub(lambda match: code.get(match[0], match[0]), text)
+        # With a space before it the first word is one like the others.
+        return _CODED.sub(lambda match: code.get(match[0], match[0]), f" {text}")
 
     return {
         "words": words,
-        "keys": keys,
+        "keys": list(map(_in_bytes, keys)),
         "line": _steps(row.line for row in rows),
         "instruction": _steps(
             coded(row.instruction) if isinstance(row.instruction, str) else row.instruction
@@ -71,6 +78,17 @@ def columns(kinds: Sequence[Sequence[Row]]) -> dict[str, Any]:
         "origin": [row.origin for row in rows],
         "score": [row.score for row in rows] if any(row.score is not None for row in rows) else [],
     }
+
+
+def _in_bytes(key: str) -> str:
+    """A key whose bytes are characters; another text as it is, after a space.
+
+    >>> _in_bytes("00ff"), _in_bytes("a key")
+    ('Āǿ', ' a key')
+    """
+    if re.fullmatch("(?:[0-9a-f]{2})+", key):
+        return "".join(chr(0x100 + byte) for byte in bytes.fromhex(key))
+    return f" {key}"
 
 
 def _steps(values: Iterable[Any]) -> list[Any]:
@@ -112,7 +130,7 @@ def _frequent(rows: Sequence[Row]) -> list[str]:
         if not text.isascii():
             private.update(one for one in text if chr(FIRST) <= one <= chr(LAST))
     for text in texts[::step]:
-        words.update(one for one in _CODED.findall(text) if one[0] == " ")
+        words.update(one for one in _CODED.findall(f" {text}") if one[0] == " ")
     # Which of equally many comes first is nobody's affair, but it must be the same in every run.
     ranked = sorted(words.items(), key=lambda found: (-found[1], found[0]))
     room = LAST - FIRST + 1 - len(private)

@@ -48,7 +48,7 @@ const shown = (async () => {
   // The most frequent words are a character each, until somebody sees them.
   const FIRST = 0xe000;
   const plain = (text) =>
-    text.replace(/[\ue000-\uf8ff]/g, (one) => data.rows.words[one.charCodeAt(0) - FIRST]);
+    text.replace(/[\ue000-\uf8ff]/g, (one) => data.rows.words[one.charCodeAt(0) - FIRST]).slice(1);
 
   function instructionOf(row) {
     const instruction = row[INSTRUCTION];
@@ -251,11 +251,20 @@ const shown = (async () => {
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })();
 
-// The JSON that packing.py made base64 of: gzip; the low bytes of UTF-16, then the high ones.
+// The JSON that packing.py made base 85 of: gzip; the low bytes of UTF-16, then the high ones.
 async function unpacked(element) {
-  const text = atob(element.textContent);
-  const packed = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i += 1) packed[i] = text.charCodeAt(i);
+  const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+    + '!#$%&()*+-;,=>?@^_`{|}~';
+  const valueOf = new Uint8Array(128);
+  for (let i = 0; i < 85; i += 1) valueOf[digits.charCodeAt(i)] = i;
+  const text = element.textContent;
+  const bytes = new DataView(new ArrayBuffer(((text.length - 1) / 5) * 4));
+  for (let i = 1, at = 0; i < text.length; at += 4) {
+    let four = 0;
+    for (const end = i + 5; i < end; i += 1) four = four * 85 + valueOf[text.charCodeAt(i)];
+    bytes.setUint32(at, four);
+  }
+  const packed = new Uint8Array(bytes.buffer, 0, bytes.byteLength - Number(text[0]));
   const stream = new DecompressionStream('gzip');
   const writer = stream.writable.getWriter();
   writer.write(packed);
@@ -288,7 +297,9 @@ function rowsOf(data) {
   const whole = (texts) => texts.map((text) => (typeof text === 'number' ? texts[text] : text));
   const lines = counted(columns.line), instructions = counted(columns.instruction);
   const inputs = whole(columns.input), outputs = whole(columns.output);
-  const answers = counted(columns.key).map((key) => (key === null ? null : keys[key]));
+  const known = keys.map((key) => (key[0] === ' ' ? key.slice(1)
+    : Array.from(key, (one) => one.charCodeAt(0).toString(16).slice(1)).join('')));
+  const answers = counted(columns.key).map((key) => (key === null ? null : known[key]));
   const kinds = data.kinds.flatMap((kind, place) => Array(kind.count).fill(place));
   return kinds.map((kind, i) => [kind, lines[i], instructions[i], inputs[i], outputs[i], reason[i],
     answers[i], origin[i], score[i] ?? null]);
