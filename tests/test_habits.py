@@ -53,7 +53,7 @@ def test_a_stage_depends_on_the_contract_alone_until_it_asks() -> None:
     """So who reads its rows, as a trace does, need not load the engine."""
     modules = ", ".join(module_of(stage).__name__ for stage in STAGES)
     loaded = loaded_by(f"import {modules}")
-    contract = {"contract", "contract.request", "contract.wire", "params"}
+    contract = {"contract", "contract.request", "contract.wire", "params", "answers", "spool"}
     assert {name for name in loaded if name.startswith("seedbed.llm.")} == {
         f"seedbed.llm.{name}" for name in contract
     }
