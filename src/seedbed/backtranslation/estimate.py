@@ -38,7 +38,7 @@ from seedbed.core.files import exists, read_rows
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
-from seedbed.runs.dry_run import Foreseen, Foresight
+from seedbed.runs.dry_run import Foreseen, Foresight, some_rows
 
 # What stands in for the text of a segment, as often as it takes.
 WORDS = "So that is what they say about it, and there is more to come. "
@@ -276,18 +276,18 @@ class Looking:
         own = self.params.judge
         if self.seed is None or not _is_there(self.judge, own.rows):
             return
-        with _told(self.judge):
-            rows = list(read_conversations(Path(own.rows)))
+        with _told(self.judge), some_rows(self.judge, Path(own.rows)) as (folder, part):
+            rows = list(read_conversations(folder / Path(own.rows).name))
             demos = draw(self.seed, [], own.seed, self.params.seed_pairs.max_chars)
-            self._judge(self.judge, [(rows, demos)], own)
+            self._judge(part, [(rows, demos)], own)
 
     def at_ifd(self) -> None:
         """What is scored for instruction-following difficulty."""
         own = self.params.ifd
         if _is_there(self.ifd, own.rows):
-            with _told(self.ifd):
-                rows = list(read_conversations(Path(own.rows)))
-                self.foresight.look_up_scores(self.ifd, scorings(rows))
+            with _told(self.ifd), some_rows(self.ifd, Path(own.rows)) as (folder, part):
+                rows = list(read_conversations(folder / Path(own.rows).name))
+                self.foresight.look_up_scores(part, scorings(rows))
 
 
 def _is_there(line: Foreseen, path: str) -> bool:

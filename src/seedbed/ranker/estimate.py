@@ -14,10 +14,13 @@ from seedbed.ranker.question import Question
 from seedbed.ranker.rank_select import demos_of, listings_of, read_fields, read_question
 from seedbed.ranker.rank_train import read_demos, read_rows_of
 from seedbed.ranker.ranker_file import features_of
-from seedbed.ranker.rows import CANDIDATES, LABELLED, PICKED
+from seedbed.ranker.rows import CANDIDATES, LABELLED, PICKED, SPLITS
 from seedbed.ranker.selections import Field
-from seedbed.runs.dry_run import Foreseen, Foresight
+from seedbed.runs.dry_run import Foreseen, Foresight, some_rows, thinned
 from seedbed.tasks.places import find_tasks, task_name
+
+# Of more tasks so many are read.
+TASKS = 8
 
 
 class Sections(Protocol):
@@ -39,20 +42,26 @@ def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
     """A line a stage. Raises as they do for bad input, but for files that are yet to be made."""
     question = read_question()
     seen = [Foreseen("rank-train"), Foreseen("rank-select"), Foreseen("rank-evaluate")]
-    fields = _fields(params)
+    fields, weight = _fields(params)
+    parts = [Foreseen(one.stage) for one in seen]
     if params.rank_train.kind != "finetune":
-        _train(params, seen[0], foresight)
-        _select(fields, params, question, seen[1], foresight)
-    _evaluate(fields, params, seen[2], foresight)
+        with some_rows(seen[0], *(PICKED / f"{split}.jsonl" for split in SPLITS)) as (folder, part):
+            _train(folder, params, part, foresight)
+        _select(fields, params, question, parts[1], foresight)
+    _evaluate(fields, params, parts[2], foresight)
+    for one, part in zip(seen[1:], parts[1:], strict=True):
+        one.add(part, weight)
+        if weight > 1:
+            one.guess(f"requests: {len(fields)} of the tasks were read, for all")
     return seen
 
 
-def _train(params: Sections, seen: Foreseen, foresight: Foresight) -> None:
+def _train(folder: Path, params: Sections, seen: Foreseen, foresight: Foresight) -> None:
     if not exists(PICKED / "train.jsonl"):
         seen.guess(f"requests: {PICKED} has no rows yet")
         return
     try:
-        rows, question = read_rows_of(PICKED)
+        rows, question = read_rows_of(folder)
     except SeedbedError as error:  # it is that stage's affair, and no other's
         seen.guess(f"requests: {str(error).partition(chr(10))[0]}")
         return
@@ -132,9 +141,11 @@ def _all(answers: Iterator[object]) -> None:
         pass
 
 
-def _fields(params: Sections) -> list[Field]:
-    """Tasks with candidates; none if one of the tasks has none yet."""
+def _fields(params: Sections) -> tuple[list[Field], float]:
+    """Tasks with candidates, and for how many each stands; none if one of them has none yet."""
     names = [task_name(path) for path in find_tasks(Path(params.niv2.folder), params.niv2.tasks)]
     if not all(exists(CANDIDATES / f"{name}.json") for name in names):
-        return []
-    return read_fields(params.niv2, params.rank_select, CANDIDATES)
+        return [], 1.0
+    some, weight = thinned(names, TASKS)
+    niv2 = params.niv2 if weight == 1 else params.niv2.model_copy(update={"tasks": list(some)})
+    return read_fields(niv2, params.rank_select, CANDIDATES), weight

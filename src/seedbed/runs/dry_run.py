@@ -1,13 +1,16 @@
 """Requests looked up instead of sent, and what sending the others would take."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from seedbed.core.files import opened
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.llm.engine import WINDOW, Engine
@@ -21,6 +24,7 @@ from seedbed.llm.store.upkeep import tokens_a_character
 CHARACTERS_A_TOKEN = 4.0
 # Of more requests so many are looked up, and stand for the others: to look all up takes minutes.
 LOOKED_UP = 4000
+EACH = 16
 
 Thing = TypeVar("Thing")
 
@@ -59,6 +63,8 @@ class Foreseen:
         for name in ("requests", "kept", "characters", "most_tokens"):
             setattr(self, name, getattr(self, name) + round(getattr(part, name) * weight))
         self.counted.update(part.counted)
+        for note in part.guessed:
+            self.guess(note)
 
 
 class Unknown(Exception):
@@ -73,6 +79,38 @@ def thinned(things: Sequence[Thing], most: int) -> tuple[Sequence[Thing], float]
     """
     some = things[:: ceil(len(things) / most)] if things else things
     return some, len(things) / len(some) if some else 1.0
+
+
+def rows_in(path: Path) -> int:
+    """How many rows a file has. Raises BadFile."""
+    with opened(path) as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+@contextmanager
+def some_rows(seen: Foreseen, *paths: Path) -> Iterator[tuple[Path, Foreseen]]:
+    """A folder with these files, all of one folder, and what is to be seen of their rows.
+
+    Of more than LOOKED_UP rows it has some, evenly spread: what is seen of these stands for all. A
+    file that is not there is left to who reads it.
+    """
+    there = [path for path in paths if path.is_file()]
+    lines = sum(map(rows_in, there))
+    step = ceil(lines / LOOKED_UP)
+    if step <= 1:
+        yield paths[0].parent, seen
+        return
+    with TemporaryDirectory() as place:
+        taken = 0
+        for path in there:
+            with opened(path) as file, (Path(place) / path.name).open("wb") as some:
+                for line in islice(file, 0, None, step):
+                    some.write(line)
+                    taken += 1
+        part = Foreseen(seen.stage)
+        yield Path(place), part
+    seen.add(part, lines / taken)
+    seen.guess(f"requests: {taken:,} of {lines:,} rows were read, for all")
 
 
 class Foresight:
@@ -153,34 +191,41 @@ class Foresight:
 
     def look_up_scores(self, seen: Foreseen, texts: Iterable[Pair]) -> None:
         """Pairs to be scored, as `Engine.score` takes them: which of them the store has."""
-        missing: set[bytes] = set()
-        source = iter(texts)
-        while window := list(islice(source, WINDOW)):
+
+        def look(part: Foreseen, window: Sequence[Pair], missing: set[bytes]) -> None:
             asked = [(prompt, text) for prompt, text, *_ in window]
-            self._scored(seen, asked, self._engine.unscored(window), missing)
+            self._scored(part, asked, self._engine.unscored(window), missing)
+
+        _in_windows(seen, texts, look)
 
     def look_up_options(
         self, seen: Foreseen, options: Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]
     ) -> None:
         """The same of options, as `Engine.weigh` takes them."""
-        missing: set[bytes] = set()
-        source = iter(options)
-        while window := list(islice(source, WINDOW)):
+
+        def look(
+            part: Foreseen,
+            window: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]],
+            missing: set[bytes],
+        ) -> None:
             # The embedded server is asked once for all of them.
             pairs = [
                 ("" if number and self._embedded else prompt, text)
                 for prompt, texts, _ in window
                 for number, text in enumerate(texts)
             ]
-            self._scored(seen, pairs, self._engine.unweighed(window), missing)
+            self._scored(part, pairs, self._engine.unweighed(window), missing)
+
+        _in_windows(seen, options, look)
 
     def look_up_states(self, seen: Foreseen, prompts: Iterable[str]) -> None:
         """The same of prompts whose state is wanted."""
-        missing: set[bytes] = set()
-        source = iter(prompts)
-        while window := list(islice(source, WINDOW)):
+
+        def look(part: Foreseen, window: Sequence[str], missing: set[bytes]) -> None:
             pairs = [(prompt, "") for prompt in window]
-            self._scored(seen, pairs, self._engine.unembedded(window), missing)
+            self._scored(part, pairs, self._engine.unembedded(window), missing)
+
+        _in_windows(seen, prompts, look)
 
     def _scored(
         self,
@@ -224,3 +269,25 @@ class Foresight:
 
     def _characters(self, request: Request) -> int:
         return len(request.prompt) + len(self._system)
+
+
+def _in_windows(
+    seen: Foreseen,
+    things: Iterable[Thing],
+    look: Callable[[Foreseen, Sequence[Thing], set[bytes]], None],
+) -> None:
+    """Look the first LOOKED_UP things up one by one, and of what follows one in EACH, for all."""
+    missing: set[bytes] = set()
+    source = iter(things)
+    left = LOOKED_UP
+    while left > 0 and (window := list(islice(source, min(left, WINDOW)))):
+        look(seen, window, missing)
+        left -= len(window)
+    while many := list(islice(source, EACH * WINDOW)):
+        some, weight = thinned(many, ceil(len(many) / EACH))
+        part = Foreseen(seen.stage)
+        look(part, some, missing)
+        seen.add(part, weight)
+        seen.guess(
+            f"in store: the first {LOOKED_UP:,} were looked up, and one in {EACH} after them"
+        )
