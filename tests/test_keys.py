@@ -128,6 +128,8 @@ ENDPOINTS: dict[str, tuple[object, Verdict]] = {
     "embedded": (True, "hit"),
     "one_slot": (True, "hit"),
     "servers": ((), "hit"),  # what they answer is kept alike: see test_fleet
+    "gather": (None, "hit"),
+    "moves": (False, "hit"),
     "concurrency": (99, "hit"),
     "prompts_per_request": (20, "hit"),
     "retries": (99, "hit"),
@@ -148,6 +150,7 @@ VARIABLES: dict[str, tuple[str, Verdict]] = {
     "SEEDBED_MODE": ("batch", "hit"),
     "SEEDBED_PATIENCE": ("99", "hit"),
     "SEEDBED_PROMPTS_PER_REQUEST": ("20", "hit"),
+    "SEEDBED_RAY": ("local", "hit"),  # the servers that are named are asked all the same
     "SEEDBED_REQUESTS_PER_MINUTE": ("99", "hit"),
     "SEEDBED_STORE": ("another.sqlite", "hit"),  # the tests' store is given to the engine
     "SEEDBED_TIMEOUT": ("99", "hit"),

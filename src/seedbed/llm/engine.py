@@ -80,6 +80,7 @@ class Engine(Measuring):
         """Made at the first request that has to be sent: a run that needs none does not connect."""
         if self._opened is None:
             self._store.demand_writing()  # before anything is sent
+            self._endpoint = self._endpoint.gathered()
             budget = self._endpoint.budget(self._store.spent(run_of_this_process()))
             ledger = Ledger(self._store, self._log, self._book, budget, self._endpoint.price)
             kind = Fleet if self._endpoint.servers else Session

@@ -79,6 +79,65 @@ class BadName(SeedbedError):
         )
 
 
+class FleetWithoutName(SeedbedError):
+    """vLLM on a cluster, and nobody says what its answers are to be kept under."""
+
+    def __init__(self, model: str):
+        super().__init__(
+            f"llm.model: {model}: SEEDBED_RAY has it served by vLLM, and llm.server no name for "
+            "what answers\n"
+            "  Set llm.server in params.yaml to a name, such as pool: answers are kept under it. "
+            "To run the embedded server on the cluster, name a GGUF file."
+        )
+
+
+class ShareFailed(SeedbedError):
+    """A node on which a server cannot run."""
+
+    def __init__(self, node: str, problem: str, remedy: str):
+        super().__init__(f"Ray node {node}: {problem}\n  {remedy}")
+
+
+class NoRoom(ShareFailed):
+    """has, needs: bytes."""
+
+    def __init__(self, node: str, has: int, needs: int, model: str):
+        super().__init__(
+            node,
+            f"{has / 1e6:,.0f} MB of memory, and {model} needs {needs / 1e6:,.0f} MB",
+            "Take the node out of the cluster (`ray stop` there) or name a smaller model; if it "
+            "has more, say so to Ray: `ray start --memory=BYTES`.",
+        )
+
+
+class NoShare(SeedbedError):
+    """No node has what a server needs."""
+
+    def __init__(self, wanted: str, nodes: Sequence[str]):
+        more = f" and {len(nodes) - 10} more" if len(nodes) > 10 else ""
+        super().__init__(
+            f"no node of the Ray cluster has {wanted}: {', '.join(nodes[:10])}{more}\n"
+            "  Start nodes that have it, or say so to Ray: `ray start --num-cpus=N --num-gpus=M`."
+        )
+
+
+class NoVllm(SeedbedError):
+    def __init__(self) -> None:
+        super().__init__(
+            "no program vllm there\n"
+            "  Install vLLM in the environment in which `ray start` ran on that node."
+        )
+
+
+class VllmEnded(SeedbedError):
+    def __init__(self, model: str, status: int):
+        super().__init__(
+            f"`vllm serve {model}` ended with status {status}\n"
+            "  What it said is on that node, in session_latest/logs of Ray, in the newest "
+            "worker-*.err."
+        )
+
+
 def _listed(models: Sequence[str]) -> str:
     more = f" and {len(models) - 5} more" if len(models) > 5 else ""
     return ", ".join(quoted(model, 200) for model in models[:5]) + more

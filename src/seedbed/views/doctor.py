@@ -65,6 +65,7 @@ def examine(llm: Llm) -> Iterator[str]:
         SeedbedError: the server is not there, refuses the key, or does not answer a request.
     """
     with open_endpoint(llm) as endpoint, asyncio.Runner() as runner:
+        endpoint = endpoint.gathered()
         several = bool(endpoint.servers)
         if several:
             for found in compare(endpoint, runner, _greedy):

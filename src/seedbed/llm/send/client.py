@@ -25,7 +25,7 @@ from seedbed.llm.send.setback import (
     said_in,
 )
 from seedbed.llm.send.transport import TooLarge, Transport
-from seedbed.llm.serve.endpoint import Endpoint, number_from_env
+from seedbed.llm.serve.endpoint import Away, Endpoint, number_from_env
 
 Result = TypeVar("Result")
 
@@ -39,11 +39,17 @@ class Client:
     def __init__(self, endpoint: Endpoint):
         self._endpoint = endpoint
         self.reached = False
-        base_url, key = endpoint.connect()
-        self._place = _place(base_url)
-        self._root = self._place.base_url.removesuffix("/v1")
         self._timeout = number_from_env("SEEDBED_TIMEOUT", 600)
         self._deadlines: set[asyncio.Timeout] = set()
+        self._at: tuple[str, str] | None = None
+        # One that moves is looked for when it is wanted.
+        if not endpoint.moves:
+            self._go(*endpoint.connect())
+
+    def _go(self, base_url: str, key: str) -> None:
+        self._at = base_url, key
+        self._place = _place(base_url)
+        self._root = self._place.base_url.removesuffix("/v1")
         self._openai = openai.AsyncOpenAI(
             base_url=self._place.base_url,
             api_key=key,
@@ -54,6 +60,17 @@ class Client:
             http_client=self._http_client(whole=True),
         )
         self._downloads: openai.AsyncOpenAI | None = None
+
+    async def _follow(self) -> None:
+        """Go where a server is that may have been started anew. Raises Setback: it is nowhere."""
+        try:
+            # It may take seconds, while others answer.
+            found = await asyncio.to_thread(self._endpoint.connect)
+        except Away as away:
+            raise Setback("absent", str(away), slow=True) from None
+        if found != self._at:
+            await self.close()
+            self._go(*found)
 
     def _http_client(self, *, whole: bool) -> httpx2.AsyncClient:
         transport = Transport(
@@ -81,9 +98,12 @@ class Client:
         return self._openai
 
     async def close(self) -> None:
+        if self._at is None:
+            return
         await self._openai.close()
         if self._downloads is not None:
             await self._downloads.close()
+            self._downloads = None
 
     async def post(self, path: str, body: Mapping[str, Any], *, at_root: bool = False) -> str:
         """Send one request and give the raw body of the response.
@@ -93,6 +113,8 @@ class Client:
         Raises:
             Setback, errors.KeyRefused, errors.ModelUnknown, errors.Redirected
         """
+        if self._at is None:
+            await self._follow()
         where = f"{self._root}{path}" if at_root else path
         with self.setbacks():
             try:
@@ -163,7 +185,7 @@ class Client:
 
     def setbacks(self) -> "_Setbacks":
         """Turns what the client raises within this context into `Setback`s."""
-        return _Setbacks(self._endpoint.address)
+        return _Setbacks(self._endpoint)
 
     async def look(self, path: str, *, at_root: bool = True) -> Any:
         """What the server has at a path, as parsed JSON; None if that is nothing.
@@ -185,6 +207,8 @@ class Client:
         Raises:
             Setback: it is not there, or not up to answering just now.
         """
+        if self._endpoint.moves:
+            await self._follow()
         try:
             models = await self._openai.with_options(timeout=10).models.list()
             return [model.id for model in models.data if isinstance(model.id, str)]
@@ -239,8 +263,9 @@ def _place(url: str) -> _Place:
 class _Setbacks:
     """Turns the client's exceptions into `Setback`s, and into errors that end the run."""
 
-    def __init__(self, address: str):
-        self._address = address
+    def __init__(self, endpoint: Endpoint):
+        self._address = endpoint.address
+        self._moves = endpoint.moves
 
     def __enter__(self) -> None:
         pass
@@ -252,6 +277,9 @@ class _Setbacks:
             setback = of_status(
                 error.status_code, error.body, error.message, error.response.headers
             )
+            if self._moves and setback.status == 401:
+                # Another one listens by now where it did.
+                raise Setback("absent", "it is not there any more", slow=True) from None
             # 402: the account has no money left. None of the other requests will fare better.
             if setback.status in (401, 402, 403) and setback.kind == "bad":
                 raise errors.KeyRefused(self._address, setback.status, setback.said) from None

@@ -246,12 +246,14 @@ class Fleet:
         if standing.told or setback.kind == "busy":
             return
         standing.told = True
+        endpoint = self.sessions[server].endpoint
+        remedy = "Is the server running there, and is OPENAI_BASE_URL right?"
+        if endpoint.moves:
+            remedy = "Ray starts it anew, on this node or another, as soon as one has room."
         # Not through a progress line in its midst.
         tqdm.write(
-            f"seedbed: {self.sessions[server].endpoint.address} does not answer: "
-            f"{redact(setback.said)}\n"
-            "  It is left out and tried again, while others answer. Is the server running there, "
-            "and is OPENAI_BASE_URL right?",
+            f"seedbed: {endpoint.address} does not answer: {redact(setback.said)}\n"
+            f"  It is left out and tried again, while others answer. {remedy}",
             file=sys.stderr,
         )
 

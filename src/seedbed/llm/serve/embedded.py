@@ -69,11 +69,16 @@ class Model:
 
 
 def find_model(llm: Llm) -> Model:
-    """The model that the parameters name. Raises as `model_file` and `adapter_file`."""
-    path, sha256 = model_file(llm.model)
-    name = llm.embedded.adapter
+    """The model that the parameters name. Raises as `find`."""
+    return find(llm.model, llm.embedded)
+
+
+def find(model: str, settings: Embedded) -> Model:
+    """The model of that name, or in that file. Raises as `model_file` and `adapter_file`."""
+    path, sha256 = model_file(model)
+    name = settings.adapter
     adapter = None if name is None else adapter_file(name, path, sha256)
-    return Model(path, sha256, llm.embedded, adapter)
+    return Model(path, sha256, settings, adapter)
 
 
 def adapter_file(adapter: str, model: Path, sha256: str) -> Adapter:
@@ -178,11 +183,14 @@ def _wait_for(address: str, key: str) -> None:
 
 
 @contextmanager
-def serve(model: Model, embedding: bool = False) -> Iterator[tuple[str, str]]:
+def serve(
+    model: Model, embedding: bool = False, host: str = "127.0.0.1"
+) -> Iterator[tuple[str, str]]:
     """Run the server for as long as the context lasts; gives its base URL and its key.
 
     Args:
         embedding: whether it is one for states of prompts: see `seedbed.llm.send.embed`.
+        host: the address of this machine that it listens on.
 
     Raises:
         BadModel, BadAdapter: llama.cpp cannot load the file.
@@ -200,7 +208,7 @@ def serve(model: Model, embedding: bool = False) -> Iterator[tuple[str, str]]:
     params.model.path = str(model.path)
     params.model_alias = {model.name}
     params.api_keys = [key]
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = [host]
     params.ui = False
     params.endpoint_slots = False
     params.verbosity = -1

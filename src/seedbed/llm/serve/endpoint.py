@@ -10,15 +10,23 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from seedbed.core import cluster
 from seedbed.llm.addresses import addresses
 from seedbed.llm.budget import Budget
 from seedbed.llm.errors import BadAdapter, BadAddress, BadEnvironment, BadModel, NoPrice
 from seedbed.llm.params import Llm, Price, server_name
-from seedbed.llm.serve import embedded
-from seedbed.llm.server_errors import BadName, NameWithoutServer, NoServerName
+from seedbed.llm.serve import embedded, ray_fleet
+from seedbed.llm.server_errors import (
+    BadName,
+    FleetWithoutName,
+    NameWithoutServer,
+    NoServerName,
+)
 from seedbed.llm.store.rows import Spent
 
 OPENAI = "https://api.openai.com/v1"
+# Where servers on Ray listen is known when they do. Their tokens cost nothing, as on this machine.
+UNPLACED = "http://127.0.0.1/v1"
 # Under /v1, for each of `llm.api`.
 PATHS = {"completions": "/completions", "chat": "/chat/completions"}
 
@@ -41,6 +49,9 @@ class Endpoint:
         time if it is asked in the way of `seedbed.llm.send.slot`.
     servers: of several, each as an endpoint of its own; empty where there is one. They have the
         same identity, and each its own `concurrency` and what it allows a minute.
+    gather: starts the servers and gives them, where they are not there before: see `gathered`.
+    moves: whether it may be started anew at another address: `connect` is then called again after
+        it was absent, and raises Away while it is.
     concurrency: requests in flight at most, at all servers together.
     prompts_per_request: prompts in one request of the completions API.
     retries: times that a request which fails is tried again.
@@ -60,6 +71,8 @@ class Endpoint:
     embedded: bool = False
     one_slot: bool = False
     servers: tuple["Endpoint", ...] = ()
+    gather: Callable[[], tuple["Endpoint", ...]] | None = None
+    moves: bool = False
     concurrency: int = 8
     prompts_per_request: int = 1
     retries: int = 5
@@ -67,6 +80,14 @@ class Endpoint:
     per_minute: int | None = None
     tokens_per_minute: int | None = None
     batch: bool = False
+
+    def gathered(self) -> "Endpoint":
+        """The same with its servers, which are started if need be. Raises SeedbedError."""
+        if self.gather is None:
+            return self
+        servers = self.gather()
+        at_once = sum(server.concurrency for server in servers)
+        return replace(self, gather=None, servers=servers, concurrency=at_once)
 
     def budget(self, spent: Spent) -> Budget:
         """The budget that the environment sets. Raises BadEnvironment, NoPrice."""
@@ -83,6 +104,10 @@ class Endpoint:
                 raise NoPrice(self.model)
         tokens = number_from_env("SEEDBED_BUDGET_TOKENS", -1, least=0)
         return Budget(limit, None if tokens < 0 else tokens, self.price, spent)
+
+
+class Away(Exception):
+    """A server that is started by somebody else is not there just now."""
 
 
 def number_from_env(name: str, default: int, least: int = 1) -> int:
@@ -140,10 +165,12 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
 
     OPENAI_BASE_URL, if set, is the server, or several, and llm.model the name it knows the model
     by. Otherwise llm.model is the packaged model or a GGUF file, and the embedded server runs it;
-    or, if there is an OPENAI_API_KEY, the name of one of OpenAI's models.
+    or, if there is an OPENAI_API_KEY, the name of one of OpenAI's models. With SEEDBED_RAY what
+    would run here runs on the nodes of a Ray cluster, and without a key vLLM does.
 
     Raises:
-        BadModel, BadAdapter, BadEnvironment, BadAddress, NoServerName, NameWithoutServer
+        BadModel, BadAdapter, BadEnvironment, BadAddress, NoServerName, NameWithoutServer,
+        FleetWithoutName, BadCluster
     """
     urls = addresses(os.environ.get("OPENAI_BASE_URL", ""))
     key = os.environ.get("OPENAI_API_KEY", "")
@@ -158,7 +185,7 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
             raise BadEnvironment("SEEDBED_MODE", mode, "live with the embedded server")
         model = embedded.find_model(llm)
         with ExitStack() as running:
-            yield Endpoint(
+            here = Endpoint(
                 address=f"the embedded server ({model.name})",
                 model=model.name,
                 llm=llm,
@@ -171,6 +198,7 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
                 concurrency=llm.embedded.slots,
                 retries=number_from_env("SEEDBED_MAX_RETRIES", 5, least=0),
             )
+            yield ray_fleet.of_embedded(here, model, running) if cluster.named() else here
         return
     if llm.embedded.adapter:
         raise BadAdapter(
@@ -179,6 +207,14 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
             "Set it to null. A server loads an adapter by itself, and llm.model then names it: "
             "docs/training.md.",
         )
+    if not urls and not key and not llm.replay and cluster.named():
+        if not llm.server:
+            raise FleetWithoutName(llm.model)
+        if mode == "batch":
+            raise BadEnvironment("SEEDBED_MODE", mode, "live with SEEDBED_RAY")
+        with ExitStack() as running:
+            yield ray_fleet.of_vllm(_served(llm, [UNPLACED], key, batch=False), running)
+        return
     if not urls and not key and not llm.replay:
         raise BadModel(
             llm.model,
