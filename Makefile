@@ -9,7 +9,7 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ranker train active backtranslation humpback ablation test test-fast check-train bench plots report lint lock clean
+.PHONY: help repro ranker train active backtranslation humpback ablation cluster test test-fast check-train check-cluster bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,8 @@ humpback: .venv/.train-ready  ## train models on what backtranslation made (inst
 ablation: .venv/.train-ready  ## train on rows of several sources, numbers, thresholds and seeds (hours)
 	dvc repro pipelines/ablation/dvc.yaml
 
+cluster: .venv/.ray-ready  ## install Ray, for runs on several nodes: SEEDBED_RAY=local, or its address
+
 test: .venv/.dev-ready     ## pass the tests
 	pytest -n 2 --dist loadgroup
 
@@ -44,6 +46,9 @@ test-fast: .venv/.dev-ready     ## pass those that are not slow
 check-train: .venv/.dev-ready .venv/.train-ready  ## pass those that need torch (installs it)
 	pytest tests/test_finetune.py tests/test_adapter.py tests/test_training_docs.py tests/test_rank_tuning.py tests/test_active_rounds.py
 	pytest tests/test_score.py tests/test_benchmarks.py -k "transformers or training"
+
+check-cluster: .venv/.dev-ready .venv/.ray-ready  ## pass those that need Ray (installs it)
+	pytest tests/test_cluster.py
 
 bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/novelty.py
@@ -85,6 +90,9 @@ lock: .venv/.dev-ready     ## pin the dependencies anew
 		--generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 		-c requirements-dev.lock --overrides - --no-emit-package torch --group train \
 		-o requirements-train.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --no-annotate -c requirements-dev.lock \
+		--group ray -o requirements-ray.lock
 
 clean:           ## remove the environment (never the response store)
 	rm -rf .venv
@@ -104,6 +112,10 @@ clean:           ## remove the environment (never the response store)
 
 .venv/.dev-ready: requirements-dev.lock .venv/.ready
 	$(INSTALL) --require-hashes -r requirements-dev.lock
+	touch $@
+
+.venv/.ray-ready: requirements-ray.lock .venv/.ready
+	$(INSTALL) --require-hashes -r requirements-ray.lock
 	touch $@
 
 # Of torch the lock says nothing (it is overridden there), since which build is right is the machine's

@@ -90,7 +90,7 @@ def test_the_workflow_runs_targets_of_the_makefile_with_pinned_actions() -> None
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     made = {step["run"].split()[1] for step in steps if step.get("run", "").startswith("make ")}
-    assert made == {"lint", "test", "repro", "check-train"}
+    assert made == {"lint", "test", "repro", "check-train", "check-cluster"}
     assert all(re.search(f"^{target}:", MAKEFILE, re.M) for target in made)
     actions = [step["uses"] for step in steps if "uses" in step]
     assert actions
