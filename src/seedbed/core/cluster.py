@@ -6,7 +6,6 @@ runs on the nodes is the Seedbed of the process that joined: Ray hands out its s
 
 import atexit
 import hashlib
-import ipaddress
 import os
 import re
 import secrets
@@ -172,18 +171,9 @@ def _prepare(address: str) -> None:
     if address == LOCAL:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    if address == LOCAL or _is_loopback(address):
         # So it calls what keeps it from looking for an address of this machine that others reach:
         # its processes then listen on 127.0.0.1 alone, else on all there are.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _reach(address: str) -> None:
