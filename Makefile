@@ -49,6 +49,7 @@ check-train: .venv/.dev-ready .venv/.train-ready  ## pass those that need torch 
 
 check-cluster: .venv/.dev-ready .venv/.ray-ready  ## pass those that need Ray (installs it)
 	pytest tests/test_cluster.py
+	pytest tests/test_benchmarks.py -k cluster
 
 bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/novelty.py

@@ -20,16 +20,17 @@ ENDINGS = {
     "judge": r"times fewer prompt tokens than each by itself; .* nats",
     "report": r"50 rows, .*\nwritten in [\d.]+ s, [\d.]+ MB",
     "training": r"seedbed/plain: [\d.]+ times the tokens a second(.*\n)+.*The same loss: yes\.",
+    "cluster": r"\d servers answer [\d.]+ times as much as one; 4 of 4 answers",
     "paper": r"estimate: [\d.]+ s before .*\nreport of 20 rows .*(.*\n)+.* within all limits",
 }
 # One worker runs all that asks the real model.
-ASKING = ("label", "ranker", "active", "judge")
+ASKING = ("label", "ranker", "active", "judge", "cluster")
 
 
 def test_every_benchmark_of_the_makefile_is_run_here() -> None:
     named = re.findall(r"python benchmarks/(\w+)\.py", (ROOT / "Makefile").read_text())
-    # Not of `make bench`: it takes torch.
-    assert {*named, "training"} == ENDINGS.keys()
+    # Not of `make bench`: they take torch, Ray.
+    assert {*named, "training", "cluster"} == ENDINGS.keys()
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,8 @@ def test_every_benchmark_of_the_makefile_is_run_here() -> None:
 def test_a_benchmark_ends_well_and_prints_its_figures(name: str, project: Project) -> None:
     if name == "training":
         pytest.importorskip("torch", reason="make check-train installs it")
+    if name == "cluster":
+        pytest.importorskip("ray", reason="make check-cluster installs it")
     done = project.run("python", f"benchmarks/{name}.py", "--tiny", PYTHONPATH="src")
     assert done.returncode == 0, done.stdout
     assert re.search(ENDINGS[name], done.stdout), done.stdout
