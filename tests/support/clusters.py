@@ -20,7 +20,7 @@ VLLM = '''#!{python}
 import json, os, sys, threading, time
 sys.path[:0] = {path!r}
 from support.engines import response_to
-from support.server import Reply, serving
+from support.server import Reply, Server, serving
 model = sys.argv[2]
 told = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 if model == "ends":
@@ -37,6 +37,9 @@ def answer(body, headers):
     time.sleep(0.05)
     return response_to(body)
 
+# Each node has an address of its own.
+made = Server.__init__
+Server.__init__ = lambda self, at, handler: made(self, (told["--host"], at[1]), handler)
 with serving(answer, port=int(told["--port"])):
     threading.Event().wait()
 '''
