@@ -34,7 +34,7 @@ def answer(body, headers):
         raise Reply(401, "{{}}")
     with open({asked!r}, "a") as file:
         file.write(f"{{os.getpid()}} {{body['prompt']}}\\n")
-    time.sleep(0.05)
+    time.sleep(1.0 if body["prompt"].startswith("slow") else 0.05)
     return response_to(body)
 
 # Each node has an address of its own.
