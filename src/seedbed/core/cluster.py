@@ -64,7 +64,8 @@ class ClusterNotThere(SeedbedError):
 class ClusterRefused(SeedbedError):
     def __init__(self, address: str):
         super().__init__(
-            f"the Ray cluster at SEEDBED_RAY={address} does not take this machine's token\n"
+            f"the Ray cluster at SEEDBED_RAY={address} does not take this machine's token, or is "
+            "none\n"
             "  It stands in ~/.ray/auth_token of the head, or in its RAY_AUTH_TOKEN: copy it here. "
             "A cluster that was started without any: `ray get-auth-token --generate` first, then "
             "start it anew."
@@ -218,7 +219,9 @@ def _told_if_slow() -> Iterator[None]:
 
 def _why_not(address: str, error: Exception) -> SeedbedError:
     said = " ".join(str(error).split())
-    if "AuthenticationError" in type(error).__name__ or "InvalidAuthToken" in said:
+    # Something listens there (see _reach): of a wrong token Ray says but the last of these.
+    refused = ("InvalidAuthToken", "Failed to connect to Ray cluster")
+    if "AuthenticationError" in type(error).__name__ or any(word in said for word in refused):
         return ClusterRefused(address)
     pairs = re.findall(r"Ray: (\S+) Python: (\S+)", said)
     if "Version mismatch" in said and len(pairs) == 2:
