@@ -61,3 +61,16 @@ class NoRepository(SeedbedError):
         super().__init__(
             f"{start} is not in a DVC repository\n  Run Seedbed from a clone of the project."
         )
+
+
+class BadShards(SeedbedError):
+    def __init__(self, name: str, value: str, expected: str):
+        super().__init__(f"environment variable {name}={shown(value)}: expected {expected}")
+
+
+class ShardLost(SeedbedError):
+    def __init__(self, which: int, of: int, how: str, remedy: str):
+        super().__init__(
+            f"worker {which + 1} of {of} is gone: {how}\n  Nothing was left half-written; {remedy} "
+            "and run the same command again."
+        )
