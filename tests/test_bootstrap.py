@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import re
 import shutil
@@ -12,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +27,7 @@ from support.tries import tries
 
 from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.core.prompts import Prompt
+from seedbed.errors import ShardLost
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer
 from seedbed.self_instruct import bootstrap, describe_tasks
@@ -441,6 +444,41 @@ def test_two_runs_write_the_same_bytes(stage: Callable[..., Fake]) -> None:
     assert {row.reason for row in read_rows(bootstrap.REJECTED_INSTRUCTIONS, RejectedInstruction)}
     for name in ("metrics/bootstrap", "plots/highest_similarity", "plots/instruction_words"):
         assert json.loads(first[f"{name}.json"])
+
+
+def test_two_processes_write_what_this_one_writes(
+    stage: Callable[..., Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage()
+    here = everything_below(Path())
+    monkeypatch.setattr("seedbed.core.pool.BLOCK", 64)
+    monkeypatch.setenv("SEEDBED_SHARDS", "2")
+    stage()
+    assert everything_below(Path()) == here
+
+
+def test_a_worker_that_is_killed_leaves_nothing_half_written(
+    stage: Callable[..., Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seedbed.core.pool.BLOCK", 64)
+    monkeypatch.setenv("SEEDBED_SHARDS", "2")
+    judge_round, rounds = bootstrap.judge_round, 0
+
+    def killing(*arguments: object) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            psutil.Process(os.getpid()).children()[-1].kill()
+        judge_round(*arguments)
+
+    monkeypatch.setattr(bootstrap, "judge_round", killing)
+    before = everything_below(Path())
+    with pytest.raises(ShardLost, match="killed by SIGKILL"):
+        stage()
+    assert rounds == 3
+    assert everything_below(Path()) == before | {
+        "data/seed_tasks.jsonl": (ROOT / "data/seed_tasks.jsonl").read_bytes()
+    }
 
 
 def test_the_plots_count_every_accepted_instruction(stage: Callable[..., Fake]) -> None:

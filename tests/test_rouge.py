@@ -131,6 +131,15 @@ def test_many_queries_are_scored_like_single_ones(monkeypatch: pytest.MonkeyPatc
     assert_scored_alike(RougeIndex(pool), pool, [of_length(8, seed) for seed in range(11)])
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 8, 9])
+def test_a_pool_of_several_windows_is_scored_like_one_of_one(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seedbed.core.rouge._WINDOW", 3)
+    pool = [of_length(seed % 5 * 4, seed) for seed in range(size)]
+    assert_scored_alike(RougeIndex(pool), pool, [of_length(8, seed) for seed in range(4)])
+
+
 def test_more_distinct_tokens_than_there_are_code_points_before_the_surrogates() -> None:
     pool = [" ".join(f"t{n}" for n in range(first, first + 64)) for first in range(0, 58_000, 64)]
     index = RougeIndex(pool)
@@ -173,8 +182,17 @@ def test_fewer_than_asked_for_are_all_of_them() -> None:
     assert closest(np.array([]), 10) == []
 
 
-@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 2 / 3, 1.0]), max_size=40))
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 2 / 3, 1.0]), max_size=40),
+    st.integers(1, 80),
+    st.randoms(),
+)
 @settings(max_examples=tries(100), deadline=None)
-def test_the_closest_are_what_a_full_sort_gives(scores: list[float]) -> None:
+def test_the_closest_are_what_a_full_sort_gives(
+    some: list[float], times: int, draw: random.Random
+) -> None:
+    # From none to thousands, most of them as high as another.
+    scores = some * times
+    draw.shuffle(scores)
     expected = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:10]
     assert closest(np.array(scores), 10) == expected

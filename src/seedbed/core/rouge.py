@@ -12,7 +12,7 @@ its own: `tests/test_rouge.py` holds that.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -23,12 +23,16 @@ from rouge_score.tokenize import tokenize
 
 # Texts are scored in blocks: as many as keep to one byte, and so many at most.
 _CODES, _BLOCK = 254, 64
+# Texts of the pool that are looked at together, so that what is made of them stays small.
+_WINDOW = 1 << 14
 # UTF-16 surrogates are code points that no string may hold.
 _SURROGATES = range(0xD800, 0xE000)
 _UTF_32 = f"utf-32-{sys.byteorder[0]}e"  # numpy's bytes
 # The code points of a token that the pool does not have, which matches nothing there, and of
 # the end of a text; those of tokens follow.
 _UNKNOWN, _END, _FIRST = 0, 1, 2
+# Scores of which only the highest is looked at first.
+_GROUP = 64
 # Rounding moves a score by less than a hair; only scores so near a threshold need more than a look.
 _HAIR = 1e-12
 
@@ -48,6 +52,7 @@ class RougeIndex:
         # arrays have room for more.
         self._flat, self._used = np.zeros(1 << 14, dtype=np.uint32), 0
         self._lengths, self._size = np.zeros(1 << 10, dtype=np.int64), 0
+        self._windows: list[int] = []  # where each begins among the tokens
         for text in texts:
             self.add(text)
 
@@ -62,6 +67,8 @@ class RougeIndex:
             self._flat = np.concatenate([self._flat, np.zeros_like(self._flat)])
         if self._size == len(self._lengths):
             self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
+        if self._size % _WINDOW == 0:
+            self._windows.append(self._used)
         self._flat[self._used : end] = ids
         self._lengths[self._size] = len(ids) - 1
         self._used, self._size = end, self._size + 1
@@ -72,34 +79,51 @@ class RougeIndex:
         Returns:
             float64 of shape (len(texts), len(self)), each in 0..1.
         """
-        lengths = self._lengths[: self._size]
-        result = np.empty((len(texts), len(lengths)))
+        result = np.empty((len(texts), self._size))
         row = 0
         for block in _blocks(tokens(text) for text in texts):
-            targets, pool = self._encode(block)
-            common = cdist(targets, pool, scorer=LCSseq.similarity, dtype=np.int32)
-            for target, lcs in zip(targets, common, strict=True):
-                result[row] = _f1_of_one(lcs, lengths, len(target))
-                row += 1
+            codes = _Codes(block, self._id)
+            for number, begin in enumerate(range(0, self._size, _WINDOW)):
+                lengths = self._lengths[begin : min(begin + _WINDOW, self._size)]
+                pool = codes.pool(self._flat[slice(*self._tokens_of(number))])
+                common = cdist(codes.targets, pool, scorer=LCSseq.similarity, dtype=np.int32)
+                for target, lcs in enumerate(common):
+                    scores = _f1_of_one(lcs, lengths, len(codes.targets[target]))
+                    result[row + target, begin : begin + len(lengths)] = scores
+            row += len(block)
         return result
 
-    def _encode(self, block: list[tuple[str, ...]]) -> tuple[list[str], list[str]]:
-        """The texts of a block, and the pool's, over the block's own alphabet."""
-        known = dict.fromkeys(t for text in block for t in text if t in self._id)
+    def any_above(self, scores: np.ndarray, text: str, threshold: Fraction) -> bool:
+        """As `any_above`, of what `scores` gave for this text."""
+        return _any_above(scores, len(tokens(text)), lambda i: int(self._lengths[i]), threshold)
+
+    def _tokens_of(self, window: int) -> tuple[int, int]:
+        after = window + 1
+        return self._windows[window], (
+            self._windows[after] if after < len(self._windows) else self._used
+        )
+
+
+class _Codes:
+    """A few texts over an alphabet of their own. targets: these texts."""
+
+    def __init__(self, block: list[tuple[str, ...]], id_of: dict[str, int]):
+        known = dict.fromkeys(t for text in block for t in text if t in id_of)
         codes = np.arange(_FIRST, _FIRST + len(known))
         codes[codes >= _SURROGATES.start] += len(_SURROGATES)
-        narrow = len(known) <= _CODES
-        code_of_id = np.zeros(len(self._id), dtype=np.uint8 if narrow else np.uint32)
-        code_of_id[[self._id[token] for token in known]] = codes
-        code_of_id[self._id[""]] = _END
-
-        coded = code_of_id[self._flat[: self._used]]
-        text = coded[coded != 0].tobytes().decode("latin-1" if narrow else _UTF_32)
-        pool = text.split(chr(_END))[:-1]
+        self._narrow = len(known) <= _CODES
+        self._code_of_id = np.zeros(len(id_of), dtype=np.uint8 if self._narrow else np.uint32)
+        self._code_of_id[[id_of[token] for token in known]] = codes
+        self._code_of_id[id_of[""]] = _END
 
         code = dict(zip(known, codes.tolist(), strict=True))
-        targets = ["".join([chr(code.get(token, _UNKNOWN)) for token in text]) for text in block]
-        return targets, pool
+        self.targets = ["".join([chr(code.get(t, _UNKNOWN)) for t in text]) for text in block]
+
+    def pool(self, flat: np.ndarray) -> list[str]:
+        """Texts of the pool over the same alphabet. flat: their tokens, each text with its end."""
+        coded = self._code_of_id[flat]
+        text: str = coded[coded != 0].tobytes().decode("latin-1" if self._narrow else _UTF_32)
+        return text.split(chr(_END))[:-1]
 
 
 def _blocks(texts: Iterable[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
@@ -148,26 +172,41 @@ def any_above(scores: np.ndarray, text: str, pool: Sequence[str], threshold: Fra
     Args:
         scores: as `RougeIndex.scores` gives them, of `text` with each of `pool`.
     """
+    return _any_above(scores, len(tokens(text)), lambda i: len(tokens(pool[i])), threshold)
+
+
+def _any_above(
+    scores: np.ndarray, length: int, length_of: Callable[[int], int], threshold: Fraction
+) -> bool:
     highest, limit = float(scores.max(initial=0.0)), float(threshold)
     if highest == 0 or abs(highest - limit) > _HAIR:
         return highest > limit
     return any(
-        _exact_f1(scores[i], text, pool[i]) > threshold
+        _exact_f1(scores[i], length + length_of(i)) > threshold
         for i in np.flatnonzero(scores > limit - _HAIR).tolist()
     )
 
 
-def _exact_f1(score: float, text: str, other: str) -> Fraction:
-    both = len(tokens(text)) + len(tokens(other))
+def _exact_f1(score: float, both: int) -> Fraction:
+    """both: tokens of the two texts together."""
     return Fraction(2 * round(score * both / 2), both)
 
 
 def closest(scores: np.ndarray, count: int) -> list[int]:
     """Positions of the `count` highest scores, highest first; ties in the pool's order."""
+    positions = np.arange(len(scores))
     if len(scores) > count:
-        least = np.partition(scores, len(scores) - count)[len(scores) - count]
+        # So many groups have a score of at least this, and so have as many scores.
+        groups = len(scores) // _GROUP
+        highest = scores
+        if groups > count:
+            highest = scores[: groups * _GROUP].reshape(groups, _GROUP).max(axis=1)
+        least = np.partition(highest, len(highest) - count)[len(highest) - count]
         positions = np.flatnonzero(scores >= least)
-    else:
-        positions = np.arange(len(scores))
+    if len(positions) > _GROUP * count:
+        # Too many to sort: most are as high as one another.
+        of_them = scores[positions]
+        least = np.partition(of_them, len(of_them) - count)[len(of_them) - count]
+        positions = positions[of_them >= least]
     order = np.argsort(-scores[positions], kind="stable")
     return [int(position) for position in positions[order][:count]]

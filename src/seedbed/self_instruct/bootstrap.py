@@ -9,22 +9,20 @@ first.
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from seedbed.core import draws
 from seedbed.core.files import to_json, write_files
 from seedbed.core.metrics import counts, mean, with_tables
 from seedbed.core.paths import Into
+from seedbed.core.pool import Pool
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.core.records import Exchange
-from seedbed.core.rouge import RougeIndex, any_above, closest
 from seedbed.core.section import Section
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
@@ -46,9 +44,6 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 # `surplus`: more came in the last round than were asked for. A completion that was cut, or that is
 # of no use, is refused whole: its row has no instruction, but the key of the answer.
 ALL_REASONS = (*REASONS, "too_similar", "surplus", "cut_at_length", *PROBLEMS)
-
-# So many texts of a round are scored against the pool together.
-AT_ONCE = 128
 
 
 class Params(Section):
@@ -144,8 +139,6 @@ def grow(
         NothingNew: `params.max_rounds_without_new` rounds in a row brought none.
     """
     grown = Grown() if into is None else into
-    pool = [seed.text for seed in seeds]
-    index = RougeIndex(pool)
     refuse = refuser(
         min_words=params.min_words,
         max_words=params.max_words,
@@ -154,21 +147,23 @@ def grow(
         refuse_non_ascii=params.refuse_non_ascii,
     )
     rounds_without_new = 0
-    while len(grown.pool) < params.num_instructions_to_generate:
-        asked = draw_requests(grown.completions, seeds, grown.pool, params, prompt)
-        accepted, rejected = len(grown.pool), grown.refused.total()
-        answers = ask([request for request, _ in asked])
-        judge_round(grown, asked, answers, params, refuse, pool, index)
-        new = len(grown.pool) - accepted
-        advance(new, rejected=grown.refused.total() - rejected)
-        rounds_without_new = 0 if new else rounds_without_new + 1
-        if rounds_without_new == params.max_rounds_without_new:
-            raise NothingNew(
-                rounds_without_new,
-                len(grown.pool),
-                params.num_instructions_to_generate,
-                counts(ALL_REASONS, grown.reasons()),
-            )
+    wanted = params.num_instructions_to_generate
+    with Pool([seed.text for seed in seeds], len(seeds) + wanted) as pool:
+        while len(grown.pool) < wanted:
+            asked = draw_requests(grown.completions, seeds, grown.pool, params, prompt)
+            accepted, rejected = len(grown.pool), grown.refused.total()
+            answers = ask([request for request, _ in asked])
+            judge_round(grown, asked, answers, params, refuse, pool)
+            new = len(grown.pool) - accepted
+            advance(new, rejected=grown.refused.total() - rejected)
+            rounds_without_new = 0 if new else rounds_without_new + 1
+            if rounds_without_new == params.max_rounds_without_new:
+                raise NothingNew(
+                    rounds_without_new,
+                    len(grown.pool),
+                    wanted,
+                    counts(ALL_REASONS, grown.reasons()),
+                )
     return grown
 
 
@@ -200,8 +195,7 @@ def judge_round(
     answers: Iterable[Answer],
     params: Bootstrap,
     refuse: Callable[[str], str | None],
-    pool: list[str],
-    index: RougeIndex,
+    pool: Pool,
 ) -> None:
     """Sort the pieces of a round's answers into accepted and rejected, in the requests' order."""
     pieces: list[Piece] = []
@@ -218,19 +212,15 @@ def judge_round(
             pieces.append(Piece(text, id_, answer.key, origin, shown, reason))
 
     sound = [piece.text for piece in pieces if piece.reason is None]
-    with_pool, with_each_other = scored(sound, index), RougeIndex(sound).scores(sound)
     threshold = Fraction(str(params.rouge_threshold))  # as it is written: 7/10, not the float's
-    taken: list[int] = []  # which of the sound ones were accepted
-    row = -1
+    sifted = iter(
+        pool.sift(sound, threshold, params.num_instructions_to_generate - len(grown.pool))
+    )
     for text, id_, key, origin, shown, reason in pieces:
         if reason is None:
-            # Against the pool as it stood before the round, then against this round's own.
-            row += 1
-            scores = np.concatenate([next(with_pool), with_each_other[row, taken]])
-            if any_above(scores, text, pool, threshold):
-                reason = "too_similar"
-        if reason is None and len(grown.pool) == params.num_instructions_to_generate:
-            reason = "surplus"
+            found = next(sifted)
+            if not found.taken:
+                reason = "too_similar" if found.similar else "surplus"
         if reason:
             grown.reject(
                 RejectedInstruction(
@@ -247,29 +237,15 @@ def judge_round(
             Instruction(
                 instruction=text,
                 id=id_,
-                most_similar={pool[i]: float(scores[i]) for i in closest(scores, 10)},
-                avg_similarity_score=float(scores.mean()),
+                most_similar={pool.texts[place]: score for place, score in found.closest},
+                avg_similarity_score=found.mean,
                 metadata=origin,
                 request_idx=grown.rounds,
                 shown=shown,
             )
         )
-        taken.append(row)
-        pool.append(text)
-        index.add(text)
     grown.rounds += 1
     grown.completions += len(asked)
-
-
-def scored(texts: list[str], index: RougeIndex) -> Iterator[np.ndarray]:
-    """Yield each text's ROUGE-L F1 with what is in the index now: (texts in it,) of 0..1.
-
-    Not those of all at once: with a pool of 52,000 a round's scores would be 170 MB.
-    """
-    before = len(index)
-    for begin in range(0, len(texts), AT_ONCE):
-        # Meanwhile some of the first texts may have been added to it.
-        yield from index.scores(texts[begin : begin + AT_ONCE])[:, :before]
 
 
 def metrics(grown: Grown) -> dict[str, Any]:
