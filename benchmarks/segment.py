@@ -26,7 +26,7 @@ from sizes import ARGUMENTS, sized
 from texts import Writer
 
 from seedbed.backtranslation import segment
-from seedbed.backtranslation.near_duplicates import NearDuplicates
+from seedbed.backtranslation.near_duplicates import NearDuplicates, signature
 from seedbed.backtranslation.params import Segments
 from seedbed.backtranslation.repetition import jaccard, shingles
 from seedbed.core.paths import Into
@@ -135,7 +135,9 @@ def compare_duplicates() -> tuple[float, float, bool]:
 
     begun = time.perf_counter()
     near = NearDuplicates(ALIKE, texts.__getitem__)
-    found = {number: near.find_or_add(number, text) for number, text in enumerate(texts)}
+    found = {
+        number: near.find_or_add(number, text, signature(text)) for number, text in enumerate(texts)
+    }
     seconds = time.perf_counter() - begun
 
     begun = time.perf_counter()

@@ -35,7 +35,6 @@ from seedbed.auto_instruct.rows import LABELLED, Candidate
 from seedbed.auto_instruct.tasks import survey
 from seedbed.core.files import to_line
 from seedbed.core.paths import PARAMS, PRESETS, PROMPTS
-from seedbed.core.progress import Progress
 from seedbed.core.prompts import Prompt
 from seedbed.errors import SeedbedError
 from seedbed.llm.contract.request import Canon, Request, key_of
@@ -160,10 +159,8 @@ def use_candidates(task: str) -> None:
 
 def use_labels() -> None:
     path = LABELLED / "task1.jsonl"
-    with Progress("fuzz", None, "rows") as progress:
-        file, numbers = relabel_and_pick.read_task(
-            path, relabel_and_pick.Inputs().candidates, RELABELLING, progress
-        )
+    candidates = relabel_and_pick.Inputs().candidates
+    file, numbers = relabel_and_pick.read_task(path, candidates, RELABELLING)
     assert isinstance(file, LabelFile)
     task = relabel_and_pick.pick_task(file, numbers, RELABELLING, None)
     lines = list(relabel_and_pick.task_lines(task))

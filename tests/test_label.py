@@ -190,6 +190,22 @@ def test_no_more_tasks_are_held_than_wait_for_answers() -> None:
     assert len(held) == 2 * 9
 
 
+def test_two_processes_score_as_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [task(f"task{n}", examples=3 + n) for n in range(5)]
+
+    def reply(request: Request) -> str:
+        return echo(request).replace("on input", "on target")
+
+    for metric in ("rouge", "prefix_match"):
+        monkeypatch.delenv("SEEDBED_SHARDS", raising=False)
+        here, _ = labelled(tasks, reply, metric=metric)
+        monkeypatch.setattr(label, "ALONE", 30)
+        monkeypatch.setenv("SEEDBED_SHARDS", "2")
+        there, _ = labelled(tasks, reply, metric=metric)
+        assert there == here
+    assert any(score for rows in here for row in rows for score in row.instruction_rouge)
+
+
 # --- which candidates
 
 

@@ -593,6 +593,25 @@ def test_the_same_input_gives_the_same_bytes(folder: Path) -> None:
     assert written() != before[0]
 
 
+@pytest.mark.parametrize("ray", ["", "local"])
+def test_two_processes_write_what_this_one_writes(
+    ray: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        write_task(f"task{number}", rows_of(number, 30 + number))
+    here = run(), written()
+    monkeypatch.setattr(relabel_and_pick, "ALONE", 1)
+    monkeypatch.setenv("SEEDBED_SHARDS", "2")
+    # What reads files stays on this machine.
+    monkeypatch.setenv("SEEDBED_RAY", ray)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert (run(), written()) == here
+    write_task("task3", [rows_of(1)[0], {"id": "x"}])
+    with pytest.raises(BadRow, match=r"task3\.jsonl:5: "):
+        run()
+    assert written() == here[1]
+
+
 def test_a_task_that_is_gone_leaves_no_file_behind(folder: Path) -> None:
     run()
     (LABELS / "task3_c.jsonl").unlink()

@@ -18,7 +18,7 @@ from seedbed.backtranslation import near_duplicates, segment
 from seedbed.backtranslation.blocks import read_markdown
 from seedbed.backtranslation.errors import NoDocuments, NoSegments
 from seedbed.backtranslation.html_blocks import Block
-from seedbed.backtranslation.near_duplicates import NearDuplicates
+from seedbed.backtranslation.near_duplicates import NearDuplicates, signature
 from seedbed.backtranslation.params import Augment, Curate, SeedPairs, Segments
 from seedbed.backtranslation.repetition import LIKE, jaccard, repeated_share, sentences, shingles
 from seedbed.backtranslation.rows import RejectedSegment, Segment
@@ -271,8 +271,10 @@ def test_of_many_texts_that_are_almost_alike_each_is_found_again() -> None:
     words = [f"word{n}" for n in range(300)]
     texts = [" ".join([*words[:n], "other", *words[n + 1 :]]) for n in range(0, 300, 15)]
     near = NearDuplicates(1.0, texts.__getitem__)
-    assert {near.find_or_add(n, text) for n, text in enumerate(texts)} == {None}
-    assert [near.find_or_add(99, text.upper()) for text in texts] == list(range(20))
+    found = {near.find_or_add(n, text, signature(text)) for n, text in enumerate(texts)}
+    assert found == {None}
+    again = [text.upper() for text in texts]
+    assert [near.find_or_add(99, text, signature(text)) for text in again] == list(range(20))
 
 
 def test_near_duplicate_of_1_keeps_all_but_equal_shingles(sort: Sort) -> None:
@@ -426,6 +428,25 @@ def test_a_run_writes_the_same_bytes_again(sort: Sort) -> None:
         written.append([path.read_bytes() for path in sorted(INTO.folder.iterdir())])
     assert written[0] == written[1]
     assert len(written[0]) == 2  # nothing else is left there
+
+
+def test_two_processes_write_what_this_one_writes(
+    sort: Sort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = " ".join(f"word{n}" for n in range(20))
+    files: Files = {
+        f"{n}.md": f"# Part {n}\n\n{text(f'p{n}')}\n\n# Again\n\n{same} {n % 3}\n\n# CAPITALS\n\nx"
+        for n in range(12)
+    }
+    sort(files)
+    names = ("segments.jsonl", "rejected.jsonl")
+    here = [(INTO.folder / name).read_bytes() for name in names]
+    monkeypatch.setattr(segment, "TOGETHER", 4)
+    monkeypatch.setattr(segment, "ALONE", 6)
+    monkeypatch.setenv("SEEDBED_SHARDS", "2")
+    _, rejected = sort(files)
+    assert [(INTO.folder / name).read_bytes() for name in names] == here
+    assert {"duplicate", "near_duplicate"} <= {row.reason for row in rejected}
 
 
 def test_a_folder_without_a_document_is_told(sort: Sort) -> None:

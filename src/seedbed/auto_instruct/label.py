@@ -13,13 +13,14 @@ these once. (By example, candidates share nothing: the instruction stands first.
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedbed.auto_instruct.matching import is_right
+from seedbed.auto_instruct.matching import Metric, is_right
 from seedbed.auto_instruct.params import Label, Niv2
 from seedbed.auto_instruct.rows import CANDIDATES, RANKER_PROMPT, LabelledExample
 from seedbed.auto_instruct.trials import Trial, read_trials
@@ -29,6 +30,7 @@ from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.prompts import read_prompt
 from seedbed.core.section import Section
+from seedbed.core.shards import mapped
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS, Answer, Ask
 from seedbed.llm.params import Llm
@@ -36,6 +38,9 @@ from seedbed.llm.spool import spooled
 from seedbed.tasks.few_shot import DEMOS, beginning, prompt, shown
 from seedbed.tasks.niv2 import Example
 from seedbed.tasks.scoring import best_rouge_l
+
+# The first outputs, a second's work, are scored in this process: see `seedbed.core.shards`.
+ALONE = 1_000_000
 
 
 class Params(Section):
@@ -92,6 +97,7 @@ def label(
     The trials are read as they are asked about, and no more are held than wait for answers.
     """
     waiting: deque[Trial] = deque()
+    answered: deque[tuple[Trial, list[list[LeanAnswer]]]] = deque()
 
     def asked() -> Iterator[Request]:
         for trial in trials:
@@ -99,53 +105,97 @@ def label(
             yield from requests(trial, params)
 
     answers = iter(ask(asked()))
-    for first in answers:
-        trial = waiting.popleft()
-        of_trial = [
-            LeanAnswer.of(one) for one in chain((first,), islice(answers, trial.requests - 1))
+
+    def tried() -> Iterator[list[Tried]]:
+        for first in answers:
+            trial = waiting.popleft()
+            of_trial = [
+                LeanAnswer.of(one) for one in chain((first,), islice(answers, trial.requests - 1))
+            ]
+            assert len(of_trial) == trial.requests, "one answer a request"
+            answered.append((trial, _by_example(trial, of_trial)))
+            del trial, of_trial  # no more is held here than there
+            yield [
+                Tried(example.targets, [answer.text for answer in group])
+                for example, group in zip(
+                    answered[-1][0].task.examples, answered[-1][1], strict=True
+                )
+            ]
+
+    scored = mapped(partial(score, params.metric), tried(), least=ALONE, size=_outputs)
+    for scores in scored:
+        trial, groups = answered.popleft()
+        rows = [
+            _row(*one)
+            for one in zip(trial.task.examples, trial.chosen, groups, scores, strict=True)
         ]
-        assert len(of_trial) == trial.requests, "one answer a request"
-        rows = list(_rows(trial, of_trial, params))
-        assert len(rows) == len(trial.task.examples), "rows in = rows out"
-        yield trial, rows, sum(answer.cut for answer in of_trial)
+        yield trial, rows, sum(answer.cut for group in groups for answer in group)
     assert not waiting, "every task has its answers"
 
 
-def _rows(trial: Trial, answers: list[LeanAnswer], params: Label) -> Iterator[LabelledExample]:
-    """answers: in the order of `requests`."""
-    # From candidate by candidate to example by example: each example's come in ascending order.
+def _by_example(trial: Trial, answers: list[LeanAnswer]) -> list[list[LeanAnswer]]:
+    """From candidate by candidate to example by example: each example's come in ascending order.
+
+    answers: in the order of `requests`.
+    """
     of_example: list[list[LeanAnswer]] = [[] for _ in trial.chosen]
     in_order = iter(answers)
     pairs = sorted((place, row) for row, chosen in enumerate(trial.chosen) for place in chosen)
     for _, row in pairs:
         of_example[row].append(next(in_order))
+    return of_example
 
-    outputs = [answer.text for group in of_example for answer in group]
-    targets = [
-        example.targets
-        for example, group in zip(trial.task.examples, of_example, strict=True)
-        for _ in group
-    ]
+
+class Tried(NamedTuple):
+    """An example's targets, and what its candidates made of it."""
+
+    targets: list[str]
+    outputs: list[str]
+
+
+class Scored(NamedTuple):
+    """For each output of an example its ROUGE-L F1, and whether it is right: 0 or 1."""
+
+    rouge: list[float]
+    right: list[int]
+
+
+def _outputs(tried: list[Tried]) -> int:
+    return sum(len(one.outputs) for one in tried)
+
+
+def score(metric: Metric, tried: list[Tried]) -> list[Scored]:
+    """How well the outputs do, example by example. Pure: see `seedbed.core.shards`."""
+    outputs = [output for one in tried for output in one.outputs]
+    targets = [one.targets for one in tried for _ in one.outputs]
     scores = iter(best_rouge_l(outputs, targets).tolist())
-    for example, chosen, group in zip(trial.task.examples, trial.chosen, of_example, strict=True):
-        texts = [answer.text for answer in group]
-        rouge = list(islice(scores, len(group)))
-        problems = [answer.problem for answer in group]
-        yield LabelledExample(
-            id=example.id,
-            input=example.input,
-            target=example.targets[0],
-            targets=example.targets if len(example.targets) > 1 else None,
-            instruction_idx=chosen,
-            instruction_labels=[
-                int(is_right(params.metric, text, example.targets, score))
-                for text, score in zip(texts, rouge, strict=True)
-            ],
-            instruction_outputs=texts,
-            instruction_rouge=rouge,
-            instruction_keys=[answer.key for answer in group],
-            instruction_problems=list(problems) if any(problems) else None,
-        )
+    scored = []
+    for one in tried:
+        rouge = list(islice(scores, len(one.outputs)))
+        right = [
+            int(is_right(metric, output, one.targets, score))
+            for output, score in zip(one.outputs, rouge, strict=True)
+        ]
+        scored.append(Scored(rouge, right))
+    return scored
+
+
+def _row(
+    example: Example, chosen: list[int], answers: list[LeanAnswer], scored: Scored
+) -> LabelledExample:
+    problems = [answer.problem for answer in answers]
+    return LabelledExample(
+        id=example.id,
+        input=example.input,
+        target=example.targets[0],
+        targets=example.targets if len(example.targets) > 1 else None,
+        instruction_idx=chosen,
+        instruction_labels=scored.right,
+        instruction_outputs=[answer.text for answer in answers],
+        instruction_rouge=scored.rouge,
+        instruction_keys=[answer.key for answer in answers],
+        instruction_problems=list(problems) if any(problems) else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from seedbed.core.metrics import counts, mean, share, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
+from seedbed.core.shards import HERE, from_environment, mapped
 from seedbed.errors import BadFile, BadRow
 from seedbed.llm.params import Llm
 from seedbed.tasks.places import MERGED
@@ -42,6 +44,8 @@ from seedbed.tasks.places import MERGED
 # Counts the tokens of each text; None if nobody can.
 Count = Callable[[Sequence[str]], list[int] | None]
 
+# The first bytes of labels, a second's work, are read in this process: see `seedbed.core.shards`.
+ALONE = 100_000_000
 SKIPPED = ("candidates_too_long", "no_examples", "nothing_qualifies")
 
 
@@ -91,9 +95,7 @@ class Task:
         return None if self.kept else "nothing_qualifies"
 
 
-def read_task(
-    path: Path, candidates: Path, params: RelabelAndPick, progress: Progress
-) -> tuple[LabelFile, Scores]:
+def read_task(path: Path, candidates: Path, params: RelabelAndPick) -> tuple[LabelFile, Scores]:
     """One task's labels, checked.
 
     Raises:
@@ -105,7 +107,7 @@ def read_task(
         raise BadFile(
             path, "a task of this name", f"{path.name} is that of a merged file: rename the task."
         )
-    file, numbers = read_labels(path, progress.advance)
+    file, numbers = read_labels(path)
     if len(file.instructions) < params.sample_instructions:
         raise TooFewCandidates(path, len(file.instructions), params.sample_instructions)
     # Labels of one's own may come without it.
@@ -147,6 +149,11 @@ def pick_task(
     assert file.examples == task.kept + picked.dropped.total()
     assert task.kept == sum(map(len, places.values())) + left_out.total()
     return task
+
+
+def examine(candidates: Path, params: RelabelAndPick, count: Count | None, path: Path) -> Task:
+    """Read one task's labels and pick. Raises as `read_task`. See `seedbed.core.shards`."""
+    return pick_task(*read_task(path, candidates, params), params, count)
 
 
 def skip(examples: int, candidates: int) -> Picked:
@@ -230,8 +237,7 @@ def merged_lines(tasks: list[Task], name: str) -> Iterator[str]:
     for task in tasks:
         for place, row in picked_rows(task, task.places[name]):
             row["id"] = f"{task.file.task}:{row['id']}"  # no name has a colon
-            row["prompt"] = task.file.prompt
-            row["demos"] = task.file.demos
+            row |= {"prompt": task.file.prompt, "demos": task.file.demos}
             row["instructions"] = [
                 task.file.instructions[i] for i in task.picked.drawn[place].tolist()
             ]
@@ -241,9 +247,7 @@ def merged_lines(tasks: list[Task], name: str) -> Iterator[str]:
 def popularity(tasks: list[Task], when: str) -> Ints:
     """On how many examples of all tasks each candidate ties the best: (candidates,), by place.
 
-    when: "before" or "after" the drawing.
-
-    A place means the same in all tasks: 0 is the seed instruction, and so on.
+    when: "before" or "after" the drawing. A place means the same in all tasks: 0 is the seed's.
     """
     longest = max(len(task.file.instructions) for task in tasks)
     total: Ints = np.zeros(longest, dtype=np.int64)
@@ -317,10 +321,14 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
             engine = stack.enter_context(open_engine(params.llm, progress.answered))
             count = engine.count_tokens
         tasks = []
-        for path in paths:
-            file, numbers = read_task(path, inputs.candidates, section, progress)
-            tasks.append(pick_task(file, numbers, section, count))
-            del numbers
+        # A tokenizer is the engine's, which is here and nowhere else.
+        read = partial(examine, inputs.candidates, section, count)
+        where = HERE if count else from_environment().on_this_machine()
+        for task in mapped(
+            read, paths, least=ALONE, size=lambda path: path.stat().st_size, where=where
+        ):
+            progress.advance(task.file.examples)
+            tasks.append(task)
         stage_metrics = metrics(tasks)
         if not stage_metrics["train"]:
             reasons = stage_metrics["dropped"] | stage_metrics["left_out_of_merged"]

@@ -12,12 +12,15 @@ index, with the same recall, held 6 kB a text). The few texts that it compares w
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import blake2b
 from zlib import crc32
 
+import numpy as np
 from datasketch import MinHash, MinHashLSH
+from numpy.typing import NDArray
 
-from seedbed.backtranslation.repetition import Shingles, jaccard, shingles
+from seedbed.backtranslation.repetition import jaccard, shingles
 
 _PERMUTATIONS = 64
 # Of false positives and false negatives. For 0.8 that is 10 bands of 6, which miss 1 in 20 of those
@@ -27,6 +30,28 @@ _WEIGHTS = (0.02, 0.98)
 _MOST = 0.9
 # Of the database's pages in memory, in kB.
 _CACHE = 64_000
+
+Signature = NDArray[np.uint64]
+
+
+def signature(text: str) -> Signature | None:
+    """The text's MinHash, (_PERMUTATIONS,); None if it has no words.
+
+    Pure, and what takes longest: so it may be made elsewhere, and what is found by it here.
+    """
+    own = shingles(text)
+    if not own:
+        return None
+    minhash = _empty().copy()
+    minhash.update_batch([" ".join(one).encode("utf-8", "surrogatepass") for one in own])
+    found: Signature = minhash.hashvalues
+    return found
+
+
+@cache
+def _empty() -> MinHash:
+    # The library's own seed: the same permutations in every run.
+    return MinHash(_PERMUTATIONS, hashfunc=crc32)
 
 
 def _number(data: bytes) -> int:
@@ -44,8 +69,6 @@ class NearDuplicates:
     def __init__(self, threshold: float, text_of: Callable[[int], str]):
         self._threshold = threshold
         self._text_of = text_of
-        # The library's own seed: the same permutations in every run.
-        self._empty = MinHash(_PERMUTATIONS, hashfunc=crc32)
         index = MinHashLSH(min(threshold, _MOST), _PERMUTATIONS, _WEIGHTS)
         self._bands, self._rows = index.b, index.r
         # Without a name: SQLite puts what does not fit in memory into a file that nobody else sees.
@@ -58,24 +81,30 @@ class NearDuplicates:
             "WITHOUT ROWID"
         )
 
-    def find_or_add(self, number: int, text: str) -> int | None:
+    def find_or_add(self, number: int, text: str, own: Signature | None) -> int | None:
         """The first of the texts that this one is like; None if there is none, and it is kept.
+
+        own: its `signature`.
 
         Raises:
             OSError: there is no room on the disk.
         """
-        own = shingles(text)
         # What has no words is like its equals.
-        keys = list(self._keys(own)) if own else [_number(text.encode("utf-8", "surrogatepass"))]
+        keys = (
+            [_number(text.encode("utf-8", "surrogatepass"))]
+            if own is None
+            else list(self._keys(own))
+        )
         try:
             might = self._base.execute(
                 "SELECT DISTINCT number FROM band WHERE key IN (SELECT value FROM json_each(?)) "
                 "ORDER BY number",
                 [json.dumps(keys)],
             ).fetchall()
+            shingled = shingles(text) if might else frozenset()
             for (other,) in might:
                 there = self._text_of(other)
-                if there == text or jaccard(own, shingles(there)) >= self._threshold:
+                if there == text or jaccard(shingled, shingles(there)) >= self._threshold:
                     return int(other)
             self._base.executemany(
                 "INSERT OR IGNORE INTO band VALUES (?, ?)", [(key, number) for key in keys]
@@ -84,11 +113,9 @@ class NearDuplicates:
             raise OSError(f"no room for what near-duplicates are found by: {error}") from None
         return None
 
-    def _keys(self, own: Shingles) -> Iterator[int]:
+    def _keys(self, own: Signature) -> Iterator[int]:
         """A number for each band and what it holds. Two of the same cost only a comparison."""
-        signature = self._empty.copy()
-        signature.update_batch([" ".join(one).encode("utf-8", "surrogatepass") for one in own])
         for band in range(self._bands):
             begin = band * self._rows
-            held = signature.hashvalues[begin : begin + self._rows].tobytes()
+            held = own[begin : begin + self._rows].tobytes()
             yield _number(bytes([band]) + held)

@@ -15,18 +15,20 @@ import json
 import re
 import sys
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import pstdev
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from seedbed.backtranslation.documents import Document, list_files, read_documents
 from seedbed.backtranslation.errors import NoDocuments, NoSegments
-from seedbed.backtranslation.near_duplicates import NearDuplicates
+from seedbed.backtranslation.near_duplicates import NearDuplicates, Signature, signature
 from seedbed.backtranslation.params import Segments
 from seedbed.backtranslation.repetition import repeated_share
 from seedbed.backtranslation.rows import REJECTED, SEGMENTS, RejectedSegment, Segment
@@ -37,9 +39,12 @@ from seedbed.core.metrics import counts, mean, with_tables
 from seedbed.core.paths import Into
 from seedbed.core.progress import Progress
 from seedbed.core.section import Section
+from seedbed.core.shards import mapped
 from seedbed.errors import WriteFailed
 
 KEPT = SEGMENTS.name
+# Pieces that are read together; the first, a second's work, in this process: `seedbed.core.shards`.
+TOGETHER, ALONE = 64, 2_000
 # In the order in which they are looked for; a row has the first that holds.
 REASONS = (
     "not_text",
@@ -219,21 +224,48 @@ def spooled(folder: Path) -> Iterator[Spool]:
         raise WriteFailed(folder / KEPT, error) from None
 
 
+class Read(NamedTuple):
+    """What a piece alone tells: why it is no segment, or what near-duplicates are found by."""
+
+    reason: str | None
+    signature: Signature | None
+
+
+def read_pieces(params: Segments, some: list[Piece]) -> list[Read]:
+    """Pure, and what takes longest: see `seedbed.core.shards`."""
+    judge = Judge(params)
+    reasons = [judge.reason(piece) for piece in some]
+    return [
+        Read(reason, None if reason else signature(piece.text))
+        for reason, piece in zip(reasons, some, strict=True)
+    ]
+
+
 def sort(documents: Iterable[Document], params: Segments, folder: Path, spool: Spool) -> None:
     """Put the rows of all documents into the spool, refused ones with their reasons."""
-    judge = Judge(params)
     near = NearDuplicates(params.near_duplicate, spool.text)
-    for document, piece in pieces(documents, params):
-        row = row_of(document, piece, folder, params.license)
-        reason, of = judge.reason(piece), None
-        if reason is None:
-            of = near.find_or_add(len(spool.ids), row.text)
-            if of is not None:
-                same = spool.text(of) == row.text
-                reason = "duplicate" if same else "near_duplicate"
-        spool.add(
-            row if reason is None else refused(row, reason, None if of is None else spool.ids[of])
-        )
+    waiting: deque[list[tuple[Document, Piece]]] = deque()
+
+    def some() -> Iterator[list[Piece]]:
+        found = pieces(documents, params)
+        while together := list(islice(found, TOGETHER)):
+            waiting.append(together)
+            yield [piece for _, piece in together]
+
+    for of_some in mapped(partial(read_pieces, params), some(), least=ALONE, size=len):
+        for (document, piece), read in zip(waiting.popleft(), of_some, strict=True):
+            row = row_of(document, piece, folder, params.license)
+            reason, of = read.reason, None
+            if reason is None:
+                of = near.find_or_add(len(spool.ids), row.text, read.signature)
+                if of is not None:
+                    same = spool.text(of) == row.text
+                    reason = "duplicate" if same else "near_duplicate"
+            spool.add(
+                row
+                if reason is None
+                else refused(row, reason, None if of is None else spool.ids[of])
+            )
 
 
 def sample(ids: Iterable[str | None], params: Segments) -> set[str]:
