@@ -53,6 +53,7 @@ check-cluster: .venv/.dev-ready .venv/.ray-ready  ## pass those that need Ray (i
 
 bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/novelty.py
+	PYTHONPATH=src python benchmarks/shards.py
 	PYTHONPATH=src python benchmarks/prepare.py
 	PYTHONPATH=src python benchmarks/relabel.py
 	PYTHONPATH=src python benchmarks/engine.py

@@ -29,10 +29,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import islice
 from math import inf
-from multiprocessing import Pool, get_context
+from multiprocessing import Pool as Processes
+from multiprocessing import get_context
 from statistics import mean
 
 import rouge_score_rs
@@ -42,8 +44,10 @@ from sizes import sized
 from texts import Writer
 
 from seedbed.core.paths import PARAMS
+from seedbed.core.pool import Pool
 from seedbed.core.prompts import Prompt
 from seedbed.core.rouge import RougeIndex, tokens
+from seedbed.core.shards import HERE
 from seedbed.llm.contract.request import Canon, Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.self_instruct.bootstrap import Asked, Grown, PoolEntry, draw_requests, judge_round
@@ -93,7 +97,7 @@ def one_by_one(
 
 def score_as_guide(text: str, pool: list[str]) -> list[float]:
     scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
-    with Pool(4) as processes:
+    with Processes(4) as processes:
         found = processes.map(partial(scorer.score, text), pool)
     return [one["rougeL"].fmeasure for one in found]
 
@@ -106,17 +110,6 @@ def score_with_rs(text: str, pool: list[str]) -> list[float]:
 def highest_with_rs(text: str, pool: list[str]) -> list[float]:
     scorer = rouge_score_rs.RougeScorer(["rougeL"], use_stemmer=False)
     return [scorer.score_multi(pool, text)["rougeL"].fmeasure]
-
-
-class CountingIndex(RougeIndex):
-    """An index that counts the pairs that it has scored."""
-
-    pairs = 0
-
-    def scores(self, texts):
-        result = super().scores(texts)
-        self.pairs += result.size
-        return result
 
 
 def parameters(wanted: int) -> Bootstrap:
@@ -166,13 +159,15 @@ def judge_as_seedbed(pool: list[str], new: list[str]) -> Timed:
     ]
     given = answers(new, asked)
     refuse, grown = refuse_with(params), Grown()
-    pool, index = list(pool), CountingIndex(pool)
-    tokens.cache_clear()  # what an earlier repeat left there
-    begun = time.perf_counter()
-    judge_round(grown, asked, given, params, refuse, pool, index)
-    seconds = time.perf_counter() - begun
+    with Pool(pool, len(pool) + len(new), HERE) as known:
+        known.sift(["of no use"], Fraction(1), 0)  # the texts go into the index with the first
+        known.pairs = 0
+        tokens.cache_clear()  # what an earlier repeat left there
+        begun = time.perf_counter()
+        judge_round(grown, asked, given, params, refuse, known)
+        seconds = time.perf_counter() - begun
     accepted = {row.instruction for row in grown.accepted}
-    return Timed(seconds, [text in accepted for text in new], index.pairs, [])
+    return Timed(seconds, [text in accepted for text in new], known.pairs, [])
 
 
 def score_as_seedbed(pool: list[str], new: list[str]) -> Timed:
@@ -272,8 +267,8 @@ def whole_bootstrap() -> Whole:
     params, prompt = parameters(WANTED), Prompt("bootstrap/tasks.txt", "tasks")
     refuse, grown = refuse_with(params), Grown()
     known = [PoolEntry(f"seed_task_{number}", text) for number, text in enumerate(seeds)]
-    pool, index = list(seeds), CountingIndex(seeds)
-    source = candidates(writer, pool)
+    pool = Pool(seeds, SEEDS + WANTED, HERE)
+    source = candidates(writer, pool.texts)
     judging = drawing = 0.0
     while len(grown.accepted) < WANTED:
         begun = time.perf_counter()
@@ -282,11 +277,11 @@ def whole_bootstrap() -> Whole:
         drawing += time.perf_counter() - begun
         given = answers(list(islice(source, ROUND)), asked)
         begun = time.perf_counter()
-        judge_round(grown, asked, given, params, refuse, pool, index)
+        judge_round(grown, asked, given, params, refuse, pool)
         judging += time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = len(grown.accepted), grown.reasons()["too_similar"], grown.rounds
-    return Whole(judging, drawing, index.pairs, found, peak)
+    return Whole(judging, drawing, pool.pairs, found, peak)
 
 
 def main() -> None:

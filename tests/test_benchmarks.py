@@ -8,6 +8,7 @@ from support.project import ROOT, Project
 # What each prints at its end, once it has measured all that it measures.
 ENDINGS = {
     "novelty": r"scores [\d.]+ million pairs a second, .* scores and decisions agree\.",
+    "shards": r"a million: .*(.*\n)+Two processes score [\d.]+ times .* with the same scores;",
     "prepare": r"prepare turns 400 raw tasks \(\d+ MB\) into [\d,]+ rows in [\d.]+ s",
     "relabel": r"both keep the same +yes\n\nrelabel-and-pick: the steps \d+ times as fast",
     "engine": r"0 ms: seedbed/bare client [\d.]+; .*\n.* the full store needs no connection\.",

@@ -3,7 +3,8 @@
 Instruction-following difficulty (arXiv 2308.12032): the perplexity of an output after its
 instruction, divided by that of the output alone. Near 1 the instruction hardly helps, and there is
 something to learn; from 1 on the two do not fit. A small model ranks rows much as a large one does
-(Superfiltering, arXiv 2402.00530), so that the packaged one does: two scorings a row.
+(Superfiltering, arXiv 2402.00530), so that the packaged one does: two scorings a row. What is left
+to compute of those is one exponential, so that nothing here is worth `seedbed.core.shards`.
 """
 
 import math
