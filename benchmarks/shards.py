@@ -10,24 +10,24 @@ several repeats counts, and each repeat's rounds join the pool.
 Then a bootstrap of a million, by formula:
 
     time     the novelty of a whole bootstrap is a cost a round and a cost a pair. Both are taken
-             from a bootstrap's first and second size, and the third is foretold and measured.
-    memory   a share's is a cost a text. It is taken from two sizes, each in a process of its own,
-             and the third is foretold and measured.
+             from a bootstrap's first and second size, and the third is foretold and measured. The
+             clock is the processor's, for one process is at work: so it may have other work, too.
+    memory   a share's is a cost a text, as Python and numpy account for it. It is taken from two
+             sizes, and the third is foretold and measured. (Each is twice the one before, since
+             what a share is kept in grows to twice its size.) A process has some 100 MB besides.
 
 Run it from the project's folder: PYTHONPATH=src python benchmarks/shards.py [POOL]
 """
 
 import os
-import resource
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
 from itertools import islice
-from multiprocessing import get_context
 
 from novelty import candidates
 from sizes import ARGUMENTS, sized
@@ -109,7 +109,7 @@ def compare() -> tuple[dict[str, float], bool]:
 
 @dataclass
 class Growth:
-    """A bootstrap up to some size: all from the beginning."""
+    """A bootstrap up to some size, all from the beginning. seconds: of the processor."""
 
     size: int
     rounds: int
@@ -127,9 +127,9 @@ def grown() -> Iterator[Growth]:
         for size in GROWN:
             while len(pool.texts) < size:
                 new = list(islice(source, ROUND))
-                begun = time.perf_counter()
+                begun = time.process_time()
                 pool.sift(new, THRESHOLD, ROUND)
-                seconds += time.perf_counter() - begun
+                seconds += time.process_time() - begun
                 rounds += 1
             yield Growth(len(pool.texts), rounds, pool.pairs, seconds)
 
@@ -159,33 +159,26 @@ def million_in_time(speed_up: float) -> None:
     )
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def memory_of_share(size: int) -> int:
-    """Bytes that a share of so many texts takes at its peak, with all that it works in."""
-    writer = Writer(seed=1)
+def memory_of_share(texts: list[str], new: list[str]) -> int:
+    """Bytes that a share of these texts takes at its peak, with all that it works in."""
+    tracemalloc.start()
     share = Share(0, 1, pools.BLOCK)
-    new = [writer.instruction() for _ in range(AT_ONCE)]
-    share.compare([], new, THRESHOLD)  # what it needs in any case
-    before = peak()
-    for begin in range(0, size, 1_000):
-        some = [writer.instruction() for _ in range(min(1_000, size - begin))]
+    for begin in range(0, len(texts), 1_000):
         # As texts come round by round; few are compared until the end.
-        share.compare(some, new[:1], THRESHOLD)
+        share.compare(texts[begin : begin + 1_000], new[:1], THRESHOLD)
     share.compare([], new, THRESHOLD)
-    share.look([(row, size + row) for row in range(AT_ONCE)])
-    return peak() - before
+    share.look([(row, len(texts) + row) for row in range(len(new))])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
 
 def million_in_memory() -> float:
     """Print what a block, and a million, would take. Returns bytes a text."""
-    taken = []
-    for size in SHARES:
-        # A process's peak is of all its life.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-            taken.append(other.submit(memory_of_share, size).result())
+    writer = Writer(seed=1)
+    new = [writer.instruction() for _ in range(AT_ONCE)]
+    texts = [writer.instruction() for _ in range(SHARES[-1])]
+    taken = [memory_of_share(texts[:size], new) for size in SHARES]
     a_text = (taken[1] - taken[0]) / (SHARES[1] - SHARES[0])
     fixed = taken[0] - a_text * SHARES[0]
     for size, bytes_ in zip(SHARES, taken, strict=True):

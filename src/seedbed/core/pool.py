@@ -11,8 +11,8 @@ many there are, the answer is the one that a single index would give, to the las
   halves are cut depends on how many there are. Each share sums the parts that lie in a block of it
   as they stand in that tree, and only the sums are put together here.
 
-A worker's memory, in bytes, is for each text of its share about 4 a token (with room to grow up to
-twice that), 16, and 8 for each of the AT_ONCE texts that are scored together.
+A worker's memory grows with its share alone: the scores of the AT_ONCE texts that are compared
+together, 8 bytes each, and some bytes for each token. `benchmarks/shards.py` measures it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
