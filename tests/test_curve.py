@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.render.converter.vega import get_datapoints
 from support.params import section
 from support.stages import run_stage
 
@@ -201,9 +202,15 @@ def test_a_source_of_two_sizes_has_the_fit_of_its_score_to_the_logarithm_of_its_
     found = {
         (row["source"], row["rows"]): row["fit"]
         for row in drawn(points(some(), OWN), "rows")
-        if "fit" in row
+        if row["fit"] is not None
     }
     assert found == {
         ("seed", 40): pytest.approx(small, abs=1e-3),
         ("seed", 150): pytest.approx(large, abs=1e-3),
     }
+
+
+def test_dvc_finds_all_points_of_a_picture_of_which_some_have_a_fit() -> None:
+    picture = drawn(points(some(), OWN), "rows")
+    assert {row["fit"] is None for row in picture} == {True, False}
+    assert len(get_datapoints(picture)) == len(picture)

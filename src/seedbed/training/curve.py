@@ -234,6 +234,11 @@ def drawn(points: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dic
     placed = [(point, place) for point in flat for place in places]
     placed += [(point, getattr(point, by)) for point in those if point.source != UNTRAINED]
     fit_of = fits(_by_rows(those)) if by == "rows" else {}
+
+    def fit(point: Point, place: int) -> float | None:
+        of_it = fit_of.get(point.source)
+        return None if of_it is None else _rounded(of_it.at(place))
+
     return [
         {
             by: place,
@@ -242,8 +247,9 @@ def drawn(points: Sequence[Point], by: Literal["rows", "threshold"]) -> list[dic
             "low": point.rouge_l if point.low is None else point.low,
             "high": point.rouge_l if point.high is None else point.high,
             "source": _named(point, by),
-            # Where a set has several numbers of rows, what its score would be if it grew evenly.
-            **({"fit": _rounded(fit_of[point.source].at(place))} if point.source in fit_of else {}),
+            # Where a set has several numbers of rows, what its score would be if it grew evenly. A
+            # field of all: of points whose fields differ DVC draws none.
+            "fit": fit(point, place),
         }
         for point, place in placed
     ]
