@@ -152,6 +152,7 @@ VARIABLES: dict[str, tuple[str, Verdict]] = {
     "SEEDBED_PROMPTS_PER_REQUEST": ("20", "hit"),
     "SEEDBED_RAY": ("local", "hit"),  # the servers that are named are asked all the same
     "SEEDBED_REQUESTS_PER_MINUTE": ("99", "hit"),
+    "SEEDBED_SHARDS": ("2", "hit"),
     "SEEDBED_STORE": ("another.sqlite", "hit"),  # the tests' store is given to the engine
     "SEEDBED_TIMEOUT": ("99", "hit"),
     "SEEDBED_TOKENS_PER_MINUTE": ("9999", "hit"),
