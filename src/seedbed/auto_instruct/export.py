@@ -1,13 +1,19 @@
 """The form in which Auto-Instruct's data is handed on."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from seedbed.auto_instruct.rows import RELABELLED, Id
+from seedbed.auto_instruct.candidate_files import ORIGINS
+from seedbed.auto_instruct.rows import RELABELLED, Candidate, Id
+from seedbed.core.files import read_rows
 from seedbed.core.records import Record
-from seedbed.runs.forms import Export, Form
+from seedbed.runs.forms import Export, Form, Origin, made_with
+from seedbed.runs.pipeline import Pipeline
+
+STAGE = "relabel-and-pick"
 
 
 def _as_text(demos: Any) -> Any:
@@ -37,16 +43,36 @@ class RankerRow(Record):
     instruction_problems: list[str | None] | None = None
 
 
+def origins(pipeline: Pipeline) -> Callable[[RankerRow], Origin]:
+    """A row came from its task's example, its instructions and outputs by an answer each.
+
+    Raises BadFile, BadRow, NotOneRun.
+    """
+    asked: dict[tuple[str, int], str | None] = {}
+    if made_with(pipeline, STAGE, ORIGINS):
+        for one in read_rows(ORIGINS, Candidate):
+            asked[one.task, one.index] = one.key
+
+    def origin(row: RankerRow) -> Origin:
+        task = row.id.partition(":")[0]
+        candidates = [asked.get((task, index)) for index in row.instruction_idx]
+        keys = [key for key in (*candidates, *(row.instruction_keys or ())) if key is not None]
+        return Origin((row.id,), tuple(dict.fromkeys(keys)))
+
+    return origin
+
+
 EXPORT = Export(
     name="Auto-Instruct",
     source="https://arxiv.org/abs/2310.13127",
     category="text-ranking",
     terms="In `ranker`, the inputs, targets and demos, and the first of each task's "
     "instructions, are those of the tasks that it was made for; their licences hold too.",
+    origins="of Auto-Instruct, the example, and its task before the colon",
     forms=(
         Form(
             "ranker",
-            "relabel-and-pick",
+            STAGE,
             RankerRow,
             {name: RELABELLED / f"{name}.jsonl" for name in ("train", "seen_dev", "unseen_dev")},
             ("input", "target", "instructions"),
@@ -54,6 +80,7 @@ EXPORT = Export(
             "to 1), its ROUGE-L with the target, and its output; `seen_dev` has other examples of "
             "the tasks in `train`, `unseen_dev` has other tasks",
             key="instruction_keys",
+            origins=origins,
         ),
     ),
 )

@@ -1,10 +1,30 @@
 """The forms in which instruction backtranslation's data is handed on."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
-from seedbed.backtranslation.rows import COMBINED, PIPELINE
+from seedbed.backtranslation.params import START
+from seedbed.backtranslation.rows import (
+    BACK,
+    COMBINED,
+    CURATED,
+    IFD,
+    JUDGED,
+    KEPT,
+    PAIRS,
+    PIPELINE,
+    ROWS,
+    SEED,
+    IfdRow,
+    JudgedRow,
+    Scored,
+    SeedPair,
+)
+from seedbed.core.files import read_rows
 from seedbed.core.records import Record
-from seedbed.runs.forms import Export, Form
+from seedbed.runs.forms import Export, Form, Origin, Scores, made_with
+from seedbed.runs.pipeline import Pipeline
 
 PAPER = "https://arxiv.org/abs/2308.06259"
 # What it has of what people wrote, and of what was curated.
@@ -61,6 +81,35 @@ def is_text_of_others(row: Any) -> bool:
     return bool(row.source == "augmented" or (row.license or "").strip())
 
 
+def origins(pipeline: Pipeline) -> Callable[[AlpacaRow], Origin]:
+    """A pair that people wrote came from its task, an augmented one from its segment.
+
+    Of what the run did not make a row came from what is called as it is. Raises BadFile, BadRow,
+    NotOneRun.
+    """
+    tasks: dict[str, str] = {}
+    if made_with(pipeline, STAGE, path := BACK / START / SEED / PAIRS):
+        tasks = {pair.id: pair.task for pair in read_rows(path, SeedPair)}
+    scores: dict[str, float | None] = {}
+    last = BACK / str(pipeline.parameter(STAGE, "backtranslation.last"))
+    if made_with(pipeline, STAGE, path := last / CURATED / KEPT):
+        scores = {row.id: row.score for row in read_rows(path, Scored)}
+
+    def origin(row: AlpacaRow) -> Origin:
+        if row.source == "augmented":
+            return Origin((row.id,), (row.key,) if row.key else (), score=scores.get(row.id))
+        # What stands there several times is numbered.
+        first = re.sub(r"#[0-9]+\Z", "", row.id)
+        return Origin((tasks.get(row.id) or tasks.get(first) or first,), ())
+
+    return origin
+
+
+def pair(row: AlpacaRow) -> tuple[str, str]:
+    """Instruction and output; there is no input."""
+    return row.instruction, row.output
+
+
 EXPORT = Export(
     name="Backtranslation",
     source=PAPER,
@@ -72,6 +121,8 @@ EXPORT = Export(
     ),
     terms="In `backtranslation`, rows whose `source` is `augmented` have another's text as output: "
     "the licence of each holds too.",
+    origins="of backtranslation, the segment of a document, which is the output, or the task that "
+    "a pair of people's was made of",
     forms=(
         Form(
             "backtranslation",
@@ -101,6 +152,18 @@ EXPORT = Export(
             ("instruction", "input", "output"),
             "the same rows as `instruction`, `input` (empty) and `output`",
             owes=is_text_of_others,
+            origins=origins,
+            pair=pair,
         ),
+    ),
+    scores=(
+        Scores(
+            "judge_score",
+            f"{PIPELINE}:judge",
+            JUDGED / ROWS,
+            JudgedRow,
+            lambda row: row.score,
+        ),
+        Scores("ifd_score", f"{PIPELINE}:ifd", IFD / ROWS, IfdRow, lambda row: row.ifd),
     ),
 )

@@ -18,6 +18,8 @@ from seedbed.llm.serve.embedded import PACKAGED
 from seedbed.runs.forms import Export, Form
 from seedbed.runs.outline import printable
 from seedbed.runs.pipeline import leaves
+from seedbed.views.export.card_columns import section
+from seedbed.views.export.columns import Columns
 from seedbed.views.export.parquet import Measured
 
 NAME = "Instruction data grown with Seedbed"
@@ -45,6 +47,7 @@ class Table:
 
     export: of the method that made it.
     licenses: of its form, how many rows have a text of others under each; None: it is not known.
+    columns: those that its rows have besides their own; None of a form that gets none.
     """
 
     export: Export
@@ -53,19 +56,26 @@ class Table:
     path: str
     measured: Measured
     licenses: Mapping[str | None, int] = field(default_factory=dict)
+    columns: Columns | None = None
 
 
 @dataclass(frozen=True)
 class Made:
-    """A stage that the data came through: what it does, and the parameters that it ran with."""
+    """A stage that the data came through: what it does, and the parameters that it ran with.
+
+    wrote: whether text of it is in the data, and not only what it found of others'.
+    """
 
     stage: str
     description: str
     parameters: Mapping[str, Any]
+    wrote: bool = True
 
     @property
     def model(self) -> str | None:
-        """The model that it asked; None if it asked none."""
+        """The model that wrote text of it; None if none did."""
+        if not self.wrote:
+            return None
         named = dict(leaves(self.parameters))
         return shown(named["llm.model"]) if "llm.model" in named else None
 
@@ -91,6 +101,7 @@ def card(tables: Sequence[Table], made: Sequence[Made], license: str | None, lan
         f"Text that a language model wrote{people}, made by {' and '.join(methods)} pipelines that "
         "can be run again.",
         *_contents(tables),
+        *section([(table.export, table.form, table.columns) for table in tables if table.columns]),
         *_model(made, license, tables),
         *_licenses(tables),
         *_limits(made, tables),
@@ -166,8 +177,8 @@ def _contents(tables: Sequence[Table]) -> Iterable[str]:
         f"in `{form.name}`: `{form.key}`" for form in forms.values() if form.key != KEY
     )
     yield (
-        "Each split is there as Parquet, which `load_dataset` reads, and as the JSON Lines that "
-        f"the pipeline wrote. `{KEY}`{others and f' ({others})'} names the model's answer that "
+        "Each split is there as Parquet, which `load_dataset` reads, and as JSON Lines. "
+        f"`{KEY}`{others and f' ({others})'} names the model's answer that "
         "a row was cut from, under which the pipeline's response store has the request and the "
         "raw answer; it is null for a hand-written row, and for one of an answer that the pipeline "
         "did not ask for. `sha256sum -c SHA256SUMS` checks the files."

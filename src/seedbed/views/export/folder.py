@@ -3,7 +3,7 @@
     README.md                 the data card
     SHA256SUMS                for `sha256sum -c`
     finetuning/train.parquet  a folder a configuration, a file a split
-    finetuning/train.jsonl    the same rows, as the pipeline wrote them
+    finetuning/train.jsonl    the same rows as JSON Lines
     …
 
 What is written is what dvc.lock says that the stages wrote, so neither a model nor the response
@@ -11,18 +11,24 @@ store is needed, and the same lock gives the same bytes.
 """
 
 import hashlib
-import shutil
+import json
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from seedbed.core.files import beside, exists, read_rows, write_files
+from seedbed.core.files import beside, exists, read_rows, to_line, write_files
+from seedbed.core.progress import bar
 from seedbed.errors import WriteFailed
 from seedbed.methods import parts
 from seedbed.runs.forms import Export, Form
 from seedbed.runs.pipeline import LOCK, Pipeline
 from seedbed.views.errors import FolderTaken, NoLicense, NothingToExport
 from seedbed.views.export.card import LICENSE, Made, Table, card
+from seedbed.views.export.columns import Columns, describe
 from seedbed.views.export.parquet import write_parquet
+from seedbed.views.export.scores import Looked, look_up
 
 
 def export(
@@ -48,14 +54,26 @@ def export(
     pipeline = Pipeline()
     forms, left_out = _forms(pipeline)
     licenses = {form.name: _licenses(form, without_license) for _, form in forms}
-    stages = pipeline.made_of(form.stage for _, form in forms)
-    made = [Made(stage, pipeline.description(stage), pipeline.ran_with(stage)) for stage in stages]
+    scores, without_scores = _scores(pipeline, forms)
+    wrote = pipeline.made_of(form.stage for _, form in forms)
+    made = [
+        Made(stage, pipeline.description(stage), pipeline.ran_with(stage), stage in wrote)
+        for stage in pipeline.made_of([*wrote, *(one.scores.stage for one in scores)])
+    ]
     try:
-        with beside([place]) as partials:
+        with beside([place]) as partials, ExitStack() as files:
             partial = partials[place]
             partial.mkdir()
+            columns = _columns(pipeline, [form for _, form in forms], scores, place.parent, files)
             tables = [
-                _table(export_, form, split, partial, licenses[form.name])
+                _table(
+                    export_,
+                    form,
+                    split,
+                    partial,
+                    licenses[form.name],
+                    columns.get((form.stage, split)),
+                )
                 for export_, form in forms
                 for split, source in form.splits.items()
                 if source.stat().st_size  # a split without rows would be no split to a reader
@@ -67,6 +85,7 @@ def export(
     except OSError as error:
         raise WriteFailed(folder, error) from None
     rows = [f"{table.form.name} · {table.split} · {table.measured.rows} rows" for table in tables]
+    left_out += [*without_scores, *(line for one in scores for line in one.left_out())]
     return [*rows, *left_out, f"written to {folder}: read its README.md before you hand it on"]
 
 
@@ -129,16 +148,63 @@ def _licenses(form: Form, without: bool) -> Counter[str | None]:
     return counted
 
 
+def _scores(
+    pipeline: Pipeline, forms: Sequence[tuple[Export, Form]]
+) -> tuple[list[Looked], list[str]]:
+    """What stages said of the rows of these forms, and a line of each whose scores are left out."""
+    files = {source for _, form in forms for source in form.splits.values()}
+    looked = [
+        look_up(scores, pipeline, files)
+        for part in parts("export")
+        for scores in part.EXPORT.scores
+    ]
+    return [one for one, _ in looked if one], [line for _, lines in looked for line in lines]
+
+
+def _columns(
+    pipeline: Pipeline,
+    forms: Sequence[Form],
+    scores: Sequence[Looked],
+    room: Path,
+    files: ExitStack,
+) -> dict[tuple[str, str], Columns]:
+    """The further columns of each stage's rows, by stage and split. room: where they may wait."""
+    found = {}
+    with bar("export", None, "rows") as progress:
+        for form in forms:
+            for split, source in form.splits.items() if form.origins else ():
+                if source.stat().st_size:
+                    file = files.enter_context(TemporaryFile(dir=room))  # noqa: SIM115
+                    found[form.stage, split] = describe(
+                        form, source, pipeline, scores, file, progress.update
+                    )
+    return found
+
+
 def _table(
-    export: Export, form: Form, split: str, folder: Path, licenses: Counter[str | None]
+    export: Export,
+    form: Form,
+    split: str,
+    folder: Path,
+    licenses: Counter[str | None],
+    columns: Columns | None,
 ) -> Table:
     source = form.splits[split]
     into = folder / form.name
     into.mkdir(exist_ok=True)
-    shutil.copyfile(source, into / f"{split}.jsonl")
     path = into / f"{split}.parquet"
-    measured = write_parquet(source, form.record, path, form.measured)
-    return Table(export, form, split, path.relative_to(folder).as_posix(), measured, licenses)
+    measured = write_parquet(source, form.record, path, form.measured, columns)
+    _write_lines(source, path.with_suffix(".jsonl"), columns)
+    return Table(
+        export, form, split, path.relative_to(folder).as_posix(), measured, licenses, columns
+    )
+
+
+def _write_lines(source: Path, path: Path, columns: Columns | None) -> None:
+    """The rows as their stage wrote them, and the further columns."""
+    with source.open("rb") as lines:
+        own = map(json.loads, lines)
+        write_files({path: map(to_line, own if columns is None else columns.beside(own))})
 
 
 def _sums(folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from seedbed.core.files import read_rows
 from seedbed.core.records import Record
+from seedbed.views.export.columns import Columns
 
 # Rows that are held at once, and that a reader has to read at once.
 ROWS_A_GROUP = 1000
@@ -52,10 +53,9 @@ class Measured:
     words: dict[str, Words] = field(default_factory=dict)
     first: dict[str, Any] | None = None
 
-    def over(self, rows: Iterable[Record]) -> Iterator[dict[str, Any]]:
-        """Yield the same rows as mappings, and measure each."""
-        for row in rows:
-            data = row.model_dump()
+    def over(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the same rows, and measure each."""
+        for data in rows:
             self.rows += 1
             self.first = self.first or data
             for column, words in self.words.items():
@@ -91,20 +91,28 @@ def schema_of(record: type[Record]) -> pa.Schema:
 
 
 def write_parquet(
-    source: Path, record: type[Record], path: Path, columns: Iterable[str]
+    source: Path,
+    record: type[Record],
+    path: Path,
+    columns: Iterable[str],
+    more: Columns | None = None,
 ) -> Measured:
     """Write the rows of a JSON Lines file as Parquet.
 
     Args:
         columns: whose lengths are measured.
+        more: columns of theirs that the file does not have.
 
     Raises:
         BadFile, BadRow: as `read_rows`.
         OSError: no room, or no permission.
     """
     measured = Measured(words={column: Words() for column in columns})
-    rows = measured.over(read_rows(source, record))
+    own = (row.model_dump() for row in read_rows(source, record))
+    rows = measured.over(own if more is None else more.beside(own))
     schema = schema_of(record)
+    if more is not None:
+        schema = pa.unify_schemas([schema, schema_of(more.record)])
     # All that shapes the bytes is said here, since another pyarrow may have other defaults.
     # A Parquet file names the pyarrow that wrote it; it holds no time.
     with pq.ParquetWriter(

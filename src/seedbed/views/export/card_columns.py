@@ -1,0 +1,64 @@
+"""What the card says of the columns that rows have besides their own."""
+
+from collections.abc import Iterable, Sequence
+
+from seedbed.runs.forms import Export, Form
+from seedbed.views.export.columns import ALIKE, Columns, Described
+
+# So many languages are named, the commonest.
+LANGUAGES = 5
+
+
+def section(written: Sequence[tuple[Export, Form, Columns]]) -> Iterable[str]:
+    """Its paragraphs; none where no row has such columns. written: a split of a form each."""
+    if not written:
+        return
+    origins = dict.fromkeys(export.origins for export, _, _ in written if export.origins)
+    yield "## Where a row came from, and what is known of it"
+    lines = [
+        f"- `derived_from`: the ids of what it came from, one step back: {'; '.join(origins)}.",
+        "- `derived_by`: the keys of the answers that it is made of, in the order in which they "
+        "were asked for; none of what people wrote.",
+    ]
+    # The forms of one stage have the same columns.
+    pairs = {
+        form.stage: (form, columns) for _, form, columns in written if columns.record is Described
+    }
+    if pairs:
+        lines += _of_pairs()
+    yield "\n".join(lines)
+    if pairs:
+        yield "\n".join(_counts(pairs.values()))
+
+
+def _of_pairs() -> list[str]:
+    return [
+        "- `instruction_length`, `response_length`: in characters, the input with the instruction "
+        "(Magpie's names).",
+        "- `language`: the instruction's, as py3langid tells it, an ISO 639 code; null where it is "
+        "not sure.",
+        "- `max_similarity_score`: ROUGE-L F1, 0 to 1, of the instruction and the one most like it "
+        "among those that were there when it came.",
+        "- `near_duplicate_of`: the id of the first row of which it is nearly a copy: a Jaccard "
+        f"similarity of {ALIKE} or more, of all three words in a row, found by MinHash. All rows "
+        "are here; those where it is null are none.",
+        "- `judge_score`, `ifd_score`: how good a model finds the answer, and how much the "
+        "instruction helps with it (Instruction-Following Difficulty, arXiv 2308.12032); null "
+        "where nobody asked.",
+    ]
+
+
+def _counts(pairs: Iterable[tuple[Form, Columns]]) -> Iterable[str]:
+    yield "| as in | rows | near-duplicates | judged | with IFD | languages |"
+    yield "|---|---:|---:|---:|---:|---|"
+    for form, columns in pairs:
+        counts = (columns.known[name] for name in ("near_duplicate_of", "judge_score", "ifd_score"))
+        numbers = " | ".join(f"{count:,}" for count in (len(columns), *counts))
+        yield f"| {form.name} | {numbers} | {_languages(columns)} |"
+
+
+def _languages(columns: Columns) -> str:
+    found = sorted(columns.languages.items(), key=lambda one: (-one[1], one[0] or ""))
+    named = [f"{code or 'not sure'} {count:,}" for code, count in found[:LANGUAGES]]
+    others = sum(count for _, count in found[LANGUAGES:])
+    return ", ".join(named + [f"others {others:,}"] * bool(others))
