@@ -50,6 +50,12 @@ class Recorded:
     def made_of(self, stages: object) -> list[str]:
         return ["augment"]
 
+    def stage_of(self, path: Path) -> str:
+        return path.parent.name
+
+    def parameter(self, stage: str, name: str) -> str:
+        return "round-2"
+
     def description(self, stage: str) -> str:
         return ""
 
@@ -104,7 +110,8 @@ def test_each_form_has_every_row_with_source_licence_and_address() -> None:
     for name, form in zip(NAMES, EXPORT.forms, strict=True):
         (source,) = form.splits.values()
         rows = [json.loads(line) for line in source.read_text().splitlines()]
-        assert pq.read_table(f"out/{name}/train.parquet").to_pylist() == rows
+        written = pq.read_table(f"out/{name}/train.parquet").to_pylist()
+        assert [{field: row[field] for field in rows[0]} for row in written] == rows
         assert [(row["source"], row["license"], row["url"]) for row in rows] == [
             ("seed", None, None),
             ("augmented", "cc-by-4.0", "https://example.org/2"),

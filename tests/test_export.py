@@ -87,13 +87,18 @@ def test_both_forms_of_a_split_have_every_row_with_its_key(grown: Project, tmp_p
             if split == "unseen_dev":  # which has no rows here
                 assert not lines.exists()
                 continue
-            assert lines.read_bytes() == source.read_bytes()
             rows = grown.rows(str(source))
             assert rows
+            written = [json.loads(line) for line in lines.read_text().splitlines()]
+            for own, row in zip(rows, written, strict=True):
+                assert {name: row[name] for name in own} == own
             table = pq.read_table(lines.with_suffix(".parquet")).to_pylist()
             # What a row may leave out is null in a table.
-            assert [{k: v for k, v in row.items() if v is not None} for row in table] == rows
+            for row, line in zip(table, written, strict=True):
+                assert {name: row[name] for name in line} == line
+                assert all(row[name] is None for name in row.keys() - line.keys())
             assert all(row[form.key] for row in table)
+            assert all(row["derived_from"] and row["derived_by"] for row in table)
 
 
 def test_the_same_run_gives_the_same_bytes_and_its_checksums_hold(
@@ -130,7 +135,8 @@ def test_datasets_loads_every_configuration_of_the_folder_by_its_card(
     place, cache = os.fspath(tmp_path / "out"), os.fspath(tmp_path / "cache")
     assert datasets.get_dataset_config_names(place) == [form.name for form in FIRST_RUN]
     unnamed = datasets.load_dataset(place, cache_dir=cache)
-    assert unnamed["train"].to_list() == grown.rows("data/prepare/finetuning.jsonl")
+    lines = (tmp_path / "out/finetuning/train.jsonl").read_text().splitlines()
+    assert unnamed["train"].to_list() == [json.loads(line) for line in lines]
     ranker = datasets.load_dataset(place, "ranker", cache_dir=cache)
     assert set(ranker) == {"train", "seen_dev"}
     assert len(ranker["train"]) == len(grown.rows("data/relabel_and_pick/train.jsonl"))

@@ -1,6 +1,6 @@
 """What the card says of the columns that rows have besides their own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from seedbed.runs.forms import Export, Form
 from seedbed.views.export.columns import ALIKE, Columns, Described
@@ -21,14 +21,15 @@ def section(written: Sequence[tuple[Export, Form, Columns]]) -> Iterable[str]:
         "were asked for; none of what people wrote.",
     ]
     # The forms of one stage have the same columns.
-    pairs = {
-        form.stage: (form, columns) for _, form, columns in written if columns.record is Described
-    }
+    pairs: dict[Columns, Form] = {}
+    for _, form, columns in written:
+        if columns.record is Described:
+            pairs.setdefault(columns, form)
     if pairs:
         lines += _of_pairs()
     yield "\n".join(lines)
     if pairs:
-        yield "\n".join(_counts(pairs.values()))
+        yield "\n".join(_counts(pairs))
 
 
 def _of_pairs() -> list[str]:
@@ -48,10 +49,10 @@ def _of_pairs() -> list[str]:
     ]
 
 
-def _counts(pairs: Iterable[tuple[Form, Columns]]) -> Iterable[str]:
+def _counts(pairs: Mapping[Columns, Form]) -> Iterable[str]:
     yield "| as in | rows | near-duplicates | judged | with IFD | languages |"
     yield "|---|---:|---:|---:|---:|---|"
-    for form, columns in pairs:
+    for columns, form in pairs.items():
         counts = (columns.known[name] for name in ("near_duplicate_of", "judge_score", "ifd_score"))
         numbers = " | ".join(f"{count:,}" for count in (len(columns), *counts))
         yield f"| {form.name} | {numbers} | {_languages(columns)} |"
