@@ -60,6 +60,7 @@ bench: .venv/.dev-ready    ## measure what docs/performance.md quotes
 	PYTHONPATH=src python benchmarks/servers.py
 	PYTHONPATH=src python benchmarks/scoring.py
 	PYTHONPATH=src python benchmarks/label.py
+	PYTHONPATH=src python benchmarks/export.py
 	PYTHONPATH=src python benchmarks/report.py
 	PYTHONPATH=src python benchmarks/ranker.py
 	PYTHONPATH=src python benchmarks/active.py

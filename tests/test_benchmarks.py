@@ -19,6 +19,7 @@ ENDINGS = {
     "active": r"times fewer; the scores .*\nUncertainty, .* of the same \d+ scores",
     "segment": r"segment reads [\d.]+ MB/s and holds [\d.]+ kB a segment; .* as all pairs",
     "judge": r"times fewer prompt tokens than each by itself; .* nats",
+    "export": r"export describes 200 rows in [\d.]+ s of a processor .*; peak \d+ MB",
     "report": r"50 rows, .*\nwritten in [\d.]+ s, [\d.]+ MB",
     "training": r"seedbed/plain: [\d.]+ times the tokens a second(.*\n)+.*The same loss: yes\.",
     "cluster": r"\d servers answer [\d.]+ times as much as one; 4 of 4 answers",

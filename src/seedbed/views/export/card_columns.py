@@ -41,8 +41,8 @@ def _of_pairs() -> list[str]:
         "- `max_similarity_score`: ROUGE-L F1, 0 to 1, of the instruction and the one most like it "
         "among those that were there when it came.",
         "- `near_duplicate_of`: the id of the first row of which it is nearly a copy: a Jaccard "
-        f"similarity of {ALIKE} or more, of all three words in a row, found by MinHash. All rows "
-        "are here; those where it is null are none.",
+        f"similarity of {ALIKE} or more, of all three words in a row, found by MinHash. Nothing "
+        "was dropped: the rows where it is null have each text once.",
         "- `judge_score`, `ifd_score`: how good a model finds the answer, and how much the "
         "instruction helps with it (Instruction-Following Difficulty, arXiv 2308.12032); null "
         "where nobody asked.",
