@@ -9,7 +9,7 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ranker train active backtranslation humpback ablation cluster test test-fast check-train check-cluster bench plots report lint lock clean
+.PHONY: help repro ranker train active backtranslation ratings humpback ablation cluster test test-fast check-train check-cluster bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ active: .venv/.train-ready   ## train on tasks that a model is unsure of, and on
 
 backtranslation: .venv/.ready  ## turn texts into rows, rated by the model itself; rate other rows too
 	dvc repro pipelines/backtranslation/dvc.yaml
+
+ratings: .venv/.ready      ## see what people say of the rows (`seedbed review`), beside the judge's scores
+	dvc repro pipelines/backtranslation/dvc.yaml:ratings
 
 humpback: .venv/.train-ready  ## train models on what backtranslation made (installs torch)
 	dvc repro pipelines/backtranslation/dvc.yaml pipelines/humpback/dvc.yaml

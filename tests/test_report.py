@@ -187,6 +187,7 @@ some_rows = st.lists(
         key=st.sampled_from([None, "a" * 64, "b" * 64]),
         origin=st.sampled_from([None, [3, 1]]),
         score=st.sampled_from([None, 0.5]),
+        rating=st.sampled_from([None, "yyn"]),
     ),
     max_size=9,
 )

@@ -2,26 +2,19 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import datetime
-from io import TextIOWrapper
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seedbed import params
-from seedbed.errors import BadFile, SeedbedError
-from seedbed.llm.contract.wire import Problem
 from seedbed.methods import METHODS, module_of, parts
 from seedbed.runs.changes import read_changes
 from seedbed.runs.outline import printable
 from seedbed.runs.rounds import read_instead, write_into
-from seedbed.runs.stop import Stop
-
-if TYPE_CHECKING:
-    from seedbed.llm.store.store import Store
+from seedbed.views.saying import explaining, show
+from seedbed.views.store import store_app
 
 # A command's libraries are imported in it: `--help` stays quick.
 app = typer.Typer(
@@ -30,26 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-store_app = typer.Typer(help="The response store: every answer that was ever paid for.")
 app.add_typer(store_app, name="store", no_args_is_help=True)
-
-
-@contextmanager
-def explaining(name: str) -> Iterator[None]:
-    """Turn a failure inside into one message, and an exit status. name: the command's."""
-    with Stop() as stopped:
-        try:
-            yield
-        except SeedbedError as error:
-            # What is quoted in a message may be a model's text, or a server's.
-            message = "\n".join(map(printable, str(error).split("\n")))
-            print(f"seedbed {name}: {message}", file=sys.stderr)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt as stop:
-            for note in getattr(stop, "__notes__", []):
-                hint = f"seedbed {note}. Run the same command to go on from there."
-                print(f"\n{hint}", file=sys.stderr)
-            raise typer.Exit(128 + stopped.number) from None
 
 
 def stage_command(name: str) -> Callable[..., None]:
@@ -85,14 +59,6 @@ for _method in METHODS:
         app.command(_name, help=_help, rich_help_panel="The stages that dvc.yaml calls")(
             stage_command(_name)
         )
-
-
-def show(lines: Iterator[str] | list[str]) -> None:
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A model may write any character; a terminal may know fewer.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    for line in lines:
-        print(line)
 
 
 @app.command()
@@ -223,125 +189,34 @@ def export(
         show(list(map(printable, export(folder, license, language, without_license))))
 
 
-@contextmanager
-def opened_store() -> Iterator["Store"]:
-    """The store, if there is one: looking at it does not make it."""
-    from seedbed.core.files import exists
-    from seedbed.llm.store.place import default_path
-    from seedbed.llm.store.store import Store
-
-    path = default_path()
-    if not exists(path):
-        remedy = "Nothing was asked yet, or SEEDBED_STORE should name another place."
-        raise BadFile(path, "there is no response store", remedy)
-    with closing(Store(path)) as store:
-        yield store
-
-
-@store_app.command("stats")
-def store_stats() -> None:
-    """What is in the store, a paragraph a model."""
-    with explaining("store stats"), opened_store() as store:
-        from seedbed.llm.store.transfer import statistics
-
-        show(statistics(store))
-
-
-@store_app.command("check")
-def store_check() -> None:
-    """Read the whole file through for damage, and compare each row with its digest."""
-    with explaining("store check"), opened_store() as store:
-        from seedbed.llm.store.upkeep import check
-
-        check(store)
-        show([printable(f"{store.path}: sound")])
-
-
-Model = Annotated[
-    str | None, typer.Option(help="Only of models whose identity has this text in it.")
-]
-
-
-@store_app.command("export")
-def store_export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines to be written.")],
-    model: Model = None,
-) -> None:
-    """Write the answers as JSON Lines, for somebody without a key: see run.replay."""
-    with explaining("store export"), opened_store() as store:
-        from seedbed.core.files import write_files
-        from seedbed.llm.store.transfer import export
-
-        count = 0
-
-        def counted() -> Iterator[str]:
-            nonlocal count
-            for line in export(store, model):
-                count += 1
-                yield line
-
-        write_files({file: counted()})
-        print(f"{count} answers written (`seedbed store stats` shows the models that there are)")
-
-
-@store_app.command("import")
-def store_import(
+@app.command()
+def review(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="JSON Lines that `store export` wrote.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Rows, such as data/prepare/alpaca.jsonl; or what evaluate's models answered, "
+            "data/evaluate/answers.jsonl.",
+        ),
     ],
-) -> None:
-    """Add the answers of an exported store."""
-    with explaining("store import"):
-        from seedbed.llm.store.place import default_path
-        from seedbed.llm.store.store import Store
-        from seedbed.llm.store.transfer import read_in
-
-        with closing(Store(default_path())) as store:
-            lines, new = read_in(store, file)
-            print(f"{lines} answers, {new} of them new")
-
-
-@store_app.command("rename")
-def store_rename(
-    server: Annotated[str, typer.Argument(metavar="FROM", help="The server's address, or name.")],
-    to: Annotated[str, typer.Argument(metavar="TO", help="The name that llm.server has.")],
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only this model's.")] = None,
-) -> None:
-    """Move a server's answers to another name, under which llm.server finds them."""
-    with explaining("store rename"), opened_store() as store:
-        from seedbed.llm.serve.endpoint import server_of
-        from seedbed.llm.store.renaming import rename
-
-        show(rename(store, server_of(server), server_of(to), model).told)
-
-
-@store_app.command("prune")
-def store_prune(
-    model: Model = None,
-    problem: Annotated[
-        Problem | None, typer.Option(help="Only those that are of no use for this reason.")
+    sample: Annotated[
+        int, typer.Option(min=1, help="So many rows, or held-out examples, drawn at random.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(help="Of the draw: the same for all who rate.")] = 42,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Whose answers: data/ratings/NAME.jsonl. Your login name, if not said."),
     ] = None,
-    before: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Only those kept before this day (UTC)."),
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Only this model's answers, and others so.")
     ] = None,
-    damaged: Annotated[
-        bool, typer.Option("--damaged", help="Those that are not what was kept, of all models.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete them; else they are counted.")] = False,
+    opens: Annotated[bool, typer.Option("--open", help="Open it in the browser too.")] = False,
 ) -> None:
-    """Delete answers, so that they are asked for anew."""
-    chosen = bool(model or problem or before)
-    if not (chosen or damaged):
-        raise typer.BadParameter("say which: --model, --problem or --before; or --damaged")
-    if chosen and damaged:
-        raise typer.BadParameter("--damaged goes alone: what a row says of itself may be wrong")
-    with explaining("store prune"), opened_store() as store:
-        from seedbed.llm.store.upkeep import prune, prune_damaged
+    """Rate rows, or answers whose models you are not told, on a page in your browser."""
+    with explaining("review"):
+        from seedbed.views.review.run import default_name, review
 
-        day = f"{before:%Y-%m-%d}" if before else None
-        gone = prune_damaged(store, yes) if damaged else prune(store, model, problem, day, yes)
-        print(f"{gone} answers {'deleted' if yes else 'would be deleted: add --yes'}")
+        review(file, sample, seed, name or default_name(), models or (), opens)
 
 
 def main() -> None:

@@ -58,6 +58,7 @@ def rows_of(data: dict[str, Any]) -> list[list[Any]]:
             keys,
             columns["origin"],
             columns["score"] or [None] * len(kinds),
+            columns["rating"] or [None] * len(kinds),
             strict=True,
         )
     ]

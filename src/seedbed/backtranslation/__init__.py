@@ -14,5 +14,6 @@ STAGES = {
     "combine": "Seed and curated pairs → sets to train on.",
     "judge": "Rows to train on → how good the model finds each; the best.",
     "ifd": "Rows to train on → how much an instruction helps with its output.",
+    "ratings": "What people say of rows → shares, agreement, which scores foretell it.",
     "describe-pairs": "Pairs → pictures of scores, lengths, verbs and nouns.",
 }

@@ -221,6 +221,17 @@ class Assess(Section):
     seed: int
 
 
+class Ratings(Section):
+    """What people say of rows.
+
+    rows: the file that they rated. resamples: for an interval of the AUC.
+    """
+
+    rows: _Path
+    resamples: int = Field(ge=100, le=1_000_000)
+    seed: int
+
+
 class Combine(Section):
     """Sets to train on.
 
@@ -248,3 +259,4 @@ class Sections(Section):
     combine: Combine
     judge: Judge
     ifd: Ifd
+    ratings: Ratings

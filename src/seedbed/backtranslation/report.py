@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from seedbed.backtranslation.params import Backtranslation
+from seedbed.backtranslation.ratings_tables import read_tables
 from seedbed.backtranslation.rows import (
     ASSESSED,
     BACK,
@@ -33,6 +34,7 @@ from seedbed.errors import BadFile
 from seedbed.runs.page import Kind, Part, Row, Section
 from seedbed.runs.places import rows_if_there
 from seedbed.runs.plain_yaml import Tree
+from seedbed.tasks.ratings import WORDS
 
 # The section has so many of the best pairs, and of the worst; the page's table has all of them.
 MOST = 10
@@ -116,7 +118,8 @@ def part() -> Part:
     """
     ran = [name for name in _rounds() if _pairs(name).exists()] if BACK.exists() else []
     judged, measured = JUDGED / ROWS, IFD / ROWS
-    if not (ran or judged.exists() or measured.exists()):
+    rated = _rated()
+    if not (ran or judged.exists() or measured.exists() or rated):
         return Part(made_of=[])  # it is no part of the first run, and so nothing that is missing
     counts: list[tuple[int, str]] = []
     kinds: list[Kind] = []
@@ -151,6 +154,8 @@ def part() -> Part:
         counts.append((sum(row.kept for row in difficult), "rows kept by difficulty"))
         kinds.append(Kind("row by difficulty", "rows by difficulty", measured, _rows(difficult)))
         keys["ifd"] = {key for row in difficult[:1] for key in row.keys}
+    if rated:
+        sections.append(rated)
     of_rounds = [path for name in ran for path in (_pairs(name), _labelled(name))]
     return Part(
         made_of=[*of_rounds, judged, measured],
@@ -226,6 +231,20 @@ def _section(ran: Sequence[str], pairs: Sequence[CuratedPair]) -> Section:
                 for name in faults
             },
         },
+    )
+
+
+def _rated() -> Section | None:
+    """What people say of the rows; None where nobody was asked."""
+    tables = read_tables(Into("ratings").metrics)
+    if tables is None or not (tables.rated_share or tables.rated_answer):
+        return None
+    return Section(
+        id="ratings",
+        link="Ratings",
+        title="What people say of the rows",
+        template="ratings.html",
+        values={"tables": tables, "words": WORDS},
     )
 
 

@@ -19,6 +19,8 @@ class Row(NamedTuple):
     key: of the answer that it was made of; None if it has none.
     origin: what report.js tells its way back by.
     score: how good it was found; None if it was not. The table can be sorted by it, kind by kind.
+    rating: what people say of it, question by question, such as `yyn`, as `tasks.ratings` asks
+        them; None of a row that they did not say everything of.
     """
 
     line: int
@@ -29,6 +31,7 @@ class Row(NamedTuple):
     key: str | None = None
     origin: Any = None
     score: float | None = None
+    rating: str | None = None
 
 
 @dataclass(frozen=True)

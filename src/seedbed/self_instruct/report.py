@@ -25,6 +25,7 @@ from seedbed.self_instruct.rows import (
     is_yes,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.tasks.ratings import About, digest, everyone, in_letters, settled
 
 REJECTED_INSTANCES = PREPARED / "rejected.jsonl"
 
@@ -60,8 +61,8 @@ class Rows:
     prompts: what each prompt of bootstrap's showed.
     instructions: [text, round, prompt, whether classification (null: not asked)].
     rows: [kind (a place in FILE_OF_KIND), line, instruction, input, output, reason, prompt, round,
-        key]; a refused instruction is a text with its own prompt and round, for the others both are
-        null; reason is null for what was kept.
+        key, rating]; a refused instruction is a text with its own prompt and round, for the others
+        both are null; reason is null for what was kept; rating is as of the page's rows.
     without_origin: rows whose instruction is of another run.
     """
 
@@ -85,8 +86,17 @@ class Rows:
         """The rows of a kind as the page wants them."""
         wanted = list(FILE_OF_KIND).index(kind)
         return [
-            Row(line, text, input_, output, reason, key, None if shown is None else (shown, round_))
-            for place, line, text, input_, output, reason, shown, round_, key in self.rows
+            Row(
+                line,
+                text,
+                input_,
+                output,
+                reason,
+                key,
+                None if shown is None else (shown, round_),
+                rating=rating,
+            )
+            for place, line, text, input_, output, reason, shown, round_, key, rating in self.rows
             if place == wanted
         ]
 
@@ -151,8 +161,11 @@ class _Collector:
         }
         self._prompts: dict[tuple[int, tuple[str, ...]], int] = {}
         self._add_instructions()
+        people = everyone()
         for line, kept in enumerate(rows_if_there(FILE_OF_KIND["row"], GeneratedInstance), 1):
-            self._add_instance("row", line, kept)
+            text = digest(kept.instruction, kept.input, kept.output)
+            about = About(ALPACA.as_posix(), kept.id, None, text)
+            self._add_instance("row", line, kept, rating=in_letters(settled(people, about)))
         rejected = rows_if_there(FILE_OF_KIND["refused instance"], RejectedInstance)
         for line, refused in enumerate(rejected, 1):
             self._add_instance("refused instance", line, refused, refused.reason)
@@ -181,10 +194,11 @@ class _Collector:
         line: int,
         row: GeneratedInstance | RejectedInstance,
         reason: str | None = None,
+        rating: str | None = None,
     ) -> None:
         origin = self._by_id.get(row.instruction_id, row.instruction)
         self.rows.without_origin += isinstance(origin, str)
-        self._add(kind, line, origin, row.input, row.output, reason, key=row.key)
+        self._add(kind, line, origin, row.input, row.output, reason, key=row.key, rating=rating)
 
     def _add_refused_instructions(self) -> None:
         for line, row in enumerate(rows_if_there(REJECTED_INSTRUCTIONS, RejectedInstruction), 1):
@@ -210,10 +224,11 @@ class _Collector:
         prompt: int | None = None,
         round_: int | None = None,
         key: str | None = None,
+        rating: str | None = None,
     ) -> None:
         place = list(FILE_OF_KIND).index(kind)
         self.rows.rows.append(
-            [place, line, instruction, input_, output, reason, prompt, round_, key]
+            [place, line, instruction, input_, output, reason, prompt, round_, key, rating]
         )
 
     def _prompt(self, row: Instruction | RejectedInstruction) -> int | None:

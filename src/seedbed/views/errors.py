@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from seedbed.errors import SeedbedError
+from seedbed.errors import SeedbedError, shown
 
 
 class FolderTaken(SeedbedError):
@@ -37,4 +37,19 @@ class NothingToReport(SeedbedError):
             "there is nothing to report: no stage has written anything here yet\n"
             "  `dvc repro` runs the stages; if somebody else did, `dvc pull` fetches what they "
             "made."
+        )
+
+
+class NoSuchQuestion(SeedbedError):
+    def __init__(self, what: str):
+        super().__init__(
+            f"{what}: there is no such question, or answer to it\n  Load the page anew."
+        )
+
+
+class BadName(SeedbedError):
+    def __init__(self, name: str):
+        super().__init__(
+            f"{shown(name)} cannot be the name of a file of ratings\n  Say --name with at most "
+            "60 of A-Z a-z 0-9 _ -, the first a letter or a digit."
         )

@@ -64,6 +64,7 @@ def build() -> str:
         plots=_plots(),
         kinds=kinds,
         scored=any(row.score is not None for kind in kinds for row in kind.rows),
+        rated=any(row.rating is not None for kind in kinds for row in kind.rows),
         sections=[
             (section, render(f"{_name(package)}/{section.template}", **section.values))
             for package, part in part_of.items()

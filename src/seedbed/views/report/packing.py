@@ -77,6 +77,7 @@ def columns(kinds: Sequence[Sequence[Row]]) -> dict[str, Any]:
         "key": _steps(None if row.key is None else place[row.key] for row in rows),
         "origin": [row.origin for row in rows],
         "score": [row.score for row in rows] if any(row.score is not None for row in rows) else [],
+        "rating": [row.rating for row in rows] if any(row.rating for row in rows) else [],
     }
 
 

@@ -17,11 +17,12 @@ const shown = (async () => {
     return;
   }
   const data = await unpacked(byId('data'));
-  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN, SCORE] = Array(9).keys();
+  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN, SCORE, RATING] = Array(10).keys();
   const q = byId('q'), reason = byId('reason'), body = byId('body'), hits = byId('hits');
-  const order = byId('order'); // null where no row has a score
+  // null where no row has a score, or a rating
+  const order = byId('order'), rating = byId('rating');
   const kinds = [...document.querySelectorAll('input[name=kind]')];
-  const state = { q: '', kind: '', reason: '', order: '', page: 1 };
+  const state = { q: '', kind: '', reason: '', rating: '', order: '', page: 1 };
   const number = new Intl.NumberFormat('en').format;
   const rows = rowsOf(data);
   let found = [];
@@ -68,6 +69,19 @@ const shown = (async () => {
   const has = (row, index, word) =>
     textOf(index).includes(word) || word === row[KEY] || word === placeOf(row);
 
+  // What people say of a row: of its three questions each that they answer with yes.
+  const QUESTIONS = ['valid task', 'fit input', 'right output'];
+  const yesOf = (row) => [...row[RATING]].filter((one) => one === 'y').length;
+  const saidOf = (row) => [...row[RATING]]
+    .map((one, place) => `${one === 'y' ? '' : 'not a '}${QUESTIONS[place]}`).join(', ');
+  // The choices of the filter.
+  const RATED = [
+    ['rated', 'rated', (row) => row[RATING] !== null],
+    ...[3, 2, 1, 0].map((count) => [`${count}`, `${count} of 3 right`,
+      (row) => row[RATING] !== null && yesOf(row) === count]),
+    ['unrated', 'not rated', (row) => row[RATING] === null],
+  ];
+
   // --- search
 
   function wordsOf(text) {
@@ -79,6 +93,7 @@ const shown = (async () => {
     words = wordsOf(state.q);
     const counts = new Map([['', 0]]);
     const reasons = new Map();
+    const rated = new Map(RATED.map(([name]) => [name, 0]));
     found = [];
     rows.forEach((row, index) => {
       if (words.length && !words.every((word) => has(row, index, word))) return;
@@ -87,7 +102,10 @@ const shown = (async () => {
       counts.set(kind, (counts.get(kind) || 0) + 1);
       if (state.kind && kind !== state.kind) return;
       if (row[REASON] !== null) reasons.set(row[REASON], (reasons.get(row[REASON]) || 0) + 1);
-      if (!state.reason || row[REASON] === state.reason) found.push(row);
+      if (state.reason && row[REASON] !== state.reason) return;
+      const ratings = RATED.filter(([, , holds]) => holds(row)).map(([name]) => name);
+      for (const name of ratings) rated.set(name, rated.get(name) + 1);
+      if (!state.rating || ratings.includes(state.rating)) found.push(row);
     });
     for (const input of kinds) {
       input.checked = input.value === state.kind;
@@ -100,20 +118,31 @@ const shown = (async () => {
       ...sorted.map(([name, count]) => make('option', { value: name }, `${name} (${number(count)})`)),
     );
     reason.value = state.reason;
+    if (rating) {
+      rating.replaceChildren(
+        make('option', { value: '' }, 'any, or none'),
+        ...RATED.map(([name, words]) =>
+          make('option', { value: name }, `${words} (${number(rated.get(name))})`)),
+      );
+      rating.value = state.rating;
+    }
     sort();
     if (q.value !== state.q) q.value = state.q;
     show();
   }
 
-  // Kind by kind, since scores of two kinds are no measure of each other; rows without one are last.
+  // Scores kind by kind, since those of two kinds are no measure of each other; rows without one, or
+  // without a rating, are last.
   function sort() {
     if (!order) return;
     order.value = state.order;
     if (!state.order) return;
-    const sign = state.order === 'best' ? -1 : 1;
-    const scored = (row) => row[SCORE] !== null;
-    found.sort((a, b) => a[KIND] - b[KIND] || scored(b) - scored(a)
-      || (scored(a) ? sign * (a[SCORE] - b[SCORE]) : 0));
+    const sign = state.order.startsWith('best') ? -1 : 1;
+    const rates = state.order.endsWith('rated');
+    const scored = (row) => row[rates ? RATING : SCORE] !== null;
+    const scoreOf = (row) => (rates ? yesOf(row) : row[SCORE]);
+    found.sort((a, b) => (rates ? 0 : a[KIND] - b[KIND]) || scored(b) - scored(a)
+      || (scored(a) ? sign * (scoreOf(a) - scoreOf(b)) : 0));
   }
 
   function show() {
@@ -168,6 +197,8 @@ const shown = (async () => {
         row[REASON] === null ? null : make('span', { className: 'why' }, row[REASON]),
         row[SCORE] === null ? null
           : make('span', { className: 'score' }, `score ${Number(row[SCORE].toFixed(4))}`),
+        row[RATING] === null ? null
+          : make('span', { className: 'rating' }, `${yesOf(row)} of 3: ${saidOf(row)}`),
         button));
     let origin = null;
     button.addEventListener('click', () => {
@@ -196,7 +227,8 @@ const shown = (async () => {
       make('p', null, 'Everything about it: ', code(`seedbed trace ${placeOf(row)}`)));
   }
 
-  // --- the address keeps the search: #q=word&kind=finetuning+row&reason=duplicate&order=best&page=2
+  // --- the address keeps the search: #q=word&kind=finetuning+row&reason=duplicate&rating=3
+  // &order=best&page=2
 
   function fromAddress() {
     const hash = location.hash.slice(1);
@@ -206,7 +238,10 @@ const shown = (async () => {
     const kind = given.get('kind');
     state.kind = data.kinds.some((known) => known.name === kind) ? kind : '';
     state.reason = given.get('reason') || '';
-    state.order = ['best', 'worst'].includes(given.get('order')) ? given.get('order') : '';
+    const rated = given.get('rating');
+    state.rating = rating && RATED.some(([name]) => name === rated) ? rated : '';
+    const known = order ? [...order.options].map((option) => option.value) : [];
+    state.order = known.includes(given.get('order')) ? given.get('order') : '';
     state.page = Number.parseInt(given.get('page'), 10) || 1;
     return true;
   }
@@ -228,6 +263,7 @@ const shown = (async () => {
 
   q.addEventListener('input', () => change({ q: q.value }));
   reason.addEventListener('change', () => change({ reason: reason.value }));
+  rating?.addEventListener('change', () => change({ rating: rating.value }));
   order?.addEventListener('change', () => change({ order: order.value }));
   for (const input of kinds) {
     input.addEventListener('change', () => change({ kind: input.value, reason: '' }));
@@ -289,7 +325,7 @@ async function unpacked(element) {
 
 // Rows [place of the kind, then the fields of Row in runs/page.py], of packing.py's columns.
 function rowsOf(data) {
-  const { keys, reason, origin, score, ...columns } = data.rows;
+  const { keys, reason, origin, score, rating, ...columns } = data.rows;
   const counted = (values) => {
     let last = 0;
     return values.map((value) => (typeof value === 'number' ? (last += value) : value));
@@ -302,5 +338,5 @@ function rowsOf(data) {
   const answers = counted(columns.key).map((key) => (key === null ? null : known[key]));
   const kinds = data.kinds.flatMap((kind, place) => Array(kind.count).fill(place));
   return kinds.map((kind, i) => [kind, lines[i], instructions[i], inputs[i], outputs[i], reason[i],
-    answers[i], origin[i], score[i] ?? null]);
+    answers[i], origin[i], score[i] ?? null, rating[i] ?? null]);
 }
