@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.project import ROOT
 
+from seedbed.tasks.ratings import OF_A_ROW, WORDS
+
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # A block of code has no links.
 BLOCK = re.compile(r"^```.*?^```$", re.M | re.S)
@@ -184,6 +186,23 @@ def test_the_results_of_backtranslation_s_sets_are_those_that_it_measured() -> N
         assert f"| {about} | {gain} | {100 * point['ended']:.0f} % | {seeds} |" in lines
     for fit in measured["fit"]:
         assert "| {source} | {alpha:+.1f} | {c:.1f} |".format(**fit) in lines
+
+
+def test_the_results_of_the_example_of_ratings_are_those_that_it_measured() -> None:
+    lines = (ROOT / "docs/ratings.md").read_text().splitlines()
+    measured = json.loads((ROOT / "metrics/ratings.json").read_text())
+    for row in (row for row in measured["rated_share"] if row["group"] == "all"):
+        share, low, high, paper = (
+            f"{100 * row[name]:.0f}" for name in ("share", "low", "high", "paper")
+        )
+        about = f"{WORDS[row['name']]} | {row['rows']}"
+        assert f"| {about} | {share} ({low} to {high}) | {paper} |" in lines
+    for name in ("judge", "ifd", "similarity"):
+        found = {row["question"]: row for row in measured["foretold"] if row["name"] == name}
+        cells = [
+            "{auc:.2f} ({low:.2f} to {high:.2f})".format(**found[question]) for question in OF_A_ROW
+        ]
+        assert f"| `{name}` | {' | '.join(cells)} |" in lines
 
 
 def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_other() -> None:

@@ -20,6 +20,7 @@ class Window:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, runner: asyncio.Runner):
         self._socket, self._runner = socket, runner
         self._number = 0
+        self._loaded = 0
 
     def do(self, method: str, **parameters: Any) -> Any:
         """A command of the protocol; gives its result."""
@@ -30,6 +31,7 @@ class Window:
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         async for message in self._socket:
             told = json.loads(message.data)
+            self._loaded += told.get("method") == "Page.loadEventFired"
             if told.get("id") == self._number:
                 assert "error" not in told, told
                 return told["result"]
@@ -49,16 +51,22 @@ class Window:
 
     def open(self, address: str) -> None:
         self.do("Page.enable")
+        before = self._loaded
         self.do("Page.navigate", url=address)
+        while self._loaded == before:
+            self.do("Page.enable")
+            time.sleep(0.02)
 
     def key(self, key: str) -> None:
         """Hit a key: a real one, which the page cannot tell from a person's."""
+        self._to_front()
         text = {"text": key} if len(key) == 1 else {}
         self.do("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.do("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def click(self, selector: str) -> None:
         """Click into the middle of an element."""
+        self._to_front()
         box = self.run(
             f"(() => {{ const it = document.querySelector({json.dumps(selector)});"
             "it.scrollIntoView({block: 'center'}); const box = it.getBoundingClientRect();"
@@ -73,6 +81,10 @@ class Window:
                 button="left",
                 clickCount=1,
             )
+
+    def _to_front(self) -> None:
+        """Else the browser waits until somebody does it."""
+        self.do("Page.bringToFront")
 
     def picture(self) -> bytes:
         """The window as PNG."""

@@ -184,7 +184,7 @@ def share_points(table: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]
                 **{name: row[name] for name in ("share", "low", "high", "rows")},
             }
             paper = row["paper"]
-            yield {"question": f"{what} (paper)", "share": paper, "low": paper, "high": paper}
+            yield {"question": f"{what}, paper", "share": paper, "low": paper, "high": paper}
 
 
 def threshold_points(points: Iterable[Point]) -> Iterator[dict[str, Any]]:

@@ -30,11 +30,11 @@ OF_AN_ANSWER = "answer"
 MARKS = ("A", "B", "C", "D")
 # What each is called; `all` is that a row has all three.
 WORDS = {
-    "valid": "a valid task",
-    "input": "the input is fit for it",
-    "output": "the output is right",
+    "valid": "valid task",
+    "input": "fit input",
+    "output": "right output",
     "all": "all three",
-    "answer": "an answer, A to D",
+    "answer": "answer, A to D",
 }
 
 

@@ -62,7 +62,7 @@ function show() {
   const { place, of, done, questions = [], texts = [] } = state;
   byId('where').textContent = place === of
     ? `All through: ${done} of ${of} questions answered`
-    : `Row ${state.row} of ${state.rows} · ${done} of ${of} questions answered`;
+    : `${state.blind ? 'Answer' : 'Row'} ${state.row} of ${state.rows} · ${done} of ${of} questions answered`;
   byId('progress').max = of;
   byId('progress').value = done;
   byId('texts').replaceChildren(...texts.map(([name, text]) => make('div', { className: 'shown' },
@@ -74,6 +74,8 @@ function show() {
       ? 'That was the last one, thank you. The answers are in ' : 'Some are left open. The answers are in ',
     make('code', null, state.file), '; Ctrl-C in the terminal ends it.'));
   }
+  // On a small screen the next question may be below.
+  document.querySelector('.now')?.scrollIntoView({ block: 'nearest' });
   byId('back').disabled = place === 0;
   byId('forward').disabled = place === of;
   byId('undo').disabled = done === 0;
