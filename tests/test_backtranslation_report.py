@@ -345,3 +345,78 @@ def test_in_a_browser_rows_are_sorted_kind_by_kind_and_those_without_a_score_are
     assert shown.dom.count('class="score"') == 4
     linked = opened(file, "kind=scored+row&order=worst").dom
     assert linked.index("Of -2.0.") < linked.index("Of 10.0.")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
+def test_in_a_browser_rows_are_filtered_and_sorted_by_what_people_say(
+    scored: list[Kind], tmp_path: Path
+) -> None:
+    said = ("nnn", None, "yyy", "yyn")
+    rows = [Row(line, f"Said {said}.", rating=said) for line, said in enumerate(said, 1)]
+    scored[:] = [scored[0], Kind("rated row", "rated rows", Path("r.jsonl"), rows)]
+    file = tmp_path / "report.html"
+    script = """
+        for (const [name, value] of [['order', 'best-rated'], ['rating', 'rated'], ['rating', '2'],
+          ['order', 'worst-rated'], ['rating', 'unrated']]) {
+          document.getElementById(name).value = value;
+          document.getElementById(name).dispatchEvent(new Event('change'));
+          document.body.append(document.createElement('output'));
+          const rows = [...document.querySelectorAll('#body tr')];
+          document.body.lastChild.textContent =
+            `${location.hash} ${rows.map((row) => row.cells[0].textContent).join('')}`;
+        }
+    """
+    html = build()
+    assert [row[9] for row in data_of(html)["rows"]] == [None, None, *said]
+    file.write_text(driven(html, script))
+    shown = opened(file)
+    assert shown.said == []
+    assert re.findall("<output>(.*?)</output>", shown.dom) == [
+        "#order=best-rated Said yyy.Said yyn.Said nnn.Plain.Plain too.Said None.",
+        "#rating=rated&amp;order=best-rated Said yyy.Said yyn.Said nnn.",
+        "#rating=2&amp;order=best-rated Said yyn.",
+        "#rating=2&amp;order=worst-rated Said yyn.",
+        "#rating=unrated&amp;order=worst-rated Plain.Plain too.Said None.",
+    ]
+    file.write_text(html)
+    linked = opened(file, "rating=0&order=best-rated").dom
+    assert "0 of 3: not a valid task, not a fit input, not a right output" in linked
+    del scored[1]
+    assert 'id="rating"' not in build()
+
+
+def test_what_people_say_is_told_beside_the_papers_and_stays_text() -> None:
+    ends = {"low": 0.25, "high": 0.75}
+    model = {"name": HOSTILE, "ratings": 2, "A": 1, "B": 0, "C": 0, "D": 1, "a_or_b": 0.5, **ends}
+    tables = {
+        "raters": 1,
+        "rated_rows": 4,
+        "rated_share": [
+            {"name": "valid", "group": "all", "rows": 4, "share": 0.5, "paper": 0.92, **ends}
+        ],
+        "rated_answer": [model],
+        "agreement": [
+            {"name": "valid", "who": HOSTILE, "rated": 4, "same": None, "measure": "alpha",
+             "value": None}
+        ],
+        "foretold": [
+            {"name": "judge", "question": "valid", "rows": 4, "good": 2, "auc": None, "low": None,
+             "high": None}
+        ],
+        "not_counted": [{"name": "row_is_gone", "count": 3}],
+    }  # fmt: skip
+    path = Path("metrics/ratings.json")
+    write_files({path: to_json(tables)})
+    section = report.part().sections[-1]
+    html = render(f"backtranslation/{section.template}", **section.values)
+    assert cells(html)[:2] == [
+        [["valid task", "4", "50", "25 to 75", "92"]],
+        [["judge", "valid task", "4", "2", "–", "–"]],
+    ]
+    assert "3 answers (row is gone)" in html
+    assert "<script>" not in html
+    assert html.count("&lt;script&gt;") == 2
+    path.write_text('{"raters": 1}')
+    with pytest.raises(BadFile, match=r"metrics/ratings\.json: rated_rows: .*\n.*dvc repro"):
+        report.part()

@@ -23,7 +23,7 @@ from support.server import Handler, listening
 from support.tries import tries
 
 from seedbed.auto_instruct.rows import CANDIDATES, LABELLED, RELABELLED
-from seedbed.core.files import read_rows
+from seedbed.core.files import read_rows, to_line
 from seedbed.errors import BadFile
 from seedbed.methods import parts
 from seedbed.runs.page import Kind, Part, Row
@@ -31,6 +31,7 @@ from seedbed.self_instruct import report as rows
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import INSTRUCTIONS, PREPARED, GeneratedInstance, Instruction
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.tasks.ratings import FOLDER, OF_A_ROW, Rating, digest
 from seedbed.training.rows import EVALUATED
 from seedbed.views.errors import NothingToReport
 from seedbed.views.report import build as building
@@ -247,7 +248,7 @@ def test_a_method_adds_its_part(copy: Path, with_ratings: Path) -> None:
     assert "<li>Rated by <code>&lt;nobody&gt;</code>.</li>" in page
     data = data_of(page)
     place = [kind["name"] for kind in data["kinds"]].index("rated row")
-    assert data["rows"][-1] == [place, 7, HOSTILE[0], "", "good", None, "k" * 64, None, None]
+    assert data["rows"][-1] == [place, 7, HOSTILE[0], "", "good", None, "k" * 64, None, None, None]
 
 
 @pytest.fixture
@@ -427,6 +428,21 @@ def test_where_nothing_was_run_it_says_what_to_do(copy: Path) -> None:
         shutil.rmtree(copy / path)
     with pytest.raises(NothingToReport, match="dvc repro"):
         build()
+
+
+def test_a_row_has_what_people_say_of_it_as_long_as_it_is_what_they_read(copy: Path) -> None:
+    first, second = list(read_rows(ALPACA, GeneratedInstance))[:2]
+    said = [
+        Rating(
+            file=ALPACA.as_posix(), id=row.id, model=None, question=question, answer="yes",
+            text=digest(row.instruction, row.input, row.output) if row is first else "another",
+        )
+        for row in (first, second)
+        for question in OF_A_ROW
+    ]  # fmt: skip
+    (copy / FOLDER / "ann.jsonl").write_text("".join(map(to_line, said)))
+    (kind,) = (kind for kind in rows.part().kinds if kind.name == "finetuning row")
+    assert [row.rating for row in kind.rows] == ["yyy", *[None] * (COUNT - 1)]
 
 
 # --- in a browser
