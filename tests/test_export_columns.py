@@ -19,10 +19,12 @@ from seedbed.runs.errors import NotOneRun
 from seedbed.runs.forms import Form, Origin
 from seedbed.self_instruct import export as self_instruct
 from seedbed.self_instruct.rows import CLASSIFIED, INSTRUCTIONS, GeneratedInstance
+from seedbed.tasks.ratings import About, digest
 from seedbed.views.export import columns
 from seedbed.views.export.card_columns import section
 from seedbed.views.export.columns import Columns, describe
 from seedbed.views.export.folder import export
+from seedbed.views.export.ratings import rated
 from seedbed.views.export.scores import look_up
 
 ROW = {"input": "", "instruction_id": "i", "key": "k"}
@@ -134,7 +136,7 @@ def test_a_near_duplicate_names_the_first_row_that_it_is_like(
     export_, other = self_instruct.EXPORT, Form("f", "prepare", GeneratedInstance, {}, (), "")
     card = "\n".join(section([(export_, FORM, found), (export_, other, found)]))
     # Forms of one stage have the same rows, which count once.
-    assert card.count("| alpaca | 6 | 3 | 6 | 0 | ") == 1
+    assert card.count("| alpaca | 6 | 3 | 6 | 0 | 0 | ") == 1
     assert "| f |" not in card
     monkeypatch.setattr(columns, "ALIKE", 1.0)
     assert [row["near_duplicate_of"] for row in described(*rows)[0]] == [
@@ -181,6 +183,23 @@ def test_a_score_goes_to_the_row_that_was_scored_and_to_no_other() -> None:
     assert line.startswith(
         "left out: 1 of 3 scores of data/ifd/rows.jsonl, of rows that are others"
     )
+
+
+def test_what_most_people_say_goes_to_the_row_as_it_was_shown() -> None:
+    rows = [{"instruction": f"Ask {number}.", "output": "yes"} for number in range(3)]
+    described(*rows)
+    shown = [digest("Ask 0.", "", "yes"), digest("Ask 1.", "", "no")]
+    about = [About("alpaca.jsonl", f"r{number}", None, text) for number, text in enumerate(shown)]
+    people = {
+        "ann": {about[0]: {"valid": "yes", "output": "no"}, about[1]: {"valid": "yes"}},
+        "ben": {about[0]: {"valid": "yes", "output": "yes"}},
+    }
+    written, found = described(*rows, known=[rated(Path("alpaca.jsonl"), people)])
+    # As many for it as against it are against it; the second has another output by now.
+    assert [row["rated_valid"] for row in written] == [True, None, None]
+    assert [row["rated_output"] for row in written] == [False, None, None]
+    assert [row["rated_input"] for row in written] == [None, None, None]
+    assert found.known["rated_valid"] == 1
 
 
 @pytest.mark.parametrize(

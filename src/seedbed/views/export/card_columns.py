@@ -46,14 +46,18 @@ def _of_pairs() -> list[str]:
         "- `judge_score`, `ifd_score`: how good a model finds the answer, and how much the "
         "instruction helps with it (Instruction-Following Difficulty, arXiv 2308.12032); null "
         "where nobody asked.",
+        "- `rated_valid`, `rated_input`, `rated_output`: whether most people who rated the row find"
+        " its instruction a valid task, its input fit for it, its output right; null where nobody "
+        "said.",
     ]
 
 
 def _counts(pairs: Mapping[Columns, Form]) -> Iterable[str]:
-    yield "| as in | rows | near-duplicates | judged | with IFD | languages |"
-    yield "|---|---:|---:|---:|---:|---|"
+    yield "| as in | rows | near-duplicates | judged | with IFD | rated | languages |"
+    yield "|---|---:|---:|---:|---:|---:|---|"
     for columns, form in pairs.items():
-        counts = (columns.known[name] for name in ("near_duplicate_of", "judge_score", "ifd_score"))
+        names = ("near_duplicate_of", "judge_score", "ifd_score", "rated_valid")
+        counts = (columns.known[name] for name in names)
         numbers = " | ".join(f"{count:,}" for count in (len(columns), *counts))
         yield f"| {form.name} | {numbers} | {_languages(columns)} |"
 

@@ -41,6 +41,7 @@ class Described(Derived):
     max_similarity_score: see `Origin.similarity`.
     near_duplicate_of: the id of the first row that it is nearly the same as, if there is one.
     judge_score, ifd_score: of the stages judge, or the one that picked it, and ifd.
+    rated_valid, rated_input, rated_output: what most people say of it, who rated it (review).
     """
 
     instruction_length: int
@@ -50,6 +51,9 @@ class Described(Derived):
     near_duplicate_of: str | None
     judge_score: float | None
     ifd_score: float | None
+    rated_valid: bool | None = None
+    rated_input: bool | None = None
+    rated_output: bool | None = None
 
 
 class Columns:

@@ -28,6 +28,7 @@ from seedbed.views.errors import FolderTaken, NoLicense, NothingToExport
 from seedbed.views.export.card import LICENSE, Made, Table, card
 from seedbed.views.export.columns import Columns, describe
 from seedbed.views.export.parquet import write_parquet
+from seedbed.views.export.ratings import rated
 from seedbed.views.export.scores import Looked, look_up
 
 
@@ -176,7 +177,7 @@ def _columns(
                 if source.stat().st_size:
                     file = files.enter_context(TemporaryFile(dir=room))  # noqa: SIM115
                     found[form.stage, split] = describe(
-                        form, source, pipeline, scores, file, progress.update
+                        form, source, pipeline, [*scores, rated(source)], file, progress.update
                     )
     return found
 

@@ -80,7 +80,7 @@ def arrow_type(annotation: Any) -> pa.DataType:
         return pa.list_(pa.field("element", arrow_type(arguments[0])))
     if issubclass(annotation, Record):
         return pa.struct(schema_of(annotation))
-    return {str: pa.string(), int: pa.int64(), float: pa.float64()}[annotation]
+    return {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[annotation]
 
 
 def schema_of(record: type[Record]) -> pa.Schema:
