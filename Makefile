@@ -9,13 +9,16 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ranker train active backtranslation ratings humpback ablation cluster test test-fast check-train check-cluster bench plots report lint lock clean
+.PHONY: help repro alpaca ranker train active backtranslation ratings humpback ablation cluster test test-fast check-train check-cluster bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: .venv/.ready        ## grow the data: run every stage that is out of date
 	dvc repro
+
+alpaca: .venv/.ready       ## grow whole tasks, many a request, and see what a row takes by either way
+	dvc repro pipelines/alpaca/dvc.yaml
 
 ranker: .venv/.ready       ## train a ranker of instructions on the labels, and see what it is worth
 	dvc repro pipelines/ranker/dvc.yaml

@@ -111,7 +111,8 @@ def _declared(stage: str, data: Mapping[str, Any]) -> dict[str, Any]:
 def _place(stage: str) -> tuple[Path, str]:
     """The dvc.yaml of a stage, and what DVC calls it there: with its round, where it has several.
 
-    Without DVC: a method's pipeline, where it has its own, has its name.
+    Without DVC: a method's pipeline, where it has its own, has its name; else the stage is in the
+    first that has it.
     """
     if address := os.environ.get("DVC_STAGE"):
         path, _, name = address.rpartition(":")
@@ -120,7 +121,12 @@ def _place(stage: str) -> tuple[Path, str]:
     for own in pipelines():
         if own.parent.name == method:
             return own, stage
-    return PIPELINE, stage
+    return next((own for own in pipelines() if _has(own, stage)), PIPELINE), stage
+
+
+def _has(path: Path, stage: str) -> bool:
+    stages = read_yaml(path).get("stages")
+    return isinstance(stages, dict) and stage in stages
 
 
 def checked(data: Any) -> Everything:

@@ -63,6 +63,12 @@ class Growing:
         draw = Random("" if self.alike else prompt)
         if prompt.endswith("Is it classification?"):
             return draw.choice([" Yes", " No", " No"])
+        if prompt.endswith(" Instruction:"):  # alpaca's
+            tasks = [
+                f" {words(draw, 7)}\nInput: {words(draw, 5)}\nOutput: {words(draw, 9)}"
+                for _ in range(3)
+            ]
+            return "\n\n4. Instruction:".join(tasks)
         if prompt.endswith("\nOutput:"):  # label's, on the task that `small` leaves
             return draw.choice([" positive", " negative"])
         if prompt.endswith("\n"):

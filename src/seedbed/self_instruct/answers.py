@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from seedbed.core.records import Record
 from seedbed.runs.places import rows_if_there
+from seedbed.self_instruct.alpaca_rows import TASKS
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     COMPLETIONS,
@@ -32,7 +33,7 @@ def keys() -> dict[str, set[str]]:
     Raises:
         BadFile, BadRow: a file is broken.
     """
-    return {
+    asked = {
         "bootstrap": _not_none(
             row.metadata.key for row in rows_if_there(INSTRUCTIONS, _Instruction)
         ),
@@ -41,6 +42,9 @@ def keys() -> dict[str, set[str]]:
             row.instance_metadata.key for row in rows_if_there(COMPLETIONS, _Instances)
         ),
     }
+    # It is no part of the first run.
+    tasks = _not_none(row.instance_metadata.key for row in rows_if_there(TASKS, _Instances))
+    return asked | ({"alpaca": tasks} if tasks else {})
 
 
 def _not_none(keys: Iterable[str | None]) -> set[str]:

@@ -6,10 +6,19 @@ from seedbed.errors import SeedbedError
 
 
 class TooFewSeedTasks(SeedbedError):
-    def __init__(self, path: Path, count: int, needed: int, kind: str):
+    """For the prompts of a stage. lower: its parameter that says how many they show."""
+
+    def __init__(
+        self,
+        path: Path,
+        count: int,
+        needed: int,
+        kind: str,
+        lower: str = "bootstrap.num_prompt_instructions",
+    ):
         super().__init__(
             f"{path}: {count} {kind} for prompts that show {needed} of them\n"
-            "  Add tasks to the file, or lower bootstrap.num_prompt_instructions."
+            f"  Add tasks to the file, or lower {lower}."
         )
 
 
@@ -30,13 +39,31 @@ class RowsDoNotMatch(SeedbedError):
 
 
 class NothingNew(SeedbedError):
-    """Bootstrap went `rounds` rounds without a new instruction."""
+    """A stage went `rounds` rounds without a new instruction."""
 
-    def __init__(self, rounds: int, accepted: int, wanted: int, reasons: dict[str, int]):
+    def __init__(
+        self,
+        rounds: int,
+        accepted: int,
+        wanted: int,
+        reasons: dict[str, int],
+        stage: str = "bootstrap",
+    ):
         fell = ", ".join(f"{n} {name}" for name, n in reasons.items() if n) or "no text at all"
         super().__init__(
             f"the last {rounds} rounds brought no new instruction: "
             f"{accepted} of {wanted} accepted; the others fell: {fell}\n"
             "  Every answer is kept in the response store. Raise bootstrap.rouge_threshold or "
-            "bootstrap.sampling.temperature, ask for fewer instructions, or add seed tasks."
+            f"{stage}.sampling.temperature, ask for fewer instructions, or add seed tasks."
+        )
+
+
+class TokensUnknown(SeedbedError):
+    """The store does not say what the answers of some stages took."""
+
+    def __init__(self, stages: str, lacking: int, of: int, store: Path):
+        super().__init__(
+            f"response store {store}: of the {of} answers of {stages} it has {lacking} not at all, "
+            "or without a number of tokens\n"
+            "  Name the store that they were kept in (SEEDBED_STORE), or ask a server that counts."
         )

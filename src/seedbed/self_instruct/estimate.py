@@ -15,16 +15,19 @@ from math import ceil
 
 from seedbed.core.paths import METRICS
 from seedbed.core.prompts import Prompt
+from seedbed.core.records import Record
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import Answer
 from seedbed.runs.dry_run import LOOKED_UP, Foreseen, Foresight, Unknown, thinned
-from seedbed.self_instruct import bootstrap, clf, instances
+from seedbed.self_instruct import alpaca, bootstrap, clf, instances
 from seedbed.self_instruct.bootstrap import Grown, PoolEntry
 from seedbed.self_instruct.params import Bootstrap, Sections
-from seedbed.self_instruct.rows import INSTRUCTIONS, Instruction, RejectedInstruction, is_yes
+from seedbed.self_instruct.rows import INSTRUCTIONS, is_yes
 
 # Instructions accepted for each completion: 40 from 15 with the packaged model.
 ACCEPTED_A_COMPLETION = 2.7
+# Tasks accepted for each request of alpaca's, likewise.
+TASKS_A_REQUEST = 2.0
 # Sixteen words, as the instructions accepted with the packaged model have on average.
 STAND_IN = "Explain in a few sentences what this is about, why it matters, and who would care."
 
@@ -36,17 +39,18 @@ class Enough(Exception):
 class Unread:
     """Takes rows that nobody wants."""
 
-    def append(self, row: Instruction | RejectedInstruction, /) -> None:
+    def append(self, row: Record, /) -> None:
         pass
 
 
 def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
-    """bootstrap, clf and instances. Raises as these for bad input."""
+    """bootstrap, clf, instances and alpaca. Raises as these for bad input."""
     first, instructions = _bootstrap(params, foresight)
     return [
         first,
         _clf(params, foresight, instructions),
         _instances(params, foresight, instructions),
+        _alpaca(params, foresight),
     ]
 
 
@@ -243,3 +247,47 @@ def _look_up(
     seen.add(part, weight)
     if weight > 1:
         seen.guess(f"in store: {part.requests:,} were looked up for all")
+
+
+# --- alpaca
+
+
+def _alpaca(params: Sections, foresight: Foresight) -> Foreseen:
+    """Its requests are known without the answers; how many there are is not."""
+    section = params.alpaca
+    seen = Foreseen("alpaca")
+    grown = alpaca.Grown(Unread(), Unread())
+    looked_up = 0
+
+    def ask(requests: Iterable[Request]) -> list[Answer]:
+        nonlocal looked_up
+        if grown.tasks >= LOOKED_UP:
+            raise Enough
+        looked_up += section.request_batch_size
+        return foresight.answers(seen, requests)
+
+    seeds = alpaca.read_seeds(alpaca.Inputs().seed_tasks, section)
+    template = alpaca.Template(section)
+    with suppress(Unknown, Enough):
+        alpaca.grow(seeds, section, params.bootstrap, template, ask, into=grown)
+    if missing := section.num_tasks_to_generate - grown.tasks:
+        rate, why = _tasks_a_request(grown)
+        each = section.request_batch_size
+        rounds = range(grown.completions, grown.completions + ceil(missing / rate), each)
+        some, weight = thinned(rounds[(looked_up - grown.completions) // each :], LOOKED_UP // each)
+        asked = (alpaca.draw_requests(first, seeds, section, template) for first in some)
+        requests = (request for of_round in asked for request, _ in of_round)
+        _look_up(seen, foresight, requests, weight)
+        seen.guess(f"requests: {rate:.2g} tasks accepted each, {why}")
+    return seen
+
+
+def _tasks_a_request(grown: alpaca.Grown) -> tuple[float, str]:
+    if grown.tasks:
+        return grown.tasks / grown.completions, "as so far"
+    with suppress(OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
+        last = json.loads((METRICS / "alpaca.json").read_text())
+        rate = last["tasks_accepted"] / last["task_requests"]
+        if rate > 0:
+            return rate, "as in metrics/alpaca.json"
+    return TASKS_A_REQUEST, "as with the packaged model"

@@ -7,6 +7,7 @@ from seedbed.core.files import read_rows
 from seedbed.core.records import Record
 from seedbed.runs.forms import Export, Form, Origin, made_with
 from seedbed.runs.pipeline import Pipeline
+from seedbed.self_instruct.alpaca_rows import PREPARED_TASKS, TASKS
 from seedbed.self_instruct.encoding import chat
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
@@ -21,6 +22,7 @@ from seedbed.self_instruct.rows import (
 
 STAGE = "prepare"
 PAPER = "https://arxiv.org/abs/2212.10560"
+TASKS_STAGE = "pipelines/alpaca/dvc.yaml:alpaca-prepare"
 
 
 class Metadata(Record):
@@ -70,6 +72,35 @@ def origins(pipeline: Pipeline) -> Callable[[GeneratedInstance], Origin]:
     return origin
 
 
+class Whole(Record):
+    """What is read of a whole task: see `Task`."""
+
+    instruction_id: str
+    most_similar: dict[str, float]
+    shown: list[str]
+
+
+def origins_of_tasks(pipeline: Pipeline) -> Callable[[GeneratedInstance], Origin]:
+    """A whole task came from the seed tasks that its prompt showed, by one answer.
+
+    Otherwise as `origins`.
+    """
+    grown: dict[str, Origin] = {}
+    if made_with(pipeline, TASKS_STAGE, TASKS):
+        for task in read_rows(TASKS, Whole):
+            similarity = next(iter(task.most_similar.values()), None)
+            grown[task.instruction_id] = Origin(tuple(map(intern, task.shown)), (), similarity)
+
+    def origin(row: GeneratedInstance) -> Origin:
+        own = () if row.key is None else (row.key,)
+        its = grown.get(row.instruction_id)
+        if its is None:
+            return Origin((row.instruction_id,), own)
+        return Origin(its.ids, own, its.similarity)
+
+    return origin
+
+
 def pair(row: GeneratedInstance) -> tuple[str, str]:
     """What a conversation of it asks, and the answer."""
     asked, answer = chat(row.instruction, row.input, row.output)
@@ -114,6 +145,32 @@ EXPORT = Export(
             ("instruction", "input", "output"),
             "the same rows as `instruction`, `input` (empty where none is needed) and `output`",
             origins=origins,
+            pair=pair,
+        ),
+        Form(
+            "whole_tasks_finetuning",
+            TASKS_STAGE,
+            FinetuningRow,
+            {"train": PREPARED_TASKS / "finetuning.jsonl"},
+            ("prompt", "completion"),
+            "`prompt` and `completion` of tasks that were written whole, several in one answer",
+        ),
+        Form(
+            "whole_tasks_messages",
+            TASKS_STAGE,
+            MessagesRow,
+            {"train": PREPARED_TASKS / "messages.jsonl"},
+            (),
+            "the same rows as `messages` of a user and an assistant",
+        ),
+        Form(
+            "whole_tasks_alpaca",
+            TASKS_STAGE,
+            GeneratedInstance,
+            {"train": PREPARED_TASKS / "alpaca.jsonl"},
+            ("instruction", "input", "output"),
+            "the same rows as `instruction`, `input` and `output`",
+            origins=origins_of_tasks,
             pair=pair,
         ),
     ),

@@ -6,6 +6,13 @@ from pathlib import Path
 
 from seedbed.core.records import Record
 from seedbed.runs.places import Place, rows_of
+from seedbed.self_instruct.alpaca_rows import (
+    PREPARED_TASKS,
+    REJECTED_TASKS,
+    TASKS,
+    RejectedTask,
+    Task,
+)
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
     COMPLETIONS,
@@ -32,13 +39,18 @@ ROWS_OF: dict[Path, type[Record]] = {
     REJECTED_INSTRUCTIONS: RejectedInstruction,
     CLASSIFIED: ClassifiedInstruction,
     COMPLETIONS: Completion,
-    PREPARED / "finetuning.jsonl": FinetuningRow,
-    PREPARED / "messages.jsonl": MessagesRow,
-    ALPACA: GeneratedInstance,
-    PREPARED / "all_generated_instances.jsonl": GeneratedInstance,
-    PREPARED / "sampled_generated_instances.jsonl": GeneratedInstance,
-    PREPARED / "rejected.jsonl": RejectedInstance,
+    TASKS: Task,
+    REJECTED_TASKS: RejectedTask,
 }
+for _folder in (PREPARED, PREPARED_TASKS):
+    ROWS_OF |= {
+        _folder / "finetuning.jsonl": FinetuningRow,
+        _folder / "messages.jsonl": MessagesRow,
+        _folder / "alpaca.jsonl": GeneratedInstance,
+        _folder / "all_generated_instances.jsonl": GeneratedInstance,
+        _folder / "sampled_generated_instances.jsonl": GeneratedInstance,
+        _folder / "rejected.jsonl": RejectedInstance,
+    }
 
 
 @dataclass(frozen=True)

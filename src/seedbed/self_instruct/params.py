@@ -9,20 +9,25 @@ from seedbed.llm.contract.request import Sampling
 from seedbed.self_instruct.completions import OutputWithoutLabel
 
 
-class Bootstrap(Section):
-    num_instructions_to_generate: PositiveInt
-    num_prompt_instructions: PositiveInt
-    num_machine_prompt_instructions: int = Field(ge=0)
-    use_clf_seed_tasks_only: bool
-    request_batch_size: PositiveInt
+class Filters(Section):
+    """What makes an instruction one that is kept, of bootstrap's section."""
+
     rouge_threshold: float = Field(ge=0, le=1)
-    max_rounds_without_new: PositiveInt
-    capitalize: bool
     min_words: int = Field(ge=0)
     max_words: PositiveInt
     refused_words: list[Annotated[str, Field(min_length=1)]]
     refused_prefixes: list[Annotated[str, Field(min_length=1)]]
     refuse_non_ascii: bool
+
+
+class Bootstrap(Filters):
+    num_instructions_to_generate: PositiveInt
+    num_prompt_instructions: PositiveInt
+    num_machine_prompt_instructions: int = Field(ge=0)
+    use_clf_seed_tasks_only: bool
+    request_batch_size: PositiveInt
+    max_rounds_without_new: PositiveInt
+    capitalize: bool
     sampling: Sampling
     seed: int
 
@@ -33,6 +38,21 @@ class Bootstrap(Section):
         if self.min_words > self.max_words:
             raise ValueError("min_words exceeds max_words")
         return self
+
+
+class Alpaca(Section):
+    """Whole tasks, many a request.
+
+    num_prompt_tasks: so many seed tasks are shown; num_tasks_a_request: so many more are asked for.
+    """
+
+    num_tasks_to_generate: PositiveInt
+    num_prompt_tasks: PositiveInt
+    num_tasks_a_request: PositiveInt
+    request_batch_size: PositiveInt
+    max_rounds_without_new: PositiveInt
+    sampling: Sampling
+    seed: int
 
 
 class Clf(Section):
@@ -68,3 +88,4 @@ class Sections(Section):
     clf: Clf
     instances: Instances
     prepare: Prepare
+    alpaca: Alpaca

@@ -7,8 +7,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from seedbed.runs.page import Kind, Part, Row
+from pydantic import ValidationError
+
+from seedbed.core.files import problem_of, read_text
+from seedbed.core.paths import METRICS
+from seedbed.core.records import Record
+from seedbed.errors import BadFile
+from seedbed.runs.page import Kind, Part, Row, Section
 from seedbed.runs.places import rows_if_there
+from seedbed.self_instruct.alpaca_rows import (
+    PREPARED_TASKS,
+    REJECTED_TASKS,
+    TASKS,
+    RejectedTask,
+    Task,
+)
 from seedbed.self_instruct.answers import keys
 from seedbed.self_instruct.origins import ALPACA
 from seedbed.self_instruct.rows import (
@@ -28,6 +41,7 @@ from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.tasks.ratings import About, digest, everyone, in_letters, settled
 
 REJECTED_INSTANCES = PREPARED / "rejected.jsonl"
+WAYS = METRICS / "describe_ways.json"
 
 # alpaca.jsonl has instruction, input and output apart, which finetuning.jsonl encodes on the same
 # line: the page names the latter.
@@ -37,6 +51,11 @@ FILE_OF_KIND = {
     "instruction": INSTRUCTIONS,
     "refused instance": REJECTED_INSTANCES,
     "refused instruction": REJECTED_INSTRUCTIONS,
+    # Of alpaca, which is no part of the first run.
+    "row of a whole task": PREPARED_TASKS / "alpaca.jsonl",
+    "whole task": TASKS,
+    "refused instance of a whole task": PREPARED_TASKS / "rejected.jsonl",
+    "refused whole task": REJECTED_TASKS,
 }
 
 # What the page calls one row of a kind, and many.
@@ -45,6 +64,13 @@ NAMES_OF_KIND = {
     "instruction": ("accepted instruction", "accepted instructions"),
     "refused instance": ("refused instance", "refused instances"),
     "refused instruction": ("refused instruction", "refused instructions"),
+    "row of a whole task": ("row of a whole task", "rows of whole tasks"),
+    "whole task": ("accepted whole task", "accepted whole tasks"),
+    "refused instance of a whole task": (
+        "refused instance of a whole task",
+        "refused instances of whole tasks",
+    ),
+    "refused whole task": ("refused whole task", "refused whole tasks"),
 }
 
 
@@ -61,8 +87,9 @@ class Rows:
     prompts: what each prompt of bootstrap's showed.
     instructions: [text, round, prompt, whether classification (null: not asked)].
     rows: [kind (a place in FILE_OF_KIND), line, instruction, input, output, reason, prompt, round,
-        key, rating]; a refused instruction is a text with its own prompt and round, for the others
-        both are null; reason is null for what was kept; rating is as of the page's rows.
+        key, rating]; a refused instruction, and whatever is of a whole task, is a text with its own
+        prompt and round, for the others both are null; reason is null for what was kept; rating is
+        as of the page's rows.
     without_origin: rows whose instruction is of another run.
     """
 
@@ -117,19 +144,28 @@ def part() -> Part:
             f"{rows.without_origin:,} rows have an origin that is not known: they are of "
             "another run, or of another program. Run `dvc repro`."
         )
+    made_of = [INSTRUCTIONS, REJECTED_INSTRUCTIONS, ALPACA, REJECTED_INSTANCES]
+    counts = [
+        (len(rows.seeds), "seed tasks"),
+        (len(rows.instructions), "new instructions"),
+        (rows.count("row"), "finetuning rows"),
+        (refused, "pieces refused"),
+    ]
+    of_tasks = [path for kind, path in FILE_OF_KIND.items() if kind.endswith("whole task")]
+    shown = [(kind, path) for kind, path in FILE_OF_KIND.items() if path not in of_tasks]
+    if TASKS.exists():
+        made_of += of_tasks
+        counts.append((rows.count("row of a whole task"), "rows of whole tasks"))
+        shown = list(FILE_OF_KIND.items())
     return Part(
-        made_of=[INSTRUCTIONS, REJECTED_INSTRUCTIONS, ALPACA, REJECTED_INSTANCES],
-        counts=[
-            (len(rows.seeds), "seed tasks"),
-            (len(rows.instructions), "new instructions"),
-            (rows.count("row"), "finetuning rows"),
-            (refused, "pieces refused"),
-        ],
+        made_of=made_of,
+        counts=counts,
         notices=notices,
         kinds=[
             Kind(*NAMES_OF_KIND[kind], FINETUNING if kind == "row" else path, rows.of_kind(kind))
-            for kind, path in FILE_OF_KIND.items()
+            for kind, path in shown
         ],
+        sections=_ways(),
         keys=keys(),
         origins={
             "seedFile": SEED_TASKS.as_posix(),
@@ -139,6 +175,46 @@ def part() -> Part:
             "instructions": rows.instructions,
         },
     )
+
+
+class Way(Record):
+    """A line of describe-ways' table. Of a way that finished no row nothing is a row's."""
+
+    name: str
+    rows: int
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    requests_a_row: float | None = None
+    prompt_tokens_a_row: float | None = None
+    completion_tokens_a_row: float | None = None
+
+
+class Ways(Record):
+    """What is read of metrics/describe_ways.json."""
+
+    way: list[Way]
+
+
+def _ways() -> list[Section]:
+    """The comparison with alpaca, if it was made. Raises BadFile: it is not as it was written."""
+    if not WAYS.exists():
+        return []
+    try:
+        ways = Ways.model_validate_json(read_text(WAYS))
+    except ValidationError as error:
+        place, problem = problem_of(error)
+        remedy = "`dvc repro pipelines/alpaca/dvc.yaml:describe-ways` writes it."
+        raise BadFile(WAYS, f"{place}: {problem}", remedy) from None
+    return [
+        Section(
+            id="ways",
+            link="What a row takes",
+            title="What a row takes, by either way",
+            template="ways.html",
+            values={"ways": ways.way},
+        )
+    ]
 
 
 def collect() -> Rows:
@@ -170,6 +246,7 @@ class _Collector:
         for line, refused in enumerate(rejected, 1):
             self._add_instance("refused instance", line, refused, refused.reason)
         self._add_refused_instructions()
+        self._add_tasks()
         # In the order in which the page names them; within a file, as they stand there.
         self.rows.rows.sort(key=lambda row: row[0])
 
@@ -213,6 +290,36 @@ class _Collector:
                 key=row.key,
             )
 
+    def _add_tasks(self) -> None:
+        tasks = list(rows_if_there(TASKS, Task))
+        prompts = {task.instruction_id: (self._prompt(task), task.request_idx) for task in tasks}
+        for line, task in enumerate(tasks, 1):
+            prompt, round_ = prompts[task.instruction_id]
+            key = task.instance_metadata.key
+            self._add("whole task", line, task.instruction, prompt=prompt, round_=round_, key=key)
+        kinds: tuple[tuple[str, type[GeneratedInstance] | type[RejectedInstance]], ...] = (
+            ("row of a whole task", GeneratedInstance),
+            ("refused instance of a whole task", RejectedInstance),
+        )
+        for kind, record in kinds:
+            for line, row in enumerate(rows_if_there(FILE_OF_KIND[kind], record), 1):
+                # A seed task's own instance has no prompt.
+                prompt, round_ = prompts.get(row.instruction_id, (None, None))
+                of = self._by_id.get(row.instruction_id, row.instruction)
+                reason = row.reason if isinstance(row, RejectedInstance) else None
+                self._add(kind, line, of, row.input, row.output, reason, prompt, round_, row.key)
+        for line, refused in enumerate(rows_if_there(REJECTED_TASKS, RejectedTask), 1):
+            self._add(
+                "refused whole task",
+                line,
+                refused.instruction,
+                output=refused.raw_instances,
+                reason=refused.reason,
+                prompt=self._prompt(refused),
+                round_=refused.request_idx,
+                key=refused.key,
+            )
+
     def _add(
         self,
         kind: str,
@@ -231,7 +338,7 @@ class _Collector:
             [place, line, instruction, input_, output, reason, prompt, round_, key, rating]
         )
 
-    def _prompt(self, row: Instruction | RejectedInstruction) -> int | None:
+    def _prompt(self, row: Instruction | Task | RejectedInstruction) -> int | None:
         """The number of what a prompt showed, if known; the same list stands there once a round."""
         if row.shown is None:
             return None

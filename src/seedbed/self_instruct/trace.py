@@ -6,6 +6,7 @@ from pathlib import Path
 from seedbed.core.records import Exchange, Record
 from seedbed.runs.places import Place, find, origin, row_at
 from seedbed.runs.telling import Telling
+from seedbed.self_instruct.alpaca_rows import PREPARED_TASKS, TASKS, RejectedTask, Task
 from seedbed.self_instruct.instructions import fold_space
 from seedbed.self_instruct.origins import ROWS_OF, Pool
 from seedbed.self_instruct.rows import (
@@ -23,6 +24,7 @@ from seedbed.self_instruct.rows import (
     RejectedInstruction,
     SeedTask,
 )
+from seedbed.self_instruct.seeds import read_seed_tasks
 
 Prepared = FinetuningRow | MessagesRow | GeneratedInstance | RejectedInstance
 # These fields of a row are told as answer and request, or in fewer words.
@@ -44,6 +46,8 @@ def tell(telling: Telling, place: Place) -> None:
     row = row_at(place, ROWS_OF[place.path])
     if isinstance(row, Prepared):
         _prepared(telling, place, row)
+    elif isinstance(row, Task | RejectedTask):
+        _task(telling, place, row)
     elif isinstance(row, Completion):
         _completion(telling, place, row)
     elif isinstance(row, ClassifiedInstruction):
@@ -80,17 +84,16 @@ def _prepared(telling: Telling, place: Place, row: Prepared) -> None:
             telling.revision(stage, SEED_TASKS)
         return
     nor = "" if row.key else f", nor has {SEED_TASKS} such a task"
-    _completion(
-        telling,
-        *origin(
-            place,
-            COMPLETIONS,
-            Completion,
-            lambda completion: completion.instruction_id == row.instruction_id,
-            f"the instruction's id {row.instruction_id}{nor}",
-        ),
-        "cut from ",
-    )
+    of_same_id = f"the instruction's id {row.instruction_id}{nor}"
+
+    def is_its(completion: Completion) -> bool:
+        return completion.instruction_id == row.instruction_id
+
+    if place.path.parent == PREPARED_TASKS:
+        _task(telling, *origin(place, TASKS, Task, is_its, of_same_id), "cut from ")
+    else:
+        found = origin(place, COMPLETIONS, Completion, is_its, of_same_id)
+        _completion(telling, *found, "cut from ")
 
 
 def _seed(id_: str) -> tuple[Place, SeedTask] | None:
@@ -126,6 +129,28 @@ def _completion(telling: Telling, place: Place, row: Completion, how: str = "") 
         ),
         "its instruction: ",
     )
+
+
+def _task(telling: Telling, place: Place, row: Task | RejectedTask, how: str = "") -> None:
+    """A whole task, back to the seed tasks that its prompt showed."""
+    with telling.out.under(f"{how}{place}"):
+        stage = _row(telling, place, row)
+        if isinstance(row, Task):
+            _most_similar(telling, row)
+            _answer(telling, stage, row.instance_metadata.key, row.instance_metadata)
+        else:
+            _answer(telling, stage, row.key)
+    seeds = {task.id: (line, task) for line, task in enumerate(read_seed_tasks(SEED_TASKS), 1)}
+    with telling.out.under("the seed tasks that its prompt showed:"):
+        for number, id_ in enumerate(row.shown or (), 1):
+            if id_ not in seeds:
+                where = f"not found in {SEED_TASKS}: has it changed since?"
+                telling.out.line(f"{number}. {id_}: {where}")
+                continue
+            line, task = seeds[id_]
+            text = telling.shortened(fold_space(task.instruction))
+            telling.out.line(f"{number}. {id_} ({Place(SEED_TASKS, line)}): {text}")
+        telling.revision(stage, SEED_TASKS)
 
 
 def _classified(telling: Telling, place: Place, row: ClassifiedInstruction, how: str = "") -> None:

@@ -26,6 +26,19 @@ def requests_of(path: Path, keys: Iterable[str]) -> Iterator[tuple[str, str, str
     return ((kept.key, kept.model, kept.request) for kept in _reading(path, keys))
 
 
+def tokens_of(path: Path, keys: Iterable[str]) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Key, and prompt and completion tokens, of those answers whose server counted them.
+
+    Of answers that came in one request each has its share. Nothing is written.
+
+    Raises:
+        StoreFailed: it cannot be read, or an answer is not what was kept.
+    """
+    for kept in _reading(path, keys):
+        if kept.prompt_tokens is not None and kept.completion_tokens is not None:
+            yield kept.key, (kept.prompt_tokens, kept.completion_tokens)
+
+
 def _reading(path: Path, keys: Iterable[str]) -> Iterator[Kept]:
     if not path.exists():
         return
