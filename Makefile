@@ -9,7 +9,7 @@ INSTALL := install() { \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 .DEFAULT_GOAL := help
-.PHONY: help repro alpaca ranker train active backtranslation ratings humpback ablation cluster test test-fast check-train check-cluster bench plots report lint lock clean
+.PHONY: help repro alpaca ways ranker train active backtranslation ratings humpback ablation cluster test test-fast check-train check-cluster bench plots report lint lock clean
 
 help:            ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ ranker: .venv/.ready       ## train a ranker of instructions on the labels, and 
 
 train: .venv/.train-ready  ## train a LoRA on what was grown, and evaluate it (installs torch)
 	dvc repro pipelines/training/dvc.yaml
+
+ways: .venv/.train-ready   ## train on as many rows of either way, and evaluate (installs torch)
+	dvc repro pipelines/alpaca/dvc.yaml pipelines/ways/dvc.yaml
 
 active: .venv/.train-ready   ## train on tasks that a model is unsure of, and on others (installs torch)
 	dvc repro pipelines/active/dvc.yaml

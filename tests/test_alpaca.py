@@ -42,7 +42,7 @@ def of(**changes: object) -> Alpaca:
 
 
 def grown_from(text: str, why: str = "stop", **changes: object) -> tuple[Grown, Fake]:
-    """What is made of a model that answers the first request with the text, later ones with tasks."""
+    """What is made of a model that answers the first request with the text, others with tasks."""
     number = iter(range(10**6))
 
     def reply(request: Request) -> str | tuple[str, str]:
@@ -188,10 +188,10 @@ def test_where_nothing_new_comes_the_error_names_this_stages_parameters() -> Non
         alpaca.read_seeds(alpaca.SEED_TASKS, of(num_prompt_tasks=len(SEEDS) + 1))
 
 
-def test_prepare_reads_the_fields_of_each_task() -> None:
-    grown, _ = grown_from(
-        task_of(1001) + "\n\n5. Instruction: Say hello to all of us.\nOutput: Hi!"
-    )
+@pytest.mark.parametrize("torn", ["", "\n\n6. Instruction: And now"])
+def test_prepare_reads_the_fields_of_each_task_but_a_torn_one(torn: str) -> None:
+    text = task_of(1001) + "\n\n5. Instruction: Say hello to all of us.\nOutput: Hi!"
+    grown, _ = grown_from(text + torn, "length" if torn else "stop")
     rows = [LeanCompletion.model_validate_json(to_line(task)) for task in grown.accepted]
     parsed = prepare.parse(rows, section(Prepare))
     assert len(parsed.kept) == len(rows)

@@ -26,8 +26,8 @@ from seedbed.tasks.errors import NoSuchTask
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.views.estimate import foresee, table
 
-# Of a first run, of alpaca and of an evaluation; a ranker's are in tests/test_ranker_pipeline.py,
-# those of rounds in tests/test_active_estimate.py, of texts in tests/test_backtranslation_estimate.py.
+# Of a first run, of alpaca and of an evaluation; a ranker's are in tests/test_ranker_pipeline.py, those
+# of rounds in tests/test_active_estimate.py, of texts in tests/test_backtranslation_estimate.py.
 STAGES = ("bootstrap", "clf", "instances", "alpaca", "candidates", "label", "evaluate")
 RANKER = ("rank-train", "rank-select", "rank-evaluate")
 ACTIVE = ("active-train", "active-evaluate", "active-score")

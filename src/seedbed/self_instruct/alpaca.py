@@ -231,8 +231,10 @@ def _accepted(piece: Piece, closest: dict[str, float], mean: float, round_: int)
         instruction_id=piece.id,
         raw_instances=piece.task.rest,
         is_classification=False,
-        instance_metadata=Exchange(prompt=request.prompt, response=answer.response, key=answer.key),
-        instruction_metadata=Exchange(key=answer.key),
+        instance_metadata=Exchange(key=answer.key),
+        instruction_metadata=Exchange(
+            prompt=request.prompt, response=answer.response, key=answer.key
+        ),
         most_similar=closest,
         avg_similarity_score=mean,
         request_idx=round_,

@@ -16,7 +16,9 @@ PREPARED_TASKS = Path("data/alpaca/prepare")
 class Task(Completion):
     """An accepted task: an instruction, and in raw_instances its input and output.
 
-    instance_metadata: the whole exchange; instruction_metadata is the same, and has the key alone.
+    instruction_metadata: the whole exchange. instance_metadata is the same, and has the key alone:
+        of a completion that was cut `prepare` refuses the last instance, which is here another
+        task's.
     request_idx, shown: as an Instruction has them; shown are seed tasks' ids.
     """
 

@@ -75,7 +75,7 @@ def listed(tasks: Iterable[Shown]) -> str:
 def split_list(completion: str) -> list[Written]:
     """The tasks of a completion, in order; at least one, however empty.
 
-    >>> tasks = split_list(" Add.\\nInput: 1, 2\\nOutput: 3\\n\\n4. Instruction: Go.\\nOutput: I go.")
+    >>> tasks = split_list(" Add.\\nInput: 1, 2\\nOutput: 3\\n4. Instruction: Go.\\nOutput: I go.")
     >>> [tuple(task) for task in tasks]
     [('Add.', 'Input: 1, 2\\nOutput: 3'), ('Go.', 'Output: I go.')]
     """

@@ -137,7 +137,7 @@ def _task(telling: Telling, place: Place, row: Task | RejectedTask, how: str = "
         stage = _row(telling, place, row)
         if isinstance(row, Task):
             _most_similar(telling, row)
-            _answer(telling, stage, row.instance_metadata.key, row.instance_metadata)
+            _answer(telling, stage, row.instruction_metadata.key, row.instruction_metadata)
         else:
             _answer(telling, stage, row.key)
     seeds = {task.id: (line, task) for line, task in enumerate(read_seed_tasks(SEED_TASKS), 1)}
