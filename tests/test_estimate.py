@@ -1,12 +1,13 @@
 """What a run would send, said before, beside what it then sends."""
 
+import shutil
 import sqlite3
 import weakref
 from pathlib import Path
 
 import pytest
 from support.growing import Growing, growing, small
-from support.project import Project
+from support.project import ROOT, Project
 from support.snapshots import Snapshots
 from support.stages import run_stage
 
@@ -26,8 +27,8 @@ from seedbed.tasks.errors import NoSuchTask
 from seedbed.tasks.niv2 import Task, read_task
 from seedbed.views.estimate import foresee, table
 
-# Of a first run, of alpaca and of an evaluation; a ranker's are in tests/test_ranker_pipeline.py, those
-# of rounds in tests/test_active_estimate.py, of texts in tests/test_backtranslation_estimate.py.
+# Of a first run, of alpaca and of an evaluation; of a ranker: tests/test_ranker_pipeline.py, of
+# rounds: tests/test_active_estimate.py, of texts: tests/test_backtranslation_estimate.py.
 STAGES = ("bootstrap", "clf", "instances", "alpaca", "candidates", "label", "evaluate")
 RANKER = ("rank-train", "rank-select", "rank-evaluate")
 ACTIVE = ("active-train", "active-evaluate", "active-score")
@@ -39,6 +40,7 @@ STORE = Path(".seedbed/responses.sqlite")
 @pytest.fixture(autouse=True)
 def _in_a_small_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     small(project)
+    shutil.copytree(ROOT / "pipelines/alpaca", project.folder / "pipelines/alpaca")
     monkeypatch.chdir(project.folder)
     monkeypatch.delenv("SEEDBED_STORE", raising=False)
     monkeypatch.setenv("SEEDBED_MAX_RETRIES", "0")
@@ -78,17 +80,19 @@ def test_before_the_first_answer_what_is_guessed_is_named_and_nothing_is_asked(
         everything, price = foresee(params.everything())
         assert (server.connections, server.bodies) == (0, [])
     # 40 of 15 in metrics/bootstrap.json: 12 take five prompts, which is three rounds of two.
+    # 12 tasks of 2 a request are six more.
     # One task, seven meta-prompts, a sample of each, and two examples. Six tasks held out. A ranker
     # is trained on what is not there yet. Three models of rounds are asked 60 test tasks, and 17
     # examples of 12 that are held out of the pool; one of them 60 others, with five scorings each.
     evaluated, scored = 77, 60
     seen = everything[: -len(TEXTS)]
     assert [one.requests for one in seen] == [
-        6, 12, 12, 7, 2 * 8, 0, 0, 0, 6, 0, 3 * evaluated, scored * (1 + 5)
+        6, 12, 12, 6, 7, 2 * 8, 0, 0, 0, 6, 0, 3 * evaluated, scored * (1 + 5)
     ]  # fmt: skip
     assert not any(one.kept for one in seen)
     assert [one.completion_tokens for one in seen] == [
-        6 * 80, 12 * 3, 12 * 40, 7 * 12, 16 * 16, 0, 0, 0, 6 * 8, 0, 3 * evaluated * 8, scored * 32
+        6 * 80, 12 * 3, 12 * 40, 6 * 80, 7 * 12, 16 * 16,
+        0, 0, 0, 6 * 8, 0, 3 * evaluated * 8, scored * 32,
     ]  # fmt: skip
     snapshot("estimate", "\n".join(table(everything, price)) + "\n")
 

@@ -99,6 +99,9 @@ def small(project: Project) -> None:
     project.set("llm.model", "served-model")
     project.set("bootstrap.request_batch_size", 2)
     project.shrink(12)
+    project.set("alpaca.num_tasks_to_generate", 12)
+    project.set("alpaca.request_batch_size", 2)
+    project.set("alpaca.sampling.max_tokens", 80)
     for lock in ("dvc.lock", "pipelines/ranker/dvc.lock", "pipelines/training/dvc.lock"):
         (project.folder / lock).unlink(missing_ok=True)
     project.commit("Make it small")

@@ -274,7 +274,8 @@ def _alpaca(params: Sections, foresight: Foresight) -> Foreseen:
         rate, why = _tasks_a_request(grown)
         each = section.request_batch_size
         rounds = range(grown.completions, grown.completions + ceil(missing / rate), each)
-        some, weight = thinned(rounds[(looked_up - grown.completions) // each :], LOOKED_UP // each)
+        ahead = rounds[(looked_up - grown.completions) // each :]
+        some, weight = thinned(ahead, max(1, LOOKED_UP // each))
         asked = (alpaca.draw_requests(first, seeds, section, template) for first in some)
         requests = (request for of_round in asked for request, _ in of_round)
         _look_up(seen, foresight, requests, weight)
