@@ -292,7 +292,9 @@ class _Collector:
 
     def _add_tasks(self) -> None:
         tasks = list(rows_if_there(TASKS, Task))
-        prompts = {task.instruction_id: (self._prompt(task), task.request_idx) for task in tasks}
+        prompts: dict[str, tuple[int | None, int | None]] = {
+            task.instruction_id: (self._prompt(task), task.request_idx) for task in tasks
+        }
         for line, task in enumerate(tasks, 1):
             prompt, round_ = prompts[task.instruction_id]
             key = task.instance_metadata.key
