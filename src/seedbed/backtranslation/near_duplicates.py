@@ -80,6 +80,9 @@ class NearDuplicates:
             "CREATE TABLE band (key INTEGER, number INTEGER, PRIMARY KEY (key, number)) "
             "WITHOUT ROWID"
         )
+        # For as long as this lasts: at the end of each transaction SQLite goes through all pages in
+        # memory, so that a text would take the longer the more there are.
+        self._base.execute("BEGIN")
 
     def find_or_add(self, number: int, text: str, own: Signature | None) -> int | None:
         """The first of the texts that this one is like; None if there is none, and it is kept.
