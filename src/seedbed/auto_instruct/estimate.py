@@ -21,7 +21,7 @@ from seedbed.tasks.niv2 import Task, read_task
 from seedbed.tasks.places import find_tasks
 
 # Of more tasks so many are read, and so many requests of label's are looked up, of all of them.
-TASKS, REQUESTS = 25, 20_000
+TASKS, REQUESTS = 25, 10_000
 
 
 def foresee(params: Sections, foresight: Foresight) -> list[Foreseen]:
