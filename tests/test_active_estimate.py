@@ -14,7 +14,7 @@ from support.params import changed
 from support.project import ROOT
 from support.ranking import Scoring, scoring
 
-from seedbed.active import active_pool, active_score, active_select
+from seedbed.active import active_pool, active_score, active_select, foreseen_pool
 from seedbed.active import estimate as of_rounds
 from seedbed.active.errors import PoolTooSmall
 from seedbed.active.params import FREE, Method
@@ -342,7 +342,7 @@ def test_of_a_folder_of_tasks_one_is_read_and_the_others_are_counted(
         read.append(path)
         return read_task(path)
 
-    monkeypatch.setattr(of_rounds, "read_task", reads)
+    monkeypatch.setattr(foreseen_pool, "read_task", reads)
     own = {"source": "niv2", "folder": "data/tasks", "test": "data/tests", **names}
     everything = params(
         active_pool=own | {"dev_examples": 2, "test_examples": 3, "demos": 2},
