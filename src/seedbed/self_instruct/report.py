@@ -291,12 +291,9 @@ class _Collector:
             )
 
     def _add_tasks(self) -> None:
-        tasks = list(rows_if_there(TASKS, Task))
-        prompts: dict[str, tuple[int | None, int | None]] = {
-            task.instruction_id: (self._prompt(task), task.request_idx) for task in tasks
-        }
-        for line, task in enumerate(tasks, 1):
-            prompt, round_ = prompts[task.instruction_id]
+        made: dict[str, tuple[int | None, int | None]] = {}
+        for line, task in enumerate(rows_if_there(TASKS, Task), 1):
+            prompt, round_ = made[task.instruction_id] = self._prompt(task), task.request_idx
             key = task.instance_metadata.key
             self._add("whole task", line, task.instruction, prompt=prompt, round_=round_, key=key)
         kinds: tuple[tuple[str, type[GeneratedInstance] | type[RejectedInstance]], ...] = (
@@ -305,11 +302,11 @@ class _Collector:
         )
         for kind, record in kinds:
             for line, row in enumerate(rows_if_there(FILE_OF_KIND[kind], record), 1):
-                # A seed task's own instance has no prompt.
-                prompt, round_ = prompts.get(row.instruction_id, (None, None))
                 of = self._by_id.get(row.instruction_id, row.instruction)
                 reason = row.reason if isinstance(row, RejectedInstance) else None
-                self._add(kind, line, of, row.input, row.output, reason, prompt, round_, row.key)
+                # A seed task's own instance has no prompt.
+                origin = made.get(row.instruction_id, (None, None))
+                self._add(kind, line, of, row.input, row.output, reason, *origin, row.key)
         for line, refused in enumerate(rows_if_there(REJECTED_TASKS, RejectedTask), 1):
             self._add(
                 "refused whole task",
