@@ -23,6 +23,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+# Of what a row takes.
+WAYS_OF_COUNTING = ("requests", "prompt_tokens", "completion_tokens")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
     for file, heading in LINK.findall(BLOCK.sub("", page.read_text())):
@@ -213,3 +217,28 @@ def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_ot
         name for path in (ROOT / "src").rglob("*.py") for name in VARIABLE.findall(path.read_text())
     }
     assert explained == read
+
+
+def test_what_a_row_takes_by_either_way_is_what_was_counted() -> None:
+    lines = (ROOT / "docs/alpaca.md").read_text().splitlines()
+    ways = json.loads((ROOT / "metrics/describe_ways.json").read_text())["way"]
+    assert [way["name"] for way in ways] == ["four_stages", "alpaca"]
+    for way in ways:
+        counted = [f"{way[name]:,}" for name in ("rows", "requests")]
+        counted += [f"{way[f'{kind}_tokens']:,}" for kind in ("prompt", "completion")]
+        a_row = [f"{way[f'{kind}_a_row']:.1f}" for kind in WAYS_OF_COUNTING]
+        name = way["name"].replace("_", " ")
+        assert f"| {name} | {' | '.join([*counted, *a_row])} |" in lines
+
+
+def test_the_scores_of_both_ways_are_those_that_were_measured() -> None:
+    path = ROOT / "metrics/compared/curve.json"
+    if not path.exists():
+        pytest.skip("`make ways` was not run yet")
+    lines = (ROOT / "docs/alpaca.md").read_text().splitlines()
+    for point in json.loads(path.read_text())["point"]:
+        score = "{rouge_l:.1f} ({low:.1f} to {high:.1f})".format(**point)
+        gain = ""
+        if point["source"] != "not tuned":
+            gain = "{gain:+.1f} ({gain_low:+.1f} to {gain_high:+.1f})".format(**point)
+        assert f"| {point['source']} | {point['rows'] or ''} | {score} | {gain} |" in lines
