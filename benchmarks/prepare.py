@@ -44,6 +44,7 @@ from seedbed.self_instruct import prepare
 
 own = Prepare(
     num_instructions=None,
+    num_rows=None,
     max_instances_per_task=5,
     output_without_label="refuse",
     include_seed_tasks=False,

@@ -16,7 +16,7 @@ from seedbed.core.files import read_rows, to_line, write_files
 from seedbed.errors import BadFile, BadRow
 from seedbed.self_instruct import prepare
 from seedbed.self_instruct.completions import REASONS, parse_input_first, parse_output_first
-from seedbed.self_instruct.errors import TooFewInstructions
+from seedbed.self_instruct.errors import TooFewInstructions, TooFewRows
 from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct.rows import (
     COMPLETIONS,
@@ -379,6 +379,40 @@ def test_asking_for_too_many_instructions_touches_nothing() -> None:
     with pytest.raises(TooFewInstructions):
         run(num_instructions=1000)
     assert not PREPARED.exists()
+
+
+def test_so_many_rows_are_the_first_of_all_in_each_form_and_the_others_are_counted() -> None:
+    everything, some = run(), run(num_rows=5)
+    for form in ("finetuning", "messages", "alpaca"):
+        assert rows_of(some, form) == rows_of(everything, form)[:5]
+    untouched = ("all_generated_instances", "sampled_generated_instances", "rejected")
+    assert all(some[f"{name}.jsonl"] == everything[f"{name}.jsonl"] for name in untouched)
+    before, after = (json.loads(written["prepare.json"]) for written in (everything, some))
+    assert after["finetuning_rows"] == 5
+    over = {"name": "over_num_rows", "count": before["finetuning_rows"] - 5}
+    assert after["instances"] == [*before["instances"], over]
+    assert run(num_rows=before["finetuning_rows"]) == everything
+
+
+@pytest.mark.parametrize("seeds", [False, True])
+def test_too_few_rows_are_an_error_that_says_how_many_instructions_more_it_takes(
+    seeds: bool,
+) -> None:
+    ten = [
+        answer(f"Task {n}", f"Input: {n}\nOutput: {n + 1}" if n < 4 else "No.") for n in range(10)
+    ]
+    write_files({COMPLETIONS: map(to_line, ten)})
+    there = len(rows_of(run(include_seed_tasks=seeds), "finetuning"))
+    shutil.rmtree(PREPARED)
+    # Ten instructions brought four rows: three more rows take eight.
+    told = f"num_rows is {there + 3}, but there are {there} rows: by what 10 instructions brought, "
+    told += "it takes 8 instructions more\n.*num_instructions_to_generate=18`"
+    with pytest.raises(TooFewRows, match=told):
+        run(num_rows=there + 3, include_seed_tasks=seeds)
+    assert not PREPARED.exists()
+    # Of a sample others may be there already.
+    with pytest.raises(TooFewRows, match=r"Set prepare.num_instructions to 4, or to null"):
+        run(num_rows=4, num_instructions=3)
 
 
 def test_completions_without_any_usable_instance_are_an_error() -> None:

@@ -30,6 +30,22 @@ class TooFewInstructions(SeedbedError):
         )
 
 
+class TooFewRows(SeedbedError):
+    """more: so many instructions it would take besides, if they bring as many rows as so far."""
+
+    def __init__(self, wanted: int, rows: int, instructions: int, more: int, sampled: bool):
+        if sampled:
+            remedy = f"Set prepare.num_instructions to {instructions + more}, or to null"
+        else:
+            change = f"bootstrap.num_instructions_to_generate={instructions + more}"
+            remedy = f"Run `dvc exp run -S {change}` (with instances.num_instructions null)"
+        super().__init__(
+            f"prepare.num_rows is {wanted}, but there are {rows} rows: by what {instructions} "
+            f"instructions brought, it takes {more} instructions more\n"
+            f"  {remedy}; or lower prepare.num_rows."
+        )
+
+
 class RowsDoNotMatch(SeedbedError):
     def __init__(self, path: Path, line: int, instruction: str, other: Path):
         super().__init__(

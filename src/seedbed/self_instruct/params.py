@@ -70,11 +70,13 @@ class Instances(Section):
 class Prepare(Section):
     """What becomes of the completions.
 
+    num_rows: exactly so many rows to train on, of those that there are; None for all.
     output_without_label: whether an example without any `Output:` is refused, or its whole text
         taken as the output.
     """
 
     num_instructions: PositiveInt | None
+    num_rows: PositiveInt | None
     max_instances_per_task: PositiveInt
     output_without_label: OutputWithoutLabel
     include_seed_tasks: bool

@@ -22,7 +22,7 @@ from seedbed.errors import BadFile, BadRow
 from seedbed.llm.spool import Rows, spooled
 from seedbed.self_instruct.completions import REASONS, judge, parse_input_first, parse_output_first
 from seedbed.self_instruct.encoding import chat, encode
-from seedbed.self_instruct.errors import TooFewInstructions
+from seedbed.self_instruct.errors import TooFewInstructions, TooFewRows
 from seedbed.self_instruct.params import Prepare
 from seedbed.self_instruct.rows import (
     CLASSIFIED,
@@ -197,6 +197,23 @@ def finetuning(rows: list[GeneratedInstance], params: Prepare) -> list[Training]
     return sorted(unique.values(), key=lambda row: row.rank)
 
 
+def exactly(
+    training: list[Training], sampled: list[GeneratedInstance], instructions: int, params: Prepare
+) -> list[Training]:
+    """The first `num_rows` of the rows; all of them for null.
+
+    sampled: the instances that so many instructions brought: the seed tasks' own stay as many.
+
+    Raises:
+        TooFewRows: there are fewer.
+    """
+    wanted, there = params.num_rows, len(training)
+    if wanted is None or wanted <= there:
+        return training[:wanted]
+    more = -(-(wanted - there) * instructions // len(finetuning(sampled, params)))
+    raise TooFewRows(wanted, there, instructions, more, params.num_instructions is not None)
+
+
 def seed_instances(path: Path) -> Iterator[GeneratedInstance]:
     """Yield the seed tasks' own instances, in order. Raises as `read_seed_tasks`."""
     for task in read_seed_tasks(path):
@@ -211,10 +228,13 @@ def seed_instances(path: Path) -> Iterator[GeneratedInstance]:
             )
 
 
-def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str, Any]:
+def metrics(
+    parsed: Parsed, encoded: int, training: list[Training], left_out: int = 0
+) -> dict[str, Any]:
     """The stage's metrics; lengths (in words) and shares are those of the finetuning data.
 
-    encoded: how many instances were encoded, repeats included.
+    encoded: how many instances were encoded, repeats included. left_out: how many rows were over
+        `num_rows`.
     """
     instances = [row.instance for row in training]
     return {
@@ -230,7 +250,11 @@ def metrics(parsed: Parsed, encoded: int, training: list[Training]) -> dict[str,
             "unparsable": parsed.tasks_unparsable,
             "all_rejected": parsed.tasks_all_rejected,
         },
-        "instances": {"kept": len(parsed.kept), "duplicates": encoded - len(training)},
+        "instances": {
+            "kept": len(parsed.kept),
+            "duplicates": encoded - len(training) - left_out,
+            **({"over_num_rows": left_out} if left_out else {}),
+        },
         "rejected": counts(REASONS, parsed.refused),
     }
 
@@ -276,7 +300,9 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
         rows = list(sampled)
         if section.include_seed_tasks:
             rows += seed_instances(inputs.seed_tasks)
-        training = finetuning(rows, section)
+        unique = finetuning(rows, section)
+        training = exactly(unique, sampled, section.num_instructions or parsed.tasks, section)
+        figures = metrics(parsed, len(rows), training, len(unique) - len(training))
         instances = [row.instance for row in training]
         input_words = [len(instance.input.split()) for instance in instances if instance.input]
         output_words = [len(instance.output.split()) for instance in instances]
@@ -288,7 +314,7 @@ def run(params: Params, inputs: Inputs, into: Into) -> None:
                 into.folder / "finetuning.jsonl": map(to_line, map(finetuning_row, training)),
                 into.folder / "messages.jsonl": map(to_line, map(messages_row, instances)),
                 into.folder / "alpaca.jsonl": map(to_line, instances),
-                into.metrics: to_json(with_tables(metrics(parsed, len(rows), training))),
+                into.metrics: to_json(with_tables(figures)),
                 into.plot("input_words"): to_json(histogram(input_words, 5, "words")),
                 into.plot("output_words"): to_json(histogram(output_words, 5, "words")),
             }
