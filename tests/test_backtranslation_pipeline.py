@@ -12,6 +12,8 @@ import pytest
 from support.project import Project, environment
 from support.ranking import Scoring, chance, scoring
 
+from seedbed.views.preview.look import look
+
 LOCK = "pipelines/backtranslation/dvc.lock"
 STAGES = "pipelines/backtranslation/dvc.yaml"
 KEPT = ("bean-soups", "burns-and-scalds", "compost", "eclipses")
@@ -80,6 +82,23 @@ def repro(project: Project, server: Scoring, *stages: str) -> list[str]:
     began = f"Running stage '{STAGES}:"
     lines = done.stdout.splitlines()
     return [line.removeprefix(began).rstrip("':") for line in lines if line.startswith(began)]
+
+
+@pytest.mark.parametrize("stage", ["augment", "curate@round-2", "assess", "judge", "ifd"])
+def test_what_a_preview_asks_the_run_has_asked(
+    undisturbed: tuple[Project, list[str], float],
+    server: Scoring,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+) -> None:
+    monkeypatch.chdir(undisturbed[0].folder)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.delenv("SEEDBED_STORE", raising=False)
+    sent = len(server.bodies)
+    seen = look(stage, 3)
+    assert len(seen.samples) == 3
+    assert all(sample.asked and sample.made for sample in seen.samples)
+    assert (seen.sent, len(server.bodies)) == (0, sent)
 
 
 def test_killed_replayed_and_in_another_clone_it_makes_the_same_bytes(

@@ -57,6 +57,9 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
         shown = grown.run("dvc", "metrics", "show", "metrics/rate.json", "--json").stdout
         assert "good_share" in shown
 
+        seen = grown.stage("preview", "rate", OPENAI_BASE_URL=server.url).stdout
+        assert "asked now: 0 of these" in seen, seen
+        assert "⟦" in seen
         foreseen = grown.stage("estimate", OPENAI_BASE_URL=server.url).stdout
         (line,) = (line for line in foreseen.splitlines() if line.startswith("rate "))
         assert line.split()[1:4] == [str(len(rows)), str(len(rows)), "0"]

@@ -30,6 +30,7 @@ LOOKING = {
     "examples",
     "trace",
     "estimate",
+    "preview",
     "report",
     "export",
     "tasks",

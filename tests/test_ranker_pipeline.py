@@ -55,6 +55,12 @@ def test_what_is_chosen_is_foreseen_shown_and_told_back_to_its_meta_prompt(
             assert (requests, missing) == (kept, "0")
             assert int(requests.replace(",", "")) > 20
 
+        asked = len(model.bodies)
+        for stage in STAGES:
+            seen = project.stage("preview", stage, OPENAI_BASE_URL=url).stdout
+            assert "asked now: 0 of these" in seen, seen
+        assert len(model.bodies) == asked
+
         project.stage("report", OPENAI_BASE_URL=url)
     page = project.read(".seedbed/report.html").decode()
     assert "What choosing an instruction is worth" in page

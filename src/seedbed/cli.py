@@ -1,5 +1,6 @@
 """The command line: the stages that dvc.yaml calls, and what looks at a run from outside."""
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -82,6 +83,31 @@ def estimate() -> None:
         from seedbed.views.estimate import foresee, table
 
         show(list(table(*foresee(params.everything()))))
+
+
+@app.command("preview")
+def preview_command(
+    stage: Annotated[
+        str,
+        typer.Argument(metavar="STAGE", help="Such as clf, or curate@round-2 for one of a loop."),
+    ],
+    rows: Annotated[int, typer.Option(min=1, max=50, help="How many are asked about.")] = 3,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page that can be handed on, too.")
+    ] = None,
+) -> None:
+    """The first prompts of a stage, what comes back, what it makes of it, what all would cost."""
+    with explaining("preview"):
+        from seedbed.core.files import write_files
+        from seedbed.views.preview.look import look
+        from seedbed.views.preview.page import page
+        from seedbed.views.preview.told import lines
+
+        seen = look(stage, rows)
+        show(lines(seen, styled=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        if html:
+            write_files({html: [page(seen)]})
+            show([printable(f"{html}: {html.stat().st_size / 1000:.0f} kB")])
 
 
 @app.command()

@@ -23,7 +23,7 @@ def parts(name: str) -> list[ModuleType]:
     """The module of this name of each method that has one.
 
     Args:
-        name: params, estimate, trace, report, export or tasks.
+        name: params, estimate, preview, trace, report, export or tasks.
 
     Raises:
         ImportError: there is one, and something that it imports is missing.

@@ -52,7 +52,10 @@ Declared = TypeVar("Declared", bound=Section)
 
 
 def load(
-    stage: str, sections: type[Declared], changes: Mapping[str, Any] = MappingProxyType({})
+    stage: str,
+    sections: type[Declared],
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    at: tuple[Path, str] | None = None,
 ) -> Declared:
     """The sections that `stage` declares in dvc.yaml.
 
@@ -61,6 +64,7 @@ def load(
 
     Args:
         changes: values that take the place of those, by full name.
+        at: the dvc.yaml that declares them, and the stage's name there; None for where it runs.
 
     Raises:
         BadChange: one of `changes` is of no declared parameter, or a value that it cannot have.
@@ -70,7 +74,7 @@ def load(
         NoRepository: this is no clone of the project.
     """
     tree = _checked()
-    declared = _declared(stage, tree.data)
+    declared = _declared(at or _place(stage), tree.data)
     # Who asks reads the section run as well; who only compares the model's name does not.
     if "llm" in declared and sections.model_fields["llm"].annotation is Llm:
         declared["llm"] = declared["llm"] | tree.data["run"]
@@ -88,15 +92,15 @@ def load(
         raise explained(error, tree) from None
 
 
-def _declared(stage: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What the stage declares of all parameters, within the sections that it is in.
+def _declared(at: tuple[Path, str], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage declares of all parameters, within the sections that it is in.
 
     `dvc.api.params_show` would say the same, after it has read every dvc.yaml and dvc.lock of the
     project: two seconds of every stage's.
     """
+    path, name = at
     if not PIPELINE.exists():
         raise NoRepository(Path.cwd())
-    path, name = _place(stage)
     declared: dict[str, Any] = {}
     for full in declared_by(path, read_yaml(path), name):
         *outer, last = full.split(".")

@@ -17,6 +17,14 @@ class NothingToTrain(SeedbedError):
         )
 
 
+class NothingAsked(SeedbedError):
+    def __init__(self, stage: str):
+        super().__init__(
+            f"{stage} asks no model with rank_train.kind: finetune: there is nothing to preview\n"
+            "  It trains a model of its own: run it, or set another kind."
+        )
+
+
 class OtherRanker(SeedbedError):
     """A ranker that was made for something else than it is used for."""
 

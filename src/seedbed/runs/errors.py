@@ -77,3 +77,26 @@ class OriginMissing(SeedbedError):
             f"{row}: {upstream} has no row with {what}\n"
             "  The two files are not of the same run: run `dvc repro`."
         )
+
+
+class NoSuchStage(SeedbedError):
+    def __init__(self, name: str, known: list[str]):
+        super().__init__(f"there is no stage {cut(name)!r}\n  Name one of: {', '.join(known)}.")
+
+
+class AsksNothing(SeedbedError):
+    def __init__(self, name: str, known: list[str]):
+        super().__init__(
+            f"{name} asks no model, so there is nothing to preview\n"
+            f"  Those that ask one: {', '.join(known)}."
+        )
+
+
+class NotMadeYet(SeedbedError):
+    """A stage cannot be looked at before another has run."""
+
+    def __init__(self, stage: str, path: Path, writer: str):
+        super().__init__(
+            f"{path}: not there yet, and {stage} reads it\n"
+            f"  {writer} makes it: run `dvc repro {writer}` first, or `dvc pull`."
+        )

@@ -95,6 +95,11 @@ class Pipeline:
         }
         self._folders: dict[str, dict[Path, _Folder] | str] = {}
 
+    @property
+    def stages(self) -> Mapping[str, Stage]:
+        """Every stage, by the name that DVC's commands take, in the order of the files."""
+        return self._stages
+
     def stage_of(self, path: Path) -> str:
         """The stage that writes a file; one that dvc.yaml does not name has its folder's name."""
         return str(self.writers.get(path) or self.writers.get(path.parent, path.parent.name))

@@ -5,7 +5,7 @@ requests are the very ones that a run would send; beyond that (nobody knows what
 before it was asked) they are counted from what was seen so far, and the line says so.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from seedbed.llm.budget import cost
 from seedbed.llm.params import Price
@@ -16,8 +16,13 @@ from seedbed.params import Everything
 from seedbed.runs.dry_run import Foreseen, Foresight
 
 
-def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
+def foresee(
+    params: Everything, methods: Collection[str] | None = None
+) -> tuple[list[Foreseen], Price | None]:
     """What each stage would ask, in order, and what the model's tokens cost.
+
+    Args:
+        methods: only of these, by the names of their folders; None for all.
 
     Raises:
         SeedbedError: as the stages for bad input.
@@ -26,8 +31,9 @@ def foresee(params: Everything) -> tuple[list[Foreseen], Price | None]:
     try:
         with Foresight.opened(params.asked, store) as foresight:
             seen: list[Foreseen] = []
-            for method in parts("estimate"):
-                seen += method.foresee(params, foresight)
+            for part in parts("estimate"):
+                if methods is None or part.__name__.split(".")[-2] in methods:
+                    seen += part.foresee(params, foresight)
             for foreseen in seen:
                 foresight.add_tokens(foreseen)
             return seen, foresight.price

@@ -11,8 +11,8 @@ from seedbed.methods import METHODS
 
 @cache
 def environment() -> Environment:
-    """The templates of this folder as `page/…`, those of a method as `<method>/…`."""
-    folders = {"page": __package__}
+    """This folder's templates as `page/…`, the preview's as such, a method's as `<method>/…`."""
+    folders = {"page": __package__, "preview": "seedbed.views.preview"}
     folders |= {method.__name__.rpartition(".")[2]: method.__name__ for method in METHODS}
     made = Environment(
         # Else Jinja would leave texts as they are.

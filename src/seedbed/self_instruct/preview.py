@@ -1,0 +1,101 @@
+"""The first prompts of Self-Instruct's stages, and what becomes of the answers."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+
+from seedbed.core.files import read_rows, to_line
+from seedbed.core.prompts import Prompt
+from seedbed.llm.contract.request import Request
+from seedbed.llm.contract.wire import Answer
+from seedbed.runs.preview import Look, Preview, Sample, fields, one_each
+from seedbed.self_instruct import bootstrap, clf, instances, prepare
+from seedbed.self_instruct.bootstrap import Grown
+from seedbed.self_instruct.rows import (
+    Completion,
+    Instruction,
+    LeanCompletion,
+    Named,
+    RejectedInstance,
+    RejectedInstruction,
+    meaning,
+)
+
+
+class Enough(Exception):
+    """A round was looked at; the prompts of the next show what came of it."""
+
+
+def _bootstrap(params: bootstrap.Params, inputs: bootstrap.Inputs, look: Look) -> Iterator[Sample]:
+    """Of the first round: its prompts are known, and those of the next show what it brings."""
+    section = params.bootstrap
+    seeds, prompt = bootstrap.read_seeds(inputs.seed_tasks, section)
+    first = {
+        "request_batch_size": min(look.rows, section.request_batch_size),
+        # A round that brings nothing is none to stop at.
+        "max_rounds_without_new": 2,
+    }
+    accepted, rejected = list[Instruction](), list[RejectedInstruction]()
+    grown = Grown(accepted, rejected)
+    with look.opened(params.llm) as engine:
+
+        def ask(requests: Iterable[Request]) -> Iterable[Answer]:
+            if grown.rounds:
+                raise Enough
+            return engine.ask(requests)
+
+        with suppress(Enough):
+            bootstrap.grow(seeds, section.model_copy(update=first), prompt, ask, into=grown)
+        asked = engine.taken()
+    for one in asked:
+        new = [
+            {"accepted": row.instruction, "rouge_l": round(score, 4), "most_similar": other}
+            for row in accepted
+            for other, score in islice(row.most_similar.items(), 1)
+            if row.metadata.key == one.key
+        ]
+        refused = [
+            {"rejected": row.instruction, "reason": row.reason}
+            for row in rejected
+            if row.key == one.key
+        ]
+        yield Sample([one], [*new, *refused])
+
+
+def _clf(params: clf.Params, inputs: clf.Inputs, look: Look) -> Iterator[Sample]:
+    first = list(islice(read_rows(inputs.instructions, Named), look.rows))
+    prompt = Prompt("clf/is_classification.txt", "instruction")
+    with look.opened(params.llm) as engine:
+        rows = list(clf.classify(first, params.clf, prompt, engine.ask))
+        asked = engine.taken()
+    yield from one_each(
+        asked, [{**fields(row, "instruction"), "classification": meaning(row)} for row in rows]
+    )
+
+
+def _instances(params: instances.Params, inputs: instances.Inputs, look: Look) -> Iterator[Sample]:
+    """And what `prepare` makes of the completions: the pairs, and why one is refused."""
+    section = params.instances
+    first = list(islice(instances.select(instances.read_tasks(inputs), section), look.rows))
+    with look.opened(params.llm) as engine:
+        rows = list(instances.generate(first, section, instances.Prompts(), engine.ask))
+        asked = engine.taken()
+    for one, row in zip(asked, rows, strict=True):
+        yield Sample([one], list(_pairs(row, look)), row.instruction)
+
+
+def _pairs(row: Completion, look: Look) -> Iterator[dict[str, object]]:
+    lean = LeanCompletion.model_validate_json(to_line(row))
+    rejected = list[RejectedInstance]()
+    parsed = prepare.parse([lean], look.everything.prepare, rejected)
+    for kept in parsed.kept:
+        yield fields(kept, "input", "output")
+    for refused in rejected:
+        yield fields(refused, "input", "output", "reason")
+
+
+PREVIEWS = {
+    "bootstrap": Preview(_bootstrap, "bootstrap"),
+    "clf": Preview(_clf, "clf"),
+    "instances": Preview(_instances, "instances"),
+}
