@@ -265,5 +265,7 @@ def test_a_name_that_no_file_can_have_is_no_preset(name: str) -> None:
 
 
 def test_a_preset_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(BadFile, match=r"There are: active, alpaca, backtranslation, paper, ranker\."):
+    with pytest.raises(
+        BadFile, match=r"There are: active, alpaca, backtranslation, paper, ranker\."
+    ):
         presets.apply("papper")
