@@ -44,8 +44,12 @@ class Written(NamedTuple):
 
     @property
     def has_output(self) -> bool:
-        """Whether anything in it is an output."""
-        return bool(parse_input_first(self.rest))
+        """Whether anything in it is an output. What stands for no input is none.
+
+        >>> Written("Greet me.", "Output: <none>").has_output
+        False
+        """
+        return any(output != NO_INPUT for _, output in parse_input_first(self.rest))
 
 
 def listed(tasks: Iterable[Shown]) -> str:
