@@ -55,11 +55,15 @@ def test_what_is_chosen_is_foreseen_shown_and_told_back_to_its_meta_prompt(
             assert (requests, missing) == (kept, "0")
             assert int(requests.replace(",", "")) > 20
 
-        asked = len(model.bodies)
+        def prompts() -> int:
+            # This server has no tokens to count, and is asked for them each time.
+            return sum("max_tokens" in body for body in model.bodies)
+
+        asked = prompts()
         for stage in STAGES:
             seen = project.stage("preview", stage, OPENAI_BASE_URL=url).stdout
             assert "asked now: 0 of these" in seen, seen
-        assert len(model.bodies) == asked
+        assert prompts() == asked
 
         project.stage("report", OPENAI_BASE_URL=url)
     page = project.read(".seedbed/report.html").decode()

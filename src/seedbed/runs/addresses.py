@@ -56,7 +56,8 @@ def called(pipeline: Pipeline, name: str, method: str | None = None) -> Called:
     # The sort is stable: the order of the files is that of reading.
     named.sort(key=lambda address: (address != name, ":" in address, not address.startswith(own)))
     if not named:
-        raise NoSuchStage(name, sorted({a.rpartition(":")[2] for a in pipeline.stages}))
+        known = {address.rpartition(":")[2].partition("@")[0] for address in pipeline.stages}
+        raise NoSuchStage(name, sorted(known))
     command = pipeline.stages[named[0]].cmd
     words = shlex.split(command if isinstance(command, str) else command[0])
     start = words.index("seedbed") + 1 if "seedbed" in words else len(words)
