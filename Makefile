@@ -36,7 +36,7 @@ backtranslation: .venv/.ready  ## turn texts into rows, rated by the model itsel
 	dvc repro pipelines/backtranslation/dvc.yaml
 
 ratings: .venv/.ready      ## see what people say of the rows (`seedbed review`), beside the judge's scores
-	dvc repro pipelines/backtranslation/dvc.yaml:ratings
+	dvc repro pipelines/ratings/dvc.yaml
 
 humpback: .venv/.train-ready  ## train models on what backtranslation made (installs torch)
 	dvc repro pipelines/backtranslation/dvc.yaml pipelines/humpback/dvc.yaml

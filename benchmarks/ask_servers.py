@@ -25,6 +25,7 @@ from texts import Writer, prompts
 from seedbed.auto_instruct import label
 from seedbed.auto_instruct.params import Label
 from seedbed.auto_instruct.rows import Candidate
+from seedbed.auto_instruct.trials import plan
 from seedbed.llm.contract.request import Request
 from seedbed.llm.engine import Engine
 from seedbed.llm.params import Embedded, Llm
@@ -57,7 +58,7 @@ def label_requests(examples: int) -> Iterator[Request]:
             )
             for index in range(CANDIDATES)
         ]
-        yield from label.requests(label.plan(read_task(path), rows, own), own)
+        yield from label.requests(plan(read_task(path), rows, own), own)
 
 
 def ask_all(requests: list[Request], fleet: bool) -> tuple[float, float]:

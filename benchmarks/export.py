@@ -31,7 +31,7 @@ from seedbed.views.export.parquet import write_parquet
 
 FEW, MANY = sized((2_000, 52_000), (50, 200))
 MOST_BYTES = 500e6
-(FORM,) = (form for form in EXPORT.forms if form.origins)
+FORM = next(form for form in EXPORT.forms if form.origins)
 
 
 @dataclass

@@ -115,21 +115,18 @@ def _declared(at: tuple[Path, str], data: Mapping[str, Any]) -> dict[str, Any]:
 def _place(stage: str) -> tuple[Path, str]:
     """The dvc.yaml of a stage, and what DVC calls it there: with its round, where it has several.
 
-    Without DVC: a method's pipeline, where it has its own, has its name; else the stage is in the
-    first that has it.
+    Without DVC it is in the pipeline that has its method's name, or else in the first that has it.
     """
     if address := os.environ.get("DVC_STAGE"):
         path, _, name = address.rpartition(":")
         return Path(path or PIPELINE), name
     method = STAGES[stage].__name__.rpartition(".")[2] if stage in STAGES else ""
-    for own in pipelines():
-        if own.parent.name == method:
-            return own, stage
-    return next((own for own in pipelines() if _has(own, stage)), PIPELINE), stage
+    there = sorted(pipelines(), key=lambda path: path.parent.name != method)
+    return next((path for path in there if _has(path, stage)), PIPELINE), stage
 
 
 def _has(path: Path, stage: str) -> bool:
-    stages = read_yaml(path).get("stages")
+    stages = read_yaml(path).get("stages") if path.exists() else None
     return isinstance(stages, dict) and stage in stages
 
 

@@ -1,15 +1,16 @@
 """The first prompts of Self-Instruct's stages, and what becomes of the answers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 
 from seedbed.core.files import read_rows, to_line
 from seedbed.core.prompts import Prompt
 from seedbed.llm.contract.request import Request
-from seedbed.llm.contract.wire import Answer
-from seedbed.runs.preview import Look, Preview, Sample, fields, one_each
-from seedbed.self_instruct import bootstrap, clf, instances, prepare
+from seedbed.llm.contract.wire import Answer, Ask
+from seedbed.runs.preview import Look, Preview, Sample, Watched, fields, one_each
+from seedbed.self_instruct import alpaca, bootstrap, clf, instances, prepare
+from seedbed.self_instruct.alpaca_rows import RejectedTask, Task
 from seedbed.self_instruct.bootstrap import Grown
 from seedbed.self_instruct.rows import (
     Completion,
@@ -30,28 +31,17 @@ def _bootstrap(params: bootstrap.Params, inputs: bootstrap.Inputs, look: Look) -
     """Of the first round: its prompts are known, and those of the next show what it brings."""
     section = params.bootstrap
     seeds, prompt = bootstrap.read_seeds(inputs.seed_tasks, section)
-    first = {
-        "request_batch_size": min(look.rows, section.request_batch_size),
-        # A round that brings nothing is none to stop at.
-        "max_rounds_without_new": 2,
-    }
     accepted, rejected = list[Instruction](), list[RejectedInstruction]()
     grown = Grown(accepted, rejected)
     with look.opened(params.llm) as engine:
-
-        def ask(requests: Iterable[Request]) -> Iterable[Answer]:
-            if grown.rounds:
-                raise Enough
-            return engine.ask(requests)
-
+        own = section.model_copy(update=_one_round(look, section.request_batch_size))
         with suppress(Enough):
-            bootstrap.grow(seeds, section.model_copy(update=first), prompt, ask, into=grown)
+            bootstrap.grow(seeds, own, prompt, _asking(engine, grown), into=grown)
         asked = engine.taken()
     for one in asked:
         new = [
-            {"accepted": row.instruction, "rouge_l": round(score, 4), "most_similar": other}
+            {"accepted": row.instruction} | _nearest(row.most_similar)
             for row in accepted
-            for other, score in islice(row.most_similar.items(), 1)
             if row.metadata.key == one.key
         ]
         refused = [
@@ -60,6 +50,54 @@ def _bootstrap(params: bootstrap.Params, inputs: bootstrap.Inputs, look: Look) -
             if row.key == one.key
         ]
         yield Sample([one], [*new, *refused])
+
+
+def _alpaca(params: alpaca.Params, inputs: alpaca.Inputs, look: Look) -> Iterator[Sample]:
+    """Likewise, of whole tasks."""
+    section = params.alpaca
+    seeds, template = alpaca.read_seeds(inputs.seed_tasks, section), alpaca.Template(section)
+    accepted, rejected = list[Task](), list[RejectedTask]()
+    grown = alpaca.Grown(accepted, rejected)
+    with look.opened(params.llm) as engine:
+        own = section.model_copy(update=_one_round(look, section.request_batch_size))
+        ask = _asking(engine, grown)
+        with suppress(Enough):
+            alpaca.grow(seeds, own, params.bootstrap, template, ask, into=grown)
+        asked = engine.taken()
+    for one in asked:
+        new = [
+            {"accepted": row.instruction, "task": row.raw_instances} | _nearest(row.most_similar)
+            for row in accepted
+            if row.instance_metadata.key == one.key
+        ]
+        refused = [
+            {"rejected": row.instruction, "task": row.raw_instances, "reason": row.reason}
+            for row in rejected
+            if row.key == one.key
+        ]
+        yield Sample([one], [*new, *refused])
+
+
+def _one_round(look: Look, batch: int) -> dict[str, int]:
+    # A round that brings nothing is none to stop at.
+    return {"request_batch_size": min(look.rows, batch), "max_rounds_without_new": 2}
+
+
+def _asking(engine: Watched, grown: Grown | alpaca.Grown) -> Ask:
+    def ask(requests: Iterable[Request]) -> Iterable[Answer]:
+        if grown.rounds:
+            raise Enough
+        return engine.ask(requests)
+
+    return ask
+
+
+def _nearest(most_similar: Mapping[str, float]) -> dict[str, object]:
+    return {
+        name: value
+        for other, score in islice(most_similar.items(), 1)
+        for name, value in (("rouge_l", round(score, 4)), ("most_similar", other))
+    }
 
 
 def _clf(params: clf.Params, inputs: clf.Inputs, look: Look) -> Iterator[Sample]:
@@ -96,6 +134,7 @@ def _pairs(row: Completion, look: Look) -> Iterator[dict[str, object]]:
 
 PREVIEWS = {
     "bootstrap": Preview(_bootstrap, "bootstrap"),
+    "alpaca": Preview(_alpaca, "alpaca"),
     "clf": Preview(_clf, "clf"),
     "instances": Preview(_instances, "instances"),
 }
