@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 
 from support.growing import growing
+from support.pages import data_of
 from support.project import ROOT, Project, stages_run
+
+from seedbed.views.report.packing import DIGITS
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 # What to do with a block stands at the end of the sentence before it.
@@ -73,8 +76,9 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
         good = sum(row["verdict"] == "good" for row in rated)
         assert f"<strong>{good}</strong> rows rated good" in page
         assert f"rated rows <b>{len(rated)}</b>" in page
-        assert page.count(f'"{rated[0]["key"]}"') == 1
-        assert '"file":"data/rate/rated.jsonl"' in page
+        data = data_of(page)
+        assert [row[6] for row in data["rows"]].count(rated[0]["key"][:DIGITS]) == 1
+        assert "data/rate/rated.jsonl" in [kind["file"] for kind in data["kinds"]]
         handed_on = grown.stage("export", "handed_on").stdout
         assert f"rated · train · {len(rated)} rows" in handed_on
         assert "`rated` has the `verdict`" in grown.read("handed_on/README.md").decode()

@@ -3,7 +3,8 @@
 A run of 52,000 instructions has 66 MB of rows as plain JSON. What makes them small, besides gzip:
 
 - columns instead of rows, so that like stands beside like; numbers that count up as steps;
-- a key stands there once, however many rows name it; so does a text that a column repeats;
+- a key stands there once, however many rows name it, by its first sixteen digits; so does a text
+  that a column repeats;
 - of the texts the most frequent words, with the space before them, are one character each, of
   those that Unicode leaves to private use. Such a character that a text has of itself is a word
   too, so whatever text comes out is what went in;
@@ -28,6 +29,8 @@ FIRST, LAST = 0xE000, 0xF8FF
 _CODED = re.compile(f"[{chr(FIRST)}-{chr(LAST)}]| [^\\W\\d_]+")
 # Words are counted in so many texts.
 SAMPLE = 20_000
+# Digits of a key: of a million answers no two have the same; all 64 would be a fourth of a page.
+DIGITS = 16
 # A shorter text is no longer than the number of the row that has it already.
 SHORT = 8
 
@@ -50,7 +53,7 @@ def columns(kinds: Sequence[Sequence[Row]]) -> dict[str, Any]:
     line, instruction, origin, key: a number is a step from that of the row before, 0 at first;
         what is no number stands as it is. A key's number is its place in `keys`.
     input, output: a text, or the number of the row that has the same one.
-    keys: a hexadecimal one has a character a byte, from U+0100 on.
+    keys: of a hexadecimal one its first DIGITS, a character a byte, from U+0100 on.
     words: what the characters for private use in the texts stand for, from the first on.
     """
     rows = [row for of_kind in kinds for row in of_kind]
@@ -82,13 +85,13 @@ def columns(kinds: Sequence[Sequence[Row]]) -> dict[str, Any]:
 
 
 def _in_bytes(key: str) -> str:
-    """A key whose bytes are characters; another text as it is, after a space.
+    """A key whose first bytes are characters; another text as it is, after a space.
 
     >>> _in_bytes("00ff"), _in_bytes("a key")
     ('Āǿ', ' a key')
     """
     if re.fullmatch("(?:[0-9a-f]{2})+", key):
-        return "".join(chr(0x100 + byte) for byte in bytes.fromhex(key))
+        return "".join(chr(0x100 + byte) for byte in bytes.fromhex(key[:DIGITS]))
     return f" {key}"
 
 

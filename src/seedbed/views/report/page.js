@@ -65,9 +65,13 @@ const shown = (async () => {
     return texts[index];
   }
 
-  // A key or a place is found only whole: a number would be in half of the keys.
+  // A key or a place is found only whole: a number would be in half of the keys. Of a key the page
+  // has its beginning.
+  const DIGITS = 16;
+  const isKey = (word, key) =>
+    key !== null && (word === key || (key.length === DIGITS && word.startsWith(key)));
   const has = (row, index, word) =>
-    textOf(index).includes(word) || word === row[KEY] || word === placeOf(row);
+    textOf(index).includes(word) || isKey(word, row[KEY]) || word === placeOf(row);
 
   // What people say of a row: of its three questions each that they answer with yes.
   const QUESTIONS = ['valid task', 'fit input', 'right output'];
@@ -222,7 +226,7 @@ const shown = (async () => {
     const way = wayOf[kindOf(row).method];
     return make('div', { className: 'way' },
       make('p', null, code(placeOf(row)), row[KEY] ? ' · answer ' : '',
-        row[KEY] ? code(row[KEY]) : ''),
+        row[KEY] ? code(row[KEY].length === DIGITS ? `${row[KEY]}…` : row[KEY]) : ''),
       ...(way ? way.tell(row[INSTRUCTION], row[ORIGIN]) : []),
       make('p', null, 'Everything about it: ', code(`seedbed trace ${placeOf(row)}`)));
   }
