@@ -87,8 +87,8 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
         done = grown.run("dvc", "repro", "rate", OPENAI_BASE_URL=server.url)
         assert list(stages_run(done.stdout)) == ["rate"]
 
-    # Each stage stands in a pipeline, of which the copy lacks one.
-    for name in ("active", "backtranslation"):
+    # Each stage stands in a pipeline, of which the copy lacks some.
+    for name in ("active", "alpaca", "backtranslation", "ways"):
         shutil.copytree(ROOT / "pipelines" / name, grown.folder / "pipelines" / name)
     chosen = "(declares and rate) or share_one_name or verdict or only_what_lies_below"
     tests = ("tests/test_rate.py", "tests/test_pipeline.py", "tests/test_floors.py")
