@@ -5,17 +5,19 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from support.engines import Fake
 from support.growing import Growing, growing
 from support.params import section
-from support.project import Project
+from support.project import ROOT, Project
 from support.stages import run_stage
 
 from seedbed.core.files import read_rows, to_line
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
+from seedbed.runs.changes import read_changes
 from seedbed.self_instruct import alpaca, describe_ways, prepare
 from seedbed.self_instruct.alpaca import ALL_REASONS, Grown, Template, grow
 from seedbed.self_instruct.alpaca_rows import (
@@ -30,6 +32,7 @@ from seedbed.self_instruct.params import Alpaca, Bootstrap, Prepare
 from seedbed.self_instruct.rows import GeneratedInstance, LeanCompletion
 from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.self_instruct.task_list import Shown, listed, split_list
+from seedbed.training.params import Finetune
 from seedbed.views.trace import account
 
 SEEDS = read_seed_tasks()
@@ -149,6 +152,7 @@ def test_every_piece_is_kept_or_refused_with_a_reason() -> None:
             task_of(1001),
             " Tell them what it is good for.\nInput: this",
             " Tell everybody where it could be.",
+            " Say what those who left wanted.\nInput: <none>\nOutput: <none>",
             "",
         ]
     )
@@ -162,6 +166,7 @@ def test_every_piece_is_kept_or_refused_with_a_reason() -> None:
         similar,
         "no_output",
         "no_output",
+        "no_output",
         "empty_piece",
     ]
     assert len(grown.accepted) == grown.tasks == 6
@@ -169,6 +174,7 @@ def test_every_piece_is_kept_or_refused_with_a_reason() -> None:
     assert [row.raw_instances for row in grown.rejected if row.reason == "no_output"] == [
         "Input: this",
         "",
+        "Output: <none>",
     ]
     assert grown.refused.keys() <= {*ALL_REASONS}
 
@@ -199,6 +205,19 @@ def test_prepare_reads_the_fields_of_each_task_but_a_torn_one(torn: str) -> None
     assert (first.instruction + first.input).count("w1001x0") == 2
     assert (second.input, second.output) == ("", "Hi!")
     assert [row.key for row in parsed.kept] == [row.instance_metadata.key for row in rows]
+
+
+def test_both_ways_are_trained_on_as_many_rows_of_files_that_their_stage_depends_on() -> None:
+    folder = ROOT / "pipelines/ways"
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    stage = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]["ways-train"]
+    for those in values["sets"]:
+        changes = read_changes([f"sources={those['sources']}", f"rows={values['rows']}"])
+        (source,) = section(Finetune, **changes).sources
+        assert source.file in stage["deps"]
+    ways = json.loads((ROOT / "metrics/describe_ways.json").read_text())["way"]
+    assert values["rows"] <= min(way["rows"] for way in ways)
+    assert len(values["seeds"]) == 3
 
 
 # --- the stages, on a server

@@ -26,8 +26,8 @@ from seedbed.self_instruct.rows import INSTRUCTIONS, is_yes
 
 # Instructions accepted for each completion: 40 from 15 with the packaged model.
 ACCEPTED_A_COMPLETION = 2.7
-# Tasks accepted for each request of alpaca's, likewise.
-TASKS_A_REQUEST = 2.0
+# Tasks accepted for each request of alpaca's: 40 from 25, likewise.
+TASKS_A_REQUEST = 1.6
 # Sixteen words, as the instructions accepted with the packaged model have on average.
 STAND_IN = "Explain in a few sentences what this is about, why it matters, and who would care."
 
