@@ -88,7 +88,7 @@ def test_a_method_that_is_added_as_the_page_says_asks_and_is_foreseen_traced_sho
         assert list(stages_run(done.stdout)) == ["rate"]
 
     # Each stage stands in a pipeline, of which the copy lacks some.
-    for name in ("active", "alpaca", "backtranslation", "ways"):
+    for name in ("active", "alpaca", "backtranslation", "ratings", "ways"):
         shutil.copytree(ROOT / "pipelines" / name, grown.folder / "pipelines" / name)
     chosen = "(declares and rate) or share_one_name or verdict or only_what_lies_below"
     tests = ("tests/test_rate.py", "tests/test_pipeline.py", "tests/test_floors.py")
