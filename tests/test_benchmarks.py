@@ -17,7 +17,7 @@ ENDINGS = {
     "label": r"seedbed evaluates [\d.]+ × the bound .* and [\d.]+ × the seed's order",
     "ranker": r"times as long\n(.*\n)+a selection evaluates 1/[\d.]+ of the tokens",
     "active": r"times fewer; the scores .*\nUncertainty, .* of the same \d+ scores",
-    "segment": r"segment reads [\d.]+ MB/s and holds [\d.]+ kB a segment; .* as all pairs",
+    "segment": r"segment reads [\d.]+ MB/s and holds -?[\d.]+ kB a segment; .* as all pairs",
     "judge": r"times fewer prompt tokens than each by itself; .* nats",
     "export": r"export describes 200 rows in [\d.]+ s of a processor .*; peak \d+ MB",
     "report": r"50 rows, .*\nwritten in [\d.]+ s, [\d.]+ MB",
