@@ -305,25 +305,10 @@ async function unpacked(element) {
     bytes.setUint32(at, four);
   }
   const packed = new Uint8Array(bytes.buffer, 0, bytes.byteLength - Number(text[0]));
-  const stream = new DecompressionStream('gzip');
-  const writer = stream.writable.getWriter();
-  writer.write(packed);
-  writer.close();
-  const parts = [];
-  let size = 0;
-  const reader = stream.readable.getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    parts.push(part.value);
-    size += part.value.length;
-  }
-  const units = new Uint8Array(size);
-  let place = 0; // of the byte among the low ones, and then among the high ones
-  for (const part of parts) {
-    for (const byte of part) {
-      units[place < size / 2 ? 2 * place : 2 * place - size + 1] = byte;
-      place += 1;
-    }
-  }
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const units = new Uint16Array(planes.length / 2);
+  for (let i = 0; i < units.length; i += 1) units[i] = planes[i] | (planes[units.length + i] << 8);
   return JSON.parse(new TextDecoder('utf-16le').decode(units));
 }
 
