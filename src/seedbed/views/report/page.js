@@ -305,8 +305,23 @@ async function unpacked(element) {
     bytes.setUint32(at, four);
   }
   const packed = new Uint8Array(bytes.buffer, 0, bytes.byteLength - Number(text[0]));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new DecompressionStream('gzip');
+  const writer = stream.writable.getWriter();
+  writer.write(packed);
+  writer.close();
+  const parts = [];
+  let size = 0;
+  const reader = stream.readable.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    parts.push(part.value);
+    size += part.value.length;
+  }
+  const planes = new Uint8Array(size);
+  let place = 0;
+  for (const part of parts) {
+    planes.set(part, place);
+    place += part.length;
+  }
   const units = new Uint16Array(planes.length / 2);
   for (let i = 0; i < units.length; i += 1) units[i] = planes[i] | (planes[units.length + i] << 8);
   return JSON.parse(new TextDecoder('utf-16le').decode(units));
