@@ -25,6 +25,7 @@ from seedbed.self_instruct import estimate as self_instruct
 from seedbed.self_instruct.rows import INSTRUCTIONS
 from seedbed.tasks.errors import NoSuchTask
 from seedbed.tasks.niv2 import Task, read_task
+from seedbed.training import estimate as training
 from seedbed.views.estimate import foresee, table
 
 # Of a first run, of alpaca and of an evaluation; of a ranker: tests/test_ranker_pipeline.py, of
@@ -568,3 +569,16 @@ def test_each_column_of_the_table_adds_up(snapshot: Snapshots) -> None:
     lines = list(table(seen, None))
     snapshot("estimate-columns", "\n".join(lines) + "\n")
     assert len({len(line) for line in lines[:4]}) == 1
+
+
+def test_of_many_held_out_tasks_some_are_read_for_all_unless_rows_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exact = estimate()["evaluate"]
+    monkeypatch.setattr(training, "TASKS", 2)
+    seen = estimate()["evaluate"]
+    # Each task there has as many examples.
+    assert seen.requests == exact.requests > 0
+    note = "requests: 2 of 6 tasks were read, for all"
+    assert note in seen.guessed
+    assert note not in exact.guessed

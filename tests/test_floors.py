@@ -30,7 +30,6 @@ LOOKING = {
     "examples",
     "trace",
     "estimate",
-    "foreseen_pool",
     "preview",
     "report",
     "export",

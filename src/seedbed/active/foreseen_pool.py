@@ -10,7 +10,6 @@ from seedbed.active.errors import PoolTooSmall
 from seedbed.active.params import ActivePool, Sections
 from seedbed.active.rows import ACTIVE, HELD_OUT, POOL, TASKS, HeldOutTask, PoolTask, read_pool
 from seedbed.core.files import exists, read_rows
-from seedbed.runs.dry_run import Foreseen, some_rows
 from seedbed.tasks.niv2 import read_task
 from seedbed.tasks.places import list_tasks
 
@@ -40,7 +39,8 @@ def read_or_guess(name: str, params: Sections) -> Pool:
         held_out = list(read_rows(folder / POOL / HELD_OUT, HeldOutTask))
         return Pool(name, list(read_pool(folder).values()), held_out, "")
     if own.source == "self_instruct":
-        found, guess = _grown(own)
+        found = sources.read_pool(own, sources.Inputs())
+        guess = f"drawn of the {len(found)} tasks that are there"
     else:
         least = max(params.active_score.instances, params.active_select.examples or 1)
         found = _sources(own, own.folder, own.tasks, max(least, own.dev_examples), FOLDER)
@@ -54,21 +54,6 @@ def read_or_guess(name: str, params: Sections) -> Pool:
     tasks = list(active_pool.rows(found, drawn, own.demos))
     test = _sources(own, own.test, own.test_tasks, own.test_examples, TEST)
     return Pool(name, tasks, list(active_pool.held_out(test, tasks, own)), guess)
-
-
-def _grown(own: ActivePool) -> tuple[list[sources.Source], str]:
-    """The tasks that are there, and what is guessed with them.
-
-    Of many rows some are read: a round asks no more of a larger pool.
-    """
-    path = sources.PREPARED
-    if own.tasks is not None:
-        found, some = sources.read_pool(own, sources.Inputs()), False
-    else:
-        with some_rows(Foreseen(own.source), path) as (folder, _):
-            found = sources.read_pool(own, sources.Inputs(prepared=folder / path.name))
-            some = folder != path.parent
-    return found, f"drawn of {'' if some else 'the '}{len(found)} tasks that are there"
 
 
 def _sources(

@@ -86,5 +86,5 @@ def read_tables(path: Path) -> RatedTables | None:
         return RatedTables.model_validate_json(read_text(path))
     except ValidationError as error:
         place, problem = problem_of(error)
-        remedy = "`dvc repro pipelines/backtranslation/dvc.yaml:ratings` writes it."
+        remedy = "`dvc repro pipelines/ratings/dvc.yaml` writes it."
         raise BadFile(path, f"{place}: {problem}", remedy) from None
