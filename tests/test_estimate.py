@@ -574,6 +574,7 @@ def test_each_column_of_the_table_adds_up(snapshot: Snapshots) -> None:
 def test_of_many_held_out_tasks_some_are_read_for_all_unless_rows_are_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     exact = estimate()["evaluate"]
     monkeypatch.setattr(training, "TASKS", 2)
     seen = estimate()["evaluate"]
