@@ -546,3 +546,93 @@ def test_what_is_scored_is_what_the_stage_draws() -> None:
     instances = asked(left, everything.active_score)
     assert len({one.task.task for one in instances}) == 3
     assert estimate(everything)["score"].requests == len(instances) * (1 + SCORINGS)
+
+
+# --- of thousands of tasks
+
+
+def write_grown(many: int) -> None:
+    """What Self-Instruct made: every fifth task is of no use, the others have one to three rows."""
+    for folder in ("data/prepare", "data/clf"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    ids = [f"{n}-a" for n in range(many)]
+    rows = [
+        {
+            "instruction": f"Say what a grown one says of number {n:03}.",
+            "input": 'It said "instruction_id": "7-a".',
+            "output": "That.",
+            "id": f"{name}/{k}",
+            "instruction_id": name,
+            "key": None,
+        }
+        for n, name in enumerate(ids)
+        if n % 5
+        for k in range(1 + n % 3)
+    ]
+    kinds = [
+        {"instruction": "", "instruction_id": name, "is_classification": "Yes" if n % 3 else "No"}
+        for n, name in enumerate(ids)
+    ]
+    Path("data/prepare/alpaca.jsonl").write_text(lines(rows))
+    Path("data/clf/is_clf_or_not.jsonl").write_text(lines(kinds))
+
+
+MANY = 240
+GROWN = MANY * 4 // 5
+
+
+@pytest.mark.parametrize("most", [None, 30, 150])
+@pytest.mark.parametrize("drawn", [False, True])
+def test_of_many_tasks_some_are_read_and_stand_for_all(
+    monkeypatch: pytest.MonkeyPatch, drawn: bool, most: int | None
+) -> None:
+    write_grown(MANY)
+    everything = params(active_score={"max_tasks": most, "instances": 1})
+    if drawn:
+        draw(everything)
+    whole = estimate(everything)
+    monkeypatch.setattr(foreseen_pool, "LOOKED_UP", 60)
+    some = estimate(everything)
+    read = len(of_rounds.read_or_guess("pool", everything).tasks)
+    assert read < 120 < GROWN + TASKS
+    assert some["score"].requests == whole["score"].requests
+    assert some["score"].requests == (most or GROWN + TASKS - DEV - CHUNK) * (1 + SCORINGS)
+    assert some["score"].prompt_tokens == pytest.approx(whole["score"].prompt_tokens, rel=0.05)
+    notes = [note for one in some.values() for note in one.guessed]
+    assert any("216 tasks that are there, of which " in note for note in notes) != drawn
+    assert any("of 208 tasks were read, for all" in note for note in notes) == (most != 30)
+    if drawn:
+        assert some["evaluate"].requests == whole["evaluate"].requests
+
+
+def test_of_a_large_pool_those_that_a_round_scores_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch, server: Scoring
+) -> None:
+    write_grown(MANY)
+    everything = params(active_score={"max_tasks": 20, "instances": 1})
+    started(everything)
+    score(everything)
+    whole = estimate(everything)["score"]
+    assert whole.kept == 20 * (1 + SCORINGS)
+    monkeypatch.setattr(foreseen_pool, "LOOKED_UP", 60)
+    some = estimate(everything)["score"]
+    assert len(of_rounds.read_or_guess("pool", everything).tasks) < 120
+    assert (some.requests, some.kept, some.missing) == (whole.requests, whole.kept, whole.missing)
+    # And where all are scored, those that were read stand for the others.
+    everything = params(active_score={"max_tasks": None, "instances": 1})
+    score(everything)
+    some = estimate(everything)["score"]
+    assert some.requests - some.missing == (GROWN + TASKS - DEV - CHUNK) * (1 + SCORINGS)
+
+
+def test_a_pool_that_takes_more_than_are_looked_up_reads_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_grown(MANY)
+    monkeypatch.setattr(foreseen_pool, "LOOKED_UP", 10)
+    everything = params(active_pool={"chunk": 40}, active_score={"instances": 1})
+    seen = estimate(everything)
+    assert not any(
+        "PoolTooSmall" in note or "none of pool" in note for note in seen["score"].guessed
+    )
+    assert len(of_rounds.read_or_guess("pool", everything).tasks) >= DEV + 2 * 40

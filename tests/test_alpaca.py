@@ -153,6 +153,7 @@ def test_every_piece_is_kept_or_refused_with_a_reason() -> None:
             " Tell them what it is good for.\nInput: this",
             " Tell everybody where it could be.",
             " Say what those who left wanted.\nInput: <none>\nOutput: <none>",
+            " List what we have to buy.\nInput: <none>\nOutput: <none> for now",
             "",
         ]
     )
@@ -167,6 +168,7 @@ def test_every_piece_is_kept_or_refused_with_a_reason() -> None:
         "no_output",
         "no_output",
         "no_output",
+        "no_output",
         "empty_piece",
     ]
     assert len(grown.accepted) == grown.tasks == 6
@@ -175,6 +177,7 @@ def test_every_piece_is_kept_or_refused_with_a_reason() -> None:
         "Input: this",
         "",
         "Output: <none>",
+        "Output: <none> for now",
     ]
     assert grown.refused.keys() <= {*ALL_REASONS}
 

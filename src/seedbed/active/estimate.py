@@ -128,18 +128,24 @@ class Rounds:
                 left = _part(pool, "rest")[later:]
                 self.unchosen += [name] if later else []
             scored = left if name in params.active.scored else []
+            # For how many tasks each of those that were read stands.
+            there = len(left) + pool.unread
+            most = params.active_score.max_tasks or there
+            weight = min(most, there) / (min(most, len(left)) or 1)
+            if scored and weight > 1:
+                self.score.guess(f"requests: {len(left):,} of {there:,} tasks were read, for all")
             if pool.guess or not exists(ACTIVE / name / ADAPTER):
                 rows = _rows(pool, name, later, params.active_select.examples)
                 self.untrained.append(name)
                 self.steps += steps(rows, params.finetune)
-            elif self._look_up(name, tried, scored, foresight):
+            elif self._look_up(name, tried, scored, weight, foresight):
                 continue
             foresight.more(self.evaluate, tried)
             if scored and chosen:
-                self._add(self._to_score(scored, foresight))
+                self._add(self._to_score(scored, foresight), weight)
             elif scored:
                 alike[later] = alike.get(later) or self._to_score(scored, foresight)
-                self._add(alike[later])
+                self._add(alike[later], weight)
 
     def _to_score(self, tasks: Sequence[PoolTask], foresight: Foresight) -> Foreseen:
         """What is asked to score tasks, of which the store cannot have any answer."""
@@ -153,18 +159,21 @@ class Rounds:
         seen.requests += len(instances) * (own.perturbations + 1)
         return seen
 
-    def _add(self, seen: Foreseen) -> None:
+    def _add(self, seen: Foreseen, weight: float) -> None:
         """Add what one round is asked, without any answer of it, to the others."""
         asks = self.params.active_score.labels == "own"
         times = self.params.active_score.perturbations + 1
-        self.score.requests += seen.requests
-        self.score.characters += seen.characters
-        self.score.most_tokens += seen.most_tokens
-        self.scorings += seen.requests * times // (times + asks)
+        self.score.add(seen, weight)
+        self.scorings += round(seen.requests * weight) * times // (times + asks)
         self.unanswered |= asks
 
     def _look_up(
-        self, name: str, tried: Sequence[Request], scored: Sequence[PoolTask], foresight: Foresight
+        self,
+        name: str,
+        tried: Sequence[Request],
+        scored: Sequence[PoolTask],
+        weight: float,
+        foresight: Foresight,
     ) -> bool:
         """What a round's model is asked; whether anybody can ask it."""
         adapter = {"adapter": str(ACTIVE / name / ADAPTER)}
@@ -173,18 +182,24 @@ class Rounds:
             with foresight.of(foresight.llm.model_copy(update={"embedded": embedded})) as other:
                 for _ in other.look_up(self.evaluate, tried):
                     pass
-                self._look_up_scores(asked(scored, self.params.active_score), other)
+                instances = asked(scored, self.params.active_score)
+                part, scorings = self._look_up_scores(instances, other)
+                self.score.add(part, weight)
+                self.scorings += round(scorings * weight)
         except BadAdapter as error:
             for line in [self.evaluate, self.score] if scored else [self.evaluate]:
                 line.guess(f"in store: none of {name}'s: {str(error).splitlines()[0]}")
             return False
         return True
 
-    def _look_up_scores(self, instances: Sequence[Asked], foresight: Foresight) -> None:
-        own = self.params.active_score
+    def _look_up_scores(
+        self, instances: Sequence[Asked], foresight: Foresight
+    ) -> tuple[Foreseen, int]:
+        """What is asked to score these; and how much of it scores."""
+        own, seen = self.params.active_score, Foreseen(self.score.stage)
         answers: Iterable[Answer | None] = [None] * len(instances)
         if own.labels == "own":
-            answers = foresight.look_up(self.score, requests(instances, own, self.prompts))
+            answers = foresight.look_up(seen, requests(instances, own, self.prompts))
         answered: list[Answered] = []
         for one, answer in zip(instances, answers, strict=True):
             if answer is not None:
@@ -194,10 +209,10 @@ class Rounds:
                 answered += gold_answers([one], [True], own)
                 self.unanswered |= own.labels == "own"
         shown = {one.task.task: perturbed(one.task, own) for one in instances}
-        before = self.score.requests
+        asking = seen.requests
         wanted = pairs(instances, answered, shown, self.prompts)
-        foresight.look_up_scores(self.score, (pair for _, _, pair in wanted))
-        self.scorings += self.score.requests - before
+        foresight.look_up_scores(seen, (pair for _, _, pair in wanted))
+        return seen, seen.requests - asking
 
     def tell(self) -> None:
         """Say what of it is a guess, and what has no column."""

@@ -1,15 +1,24 @@
-"""The pool of a run to come: as it is drawn, or as it may be."""
+"""The pool of a run to come: as it is drawn, or as it may be.
 
+Of thousands of tasks some are read, and the others are counted.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from seedbed.active import active_pool, sources
 from seedbed.active.draw import draw
 from seedbed.active.errors import PoolTooSmall
 from seedbed.active.params import ActivePool, Sections
-from seedbed.active.rows import ACTIVE, HELD_OUT, POOL, TASKS, HeldOutTask, PoolTask, read_pool
-from seedbed.core.files import exists, read_rows
+from seedbed.active.rows import ACTIVE, HELD_OUT, POOL, TASKS, HeldOutTask, PoolTask, read_chosen
+from seedbed.core import draws
+from seedbed.core.files import exists, opened, read_rows
+from seedbed.runs.dry_run import LOOKED_UP, rows_in, thinned
 from seedbed.tasks.niv2 import read_task
 from seedbed.tasks.places import list_tasks
 
@@ -19,12 +28,17 @@ FOLDER, TEST = "active_pool.folder", "active_pool.test"
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of tasks. guess: how it was made up, if it is not drawn yet; else ""."""
+    """A pool of tasks.
+
+    guess: how it was made up, if it is not drawn yet; else "". unread: how many more there are to
+    choose from, which those that were read stand for.
+    """
 
     name: str
     tasks: list[PoolTask]
     held_out: list[HeldOutTask]
     guess: str
+    unread: int = 0
 
 
 def read_or_guess(name: str, params: Sections) -> Pool:
@@ -37,23 +51,96 @@ def read_or_guess(name: str, params: Sections) -> Pool:
     folder, own = ACTIVE / name, params.active_pool
     if exists(folder / POOL / TASKS):
         held_out = list(read_rows(folder / POOL / HELD_OUT, HeldOutTask))
-        return Pool(name, list(read_pool(folder).values()), held_out, "")
+        tasks, unread = _some_drawn(folder / POOL / TASKS, params)
+        return Pool(name, tasks, held_out, "", unread)
+    unread, rounds = 0, active_pool.longest(params.active.runs)
+    needed = own.dev + rounds * own.chunk
     if own.source == "self_instruct":
-        found = sources.read_pool(own, sources.Inputs())
-        guess = f"drawn of the {len(found)} tasks that are there"
+        with _some_grown(own, sources.Inputs(), needed) as (inputs, unread):
+            found = sources.read_pool(own, inputs)
+        guess = f"drawn of the {len(found) + unread:,} tasks that are there"
+        guess += f", of which {len(found):,} were read" if unread else ""
     else:
         least = max(params.active_score.instances, params.active_select.examples or 1)
         found = _sources(own, own.folder, own.tasks, max(least, own.dev_examples), FOLDER)
         guess = f"drawn of {len(found)} tasks that are like one, with {least} examples each"
-    rounds = active_pool.longest(params.active.runs)
-    if len(found) < own.dev + rounds * own.chunk:
+    if len(found) < needed:
         raise PoolTooSmall(len(found), own.chunk, own.dev, rounds)
     names, seed = [one.task.name for one in found], params.active.pools[name].seed
     classification = {one.task.name for one in found if one.task.is_classification}
     drawn = draw(names, classification, own.chunk, own.dev, seed)
     tasks = list(active_pool.rows(found, drawn, own.demos))
     test = _sources(own, own.test, own.test_tasks, own.test_examples, TEST)
-    return Pool(name, tasks, list(active_pool.held_out(test, tasks, own)), guess)
+    return Pool(name, tasks, list(active_pool.held_out(test, tasks, own)), guess, unread)
+
+
+def _some_drawn(path: Path, params: Sections) -> tuple[list[PoolTask], int]:
+    """Some of the tasks of a large pool, in its order; and how many others there are.
+
+    All that were chosen or have a part to play, and of the rest those that are scored first.
+    """
+    if rows_in(path) <= LOOKED_UP:
+        return list(read_rows(path, PoolTask)), 0
+    seed = params.active_score.seed
+    chosen = {row.task for run in params.active.runs for row in read_chosen(ACTIVE / run)}
+    try:
+        heads = list(map(_head, _lines(path)))
+    except (ValueError, LookupError):  # whoever reads all of it says what is wrong, and where
+        return list(read_rows(path, PoolTask)), 0
+    rest = [task for task, part in heads if part == "rest"]
+    first = sorted(rest, key=lambda task: draws.rank(seed, "tasks", task))[:LOOKED_UP]
+    unread = {*rest} - {*first} - chosen
+    with TemporaryDirectory() as place:
+        thin = Path(place) / path.name
+        with thin.open("wb") as kept:
+            pairs = zip(heads, _lines(path), strict=True)
+            kept.writelines(line for (task, _), line in pairs if task not in unread)
+        return list(read_rows(thin, PoolTask)), len(unread)
+
+
+def _head(line: bytes) -> tuple[str, str]:
+    """The name of a task of the pool, and its part, without the rest of the row."""
+    row = json.loads(line.partition(b', "is_classification": ')[0] + b"}")
+    return row["task"], row["part"]
+
+
+@contextmanager
+def _some_grown(
+    own: ActivePool, inputs: sources.Inputs, needed: int
+) -> Iterator[tuple[sources.Inputs, int]]:
+    """Files with some of many tasks that were grown, each with all of its rows.
+
+    And how many others there are.
+    """
+    files = (inputs.prepared, inputs.classified)
+    # Who names the tasks gets these.
+    few = own.tasks or not all(map(exists, files)) or rows_in(inputs.classified) <= LOOKED_UP
+    rows, kinds = ([] if few else list(map(_of, _lines(path))) for path in files)
+    classified = {*kinds}
+    grown = [name for name in dict.fromkeys(rows) if name in classified]
+    # So that a draw of some has what a draw of all has, and a rest.
+    some, weight = thinned(grown, max(LOOKED_UP, 4 * needed))
+    if weight == 1:
+        yield inputs, 0
+        return
+    wanted = {*some}
+    with TemporaryDirectory() as place:
+        thin = [Path(place) / path.name for path in files]
+        for path, ids, file in zip(files, (rows, kinds), thin, strict=True):
+            with file.open("wb") as kept:
+                pairs = zip(ids, _lines(path), strict=True)
+                kept.writelines(line for name, line in pairs if name in wanted)
+        yield sources.Inputs(inputs.seed_tasks, *thin), len(grown) - len(some)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with opened(path) as file:
+        yield from file
+
+
+def _of(line: bytes) -> bytes:
+    """The id of the instruction that a row is of, as it is written; read so, as there are many."""
+    return line.rpartition(b'"instruction_id": "')[2].partition(b'"')[0]
 
 
 def _sources(

@@ -23,7 +23,7 @@ from seedbed.llm.store.upkeep import tokens_a_character
 # Where nothing was counted yet. Characters a token: English, with the tokenizers of today.
 CHARACTERS_A_TOKEN = 4.0
 # Of more requests so many are looked up, and stand for the others: to look all up takes minutes.
-LOOKED_UP = 2000
+LOOKED_UP = 1500
 EACH = 16
 
 Thing = TypeVar("Thing")

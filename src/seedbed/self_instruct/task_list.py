@@ -44,12 +44,13 @@ class Written(NamedTuple):
 
     @property
     def has_output(self) -> bool:
-        """Whether anything in it is an output. What stands for no input is none.
+        """Whether anything in it is an output. What begins with the word for no input is none.
 
         >>> Written("Greet me.", "Output: <none>").has_output
         False
         """
-        return any(output != NO_INPUT for _, output in parse_input_first(self.rest))
+        outputs = [output for _, output in parse_input_first(self.rest)]
+        return any(text is not None and not text.startswith(NO_INPUT) for text in outputs)
 
 
 def listed(tasks: Iterable[Shown]) -> str:

@@ -8,14 +8,16 @@ the rules as they are published.
 
 import string
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rouge_score.tokenizers import DefaultTokenizer
 
 from seedbed.tasks.scoring import best_rouge_l
 
-_TOKENIZER = DefaultTokenizer(use_stemmer=True)
+if TYPE_CHECKING:
+    from rouge_score.tokenizers import DefaultTokenizer
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -55,4 +57,11 @@ def plain(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _stemmed(text: str) -> str:
-    return " ".join(_TOKENIZER.tokenize(text))
+    return " ".join(_tokenizer().tokenize(text))
+
+
+@cache
+def _tokenizer() -> "DefaultTokenizer":
+    from rouge_score.tokenizers import DefaultTokenizer  # nltk, and with it scipy: most of a second
+
+    return DefaultTokenizer(use_stemmer=True)

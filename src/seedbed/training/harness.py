@@ -4,22 +4,22 @@ A task file, its examples and its scorer, and each model's results in the harnes
 the harness for nothing; nothing here needs the harness.
 """
 
-import inspect
 import statistics
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from seedbed.core.files import to_json, to_line
+from seedbed.core.files import read_text, to_json, to_line
 from seedbed.tasks.prompts import Prompts
-from seedbed.training import harness_scorer
 from seedbed.training.held_out import Case
 from seedbed.training.params import Evaluate
 from seedbed.training.rows import Evaluation
 
 TASK = "seedbed_held_out"
 DOCS, SCORER = "held_out.jsonl", "superni.py"
+# Written out, never imported: who imports it waits for scipy.
+SCORES = Path(__file__).with_name("harness_scorer.py")
 METRICS = ("rouge_l", "exact_match")
 VERSION = 1.0
 
@@ -42,7 +42,7 @@ def files(
     texts: dict[Path, Iterable[str]] = {
         folder / f"{TASK}.yaml": [task_file(params)],
         folder / DOCS: [to_line(doc) for doc in docs],
-        folder / SCORER: [inspect.getsource(harness_scorer)],
+        folder / SCORER: [read_text(SCORES)],
     }
     models = {model.name: model for model in params.models}
     for name, of_model in groupby(rows, key=lambda row: row.model):
