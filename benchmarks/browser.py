@@ -19,6 +19,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# When the rows are there, and what stands below them, too.
+WHOLE = """shown.then(() => new Promise((whole) => {
+  if (document.readyState === 'loading') addEventListener('DOMContentLoaded', whole);
+  else whole();
+}))"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def opened(page: Path, search: str = "", waits: bool = True) -> Opened:
 
 
 def driven(page: str, script: str) -> str:
-    """The page with more for its script to do once the rows are there; its policy allows it."""
+    """The page with more for its script to do once it is all there; its policy allows it."""
     own = page.rpartition("<script>")[2].partition("</script>")[0]
-    more = f"{own}\nshown.then(() => {{\n{script}\n}});"
+    more = f"{own}\n{WHOLE}.then(() => {{\n{script}\n}});"
     return page.replace(own, more).replace(digest(own), digest(more))

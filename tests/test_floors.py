@@ -30,6 +30,7 @@ LOOKING = {
     "examples",
     "trace",
     "estimate",
+    "foreseen_pool",
     "preview",
     "report",
     "export",

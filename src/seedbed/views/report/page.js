@@ -2,8 +2,8 @@
 // textContent and text nodes, never as markup (the page's policy would not allow it either).
 //
 // The data: kinds {name, file, method, count}; rows, as packing.py puts them together, kind after
-// kind; origins, of each method. Of the rows only those on show are in the page. A method's
-// report.js, which stands above this, may tell more of its rows:
+// kind; origins, of each method. A row is its number, by which each of `fields` has its value; only
+// those on show are in the page. A method's report.js, which stands above this, may tell more of them:
 // ways.<method> = (origins, page) => ({ text, tell }), where
 //   page: { make, code, number }, as below;
 //   text(instruction): the text of a row's instruction that is none;
@@ -17,14 +17,14 @@ const shown = (async () => {
     return;
   }
   const data = await unpacked(byId('data'));
-  const [KIND, LINE, INSTRUCTION, INPUT, OUTPUT, REASON, KEY, ORIGIN, SCORE, RATING] = Array(10).keys();
   const q = byId('q'), reason = byId('reason'), body = byId('body'), hits = byId('hits');
   // null where no row has a score, or a rating
   const order = byId('order'), rating = byId('rating');
   const kinds = [...document.querySelectorAll('input[name=kind]')];
   const state = { q: '', kind: '', reason: '', rating: '', order: '', page: 1 };
   const number = new Intl.NumberFormat('en').format;
-  const rows = rowsOf(data);
+  const fields = fieldsOf(data);
+  const all = fields.kind.length;
   let found = [];
   let words = [];
 
@@ -43,8 +43,8 @@ const shown = (async () => {
   const code = (text) => make('code', null, text);
   const wayOf = Object.fromEntries(Object.entries(ways).map(([method, way]) =>
     [method, way(data.origins[method], { make, code, number })]));
-  const kindOf = (row) => data.kinds[row[KIND]];
-  const placeOf = (row) => `${kindOf(row).file}:${row[LINE]}`;
+  const kindOf = (row) => data.kinds[fields.kind[row]];
+  const placeOf = (row) => `${kindOf(row).file}:${fields.line[row]}`;
 
   // The most frequent words are a character each, until somebody sees them.
   const FIRST = 0xe000;
@@ -52,38 +52,45 @@ const shown = (async () => {
     text.replace(/[\ue000-\uf8ff]/g, (one) => data.rows.words[one.charCodeAt(0) - FIRST]).slice(1);
 
   function instructionOf(row) {
-    const instruction = row[INSTRUCTION];
+    const instruction = fields.instruction[row];
     return typeof instruction === 'string'
       ? plain(instruction) : wayOf[kindOf(row).method].text(instruction);
   }
 
-  // What a search looks through; made at the first one, since most of the texts may never be seen.
+  // Of a key the page has its beginning.
+  const DIGITS = 16;
+  const digits = (key) => (key[0] === ' ' ? key.slice(1)
+    : Array.from(key, (one) => one.charCodeAt(0).toString(16).slice(1)).join(''));
+  const keyOf = (row) => (fields.key[row] === null ? null : digits(data.rows.keys[fields.key[row]]));
+
+  // What a search looks through; made at the first one, since most of it may never be seen.
   let texts = null;
-  function textOf(index) {
-    texts ??= rows.map((row) =>
-      [instructionOf(row), plain(row[INPUT]), plain(row[OUTPUT])].join('\n').toLowerCase());
-    return texts[index];
+  let keys = null;
+  function lookedThrough() {
+    texts ??= Array.from(fields.kind, (_, row) =>
+      [instructionOf(row), plain(fields.input[row]), plain(fields.output[row])]
+        .join('\n').toLowerCase());
+    keys ??= data.rows.keys.map(digits);
   }
 
-  // A key or a place is found only whole: a number would be in half of the keys. Of a key the page
-  // has its beginning.
-  const DIGITS = 16;
+  // A key or a place is found only whole: a number would be in half of the keys.
   const isKey = (word, key) =>
-    key !== null && (word === key || (key.length === DIGITS && word.startsWith(key)));
-  const has = (row, index, word) =>
-    textOf(index).includes(word) || isKey(word, row[KEY]) || word === placeOf(row);
+    key !== undefined && (word === key || (key.length === DIGITS && word.startsWith(key)));
+  const has = (row, word) =>
+    texts[row].includes(word) || isKey(word, keys[fields.key[row]]) || word === placeOf(row);
 
   // What people say of a row: of its three questions each that they answer with yes.
   const QUESTIONS = ['valid task', 'fit input', 'right output'];
-  const yesOf = (row) => [...row[RATING]].filter((one) => one === 'y').length;
-  const saidOf = (row) => [...row[RATING]]
+  const yesOf = (row) => [...fields.rating[row]].filter((one) => one === 'y').length;
+  const saidOf = (row) => [...fields.rating[row]]
     .map((one, place) => `${one === 'y' ? '' : 'not a '}${QUESTIONS[place]}`).join(', ');
-  // The choices of the filter.
-  const RATED = [
-    ['rated', 'rated', (row) => row[RATING] !== null],
+  // The choices of the filter; null where no row is rated.
+  const isRated = (row) => fields.rating[row] !== null;
+  const RATED = rating && [
+    ['rated', 'rated', isRated],
     ...[3, 2, 1, 0].map((count) => [`${count}`, `${count} of 3 right`,
-      (row) => row[RATING] !== null && yesOf(row) === count]),
-    ['unrated', 'not rated', (row) => row[RATING] === null],
+      (row) => isRated(row) && yesOf(row) === count]),
+    ['unrated', 'not rated', (row) => !isRated(row)],
   ];
 
   // --- search
@@ -95,22 +102,24 @@ const shown = (async () => {
 
   function search() {
     words = wordsOf(state.q);
+    if (words.length) lookedThrough();
     const counts = new Map([['', 0]]);
     const reasons = new Map();
-    const rated = new Map(RATED.map(([name]) => [name, 0]));
+    const rated = new Map();
+    const count = (map, name) => map.set(name, (map.get(name) || 0) + 1);
     found = [];
-    rows.forEach((row, index) => {
-      if (words.length && !words.every((word) => has(row, index, word))) return;
-      const kind = kindOf(row).name;
-      counts.set('', counts.get('') + 1);
-      counts.set(kind, (counts.get(kind) || 0) + 1);
-      if (state.kind && kind !== state.kind) return;
-      if (row[REASON] !== null) reasons.set(row[REASON], (reasons.get(row[REASON]) || 0) + 1);
-      if (state.reason && row[REASON] !== state.reason) return;
-      const ratings = RATED.filter(([, , holds]) => holds(row)).map(([name]) => name);
-      for (const name of ratings) rated.set(name, rated.get(name) + 1);
+    for (let row = 0; row < all; row += 1) {
+      if (words.length && !words.every((word) => has(row, word))) continue;
+      const kind = kindOf(row).name, why = fields.reason[row];
+      count(counts, '');
+      count(counts, kind);
+      if (state.kind && kind !== state.kind) continue;
+      if (why !== null) count(reasons, why);
+      if (state.reason && why !== state.reason) continue;
+      const ratings = rating ? RATED.filter(([, , holds]) => holds(row)).map(([name]) => name) : [];
+      for (const name of ratings) count(rated, name);
       if (!state.rating || ratings.includes(state.rating)) found.push(row);
-    });
+    }
     for (const input of kinds) {
       input.checked = input.value === state.kind;
       input.nextElementSibling.lastElementChild.textContent = number(counts.get(input.value) || 0);
@@ -126,7 +135,7 @@ const shown = (async () => {
       rating.replaceChildren(
         make('option', { value: '' }, 'any, or none'),
         ...RATED.map(([name, words]) =>
-          make('option', { value: name }, `${words} (${number(rated.get(name))})`)),
+          make('option', { value: name }, `${words} (${number(rated.get(name) || 0)})`)),
       );
       rating.value = state.rating;
     }
@@ -143,9 +152,9 @@ const shown = (async () => {
     if (!state.order) return;
     const sign = state.order.startsWith('best') ? -1 : 1;
     const rates = state.order.endsWith('rated');
-    const scored = (row) => row[rates ? RATING : SCORE] !== null;
-    const scoreOf = (row) => (rates ? yesOf(row) : row[SCORE]);
-    found.sort((a, b) => (rates ? 0 : a[KIND] - b[KIND]) || scored(b) - scored(a)
+    const scored = (row) => (rates ? fields.rating : fields.score)[row] !== null;
+    const scoreOf = (row) => (rates ? yesOf(row) : fields.score[row]);
+    found.sort((a, b) => (rates ? 0 : fields.kind[a] - fields.kind[b]) || scored(b) - scored(a)
       || (scored(a) ? sign * (scoreOf(a) - scoreOf(b)) : 0));
   }
 
@@ -158,7 +167,6 @@ const shown = (async () => {
     for (const text of body.querySelectorAll('.text > div')) {
       if (text.scrollHeight > text.clientHeight + 2) text.parentElement.classList.add('cut');
     }
-    const all = rows.length;
     hits.textContent = found.length === all
       ? `${number(all)} rows`
       : `${number(found.length)} of ${number(all)} rows`;
@@ -191,17 +199,18 @@ const shown = (async () => {
   }
 
   function rowOf(row) {
+    const reason = fields.reason[row], score = fields.score[row];
     const button = make('button', { type: 'button', 'aria-expanded': 'false' }, 'Where from?');
     const line = make('tr', { role: 'row' },
       cell('Instruction', instructionOf(row)),
-      cell('Input', plain(row[INPUT])),
-      cell('Output', plain(row[OUTPUT])),
+      cell('Input', plain(fields.input[row])),
+      cell('Output', plain(fields.output[row])),
       make('td', { role: 'cell', className: 'became', 'data-label': 'What became of it' },
         make('b', null, kindOf(row).name),
-        row[REASON] === null ? null : make('span', { className: 'why' }, row[REASON]),
-        row[SCORE] === null ? null
-          : make('span', { className: 'score' }, `score ${Number(row[SCORE].toFixed(4))}`),
-        row[RATING] === null ? null
+        reason === null ? null : make('span', { className: 'why' }, reason),
+        score === null ? null
+          : make('span', { className: 'score' }, `score ${Number(score.toFixed(4))}`),
+        fields.rating[row] === null ? null
           : make('span', { className: 'rating' }, `${yesOf(row)} of 3: ${saidOf(row)}`),
         button));
     let origin = null;
@@ -223,11 +232,11 @@ const shown = (async () => {
   // --- the way back
 
   function wayBack(row) {
-    const way = wayOf[kindOf(row).method];
+    const way = wayOf[kindOf(row).method], key = keyOf(row);
     return make('div', { className: 'way' },
-      make('p', null, code(placeOf(row)), row[KEY] ? ' · answer ' : '',
-        row[KEY] ? code(row[KEY].length === DIGITS ? `${row[KEY]}…` : row[KEY]) : ''),
-      ...(way ? way.tell(row[INSTRUCTION], row[ORIGIN]) : []),
+      make('p', null, code(placeOf(row)), key ? ' · answer ' : '',
+        key ? code(key.length === DIGITS ? `${key}…` : key) : ''),
+      ...(way ? way.tell(fields.instruction[row], fields.origin[row]) : []),
       make('p', null, 'Everything about it: ', code(`seedbed trace ${placeOf(row)}`)));
   }
 
@@ -327,20 +336,18 @@ async function unpacked(element) {
   return JSON.parse(new TextDecoder('utf-16le').decode(units));
 }
 
-// Rows [place of the kind, then the fields of Row in runs/page.py], of packing.py's columns.
-function rowsOf(data) {
-  const { keys, reason, origin, score, rating, ...columns } = data.rows;
+// Each field of Row in runs/page.py, and the place of the kind, of all rows: packing.py's columns.
+// Of a key its place.
+function fieldsOf(data) {
+  const { line, instruction, input, output, reason, key, origin, score, rating } = data.rows;
   const counted = (values) => {
     let last = 0;
     return values.map((value) => (typeof value === 'number' ? (last += value) : value));
   };
   const whole = (texts) => texts.map((text) => (typeof text === 'number' ? texts[text] : text));
-  const lines = counted(columns.line), instructions = counted(columns.instruction);
-  const inputs = whole(columns.input), outputs = whole(columns.output);
-  const known = keys.map((key) => (key[0] === ' ' ? key.slice(1)
-    : Array.from(key, (one) => one.charCodeAt(0).toString(16).slice(1)).join('')));
-  const answers = counted(columns.key).map((key) => (key === null ? null : known[key]));
-  const kinds = data.kinds.flatMap((kind, place) => Array(kind.count).fill(place));
-  return kinds.map((kind, i) => [kind, lines[i], instructions[i], inputs[i], outputs[i], reason[i],
-    answers[i], origin[i], score[i] ?? null, rating[i] ?? null]);
+  const kind = data.kinds.flatMap(({ count }, place) => Array(count).fill(place));
+  const orNull = (values) => (values.length ? values : Array(kind.length).fill(null));
+  return { kind, line: counted(line), instruction: counted(instruction), input: whole(input),
+    output: whole(output), reason, key: counted(key), origin, score: orNull(score),
+    rating: orNull(rating) };
 }
