@@ -18,7 +18,7 @@ from seedbed.core.files import read_rows, to_line
 from seedbed.llm.contract.request import Request
 from seedbed.llm.contract.wire import PROBLEMS
 from seedbed.runs.changes import read_changes
-from seedbed.self_instruct import alpaca, describe_ways, prepare
+from seedbed.self_instruct import alpaca, describe_ways, prepare, report
 from seedbed.self_instruct.alpaca import ALL_REASONS, Grown, Template, grow
 from seedbed.self_instruct.alpaca_rows import (
     PREPARED_TASKS,
@@ -32,6 +32,7 @@ from seedbed.self_instruct.params import Alpaca, Bootstrap, Prepare
 from seedbed.self_instruct.rows import GeneratedInstance, LeanCompletion
 from seedbed.self_instruct.seeds import read_seed_tasks
 from seedbed.self_instruct.task_list import Shown, listed, split_list
+from seedbed.tasks.ratings import FOLDER, OF_A_ROW, Rating, digest
 from seedbed.training.params import Finetune
 from seedbed.views.trace import account
 
@@ -272,6 +273,18 @@ def test_with_dvc_it_runs_beside_the_first_run_and_each_row_has_its_way_back(
     assert "data/prompts/alpaca/tasks.txt" in told
     for line, _ in enumerate(read_rows(REJECTED_TASKS, RejectedTask), 1):
         assert "surplus" in "\n".join(account(f"{REJECTED_TASKS}:{line}"))
+
+    said = [
+        Rating(
+            file=(PREPARED_TASKS / "alpaca.jsonl").as_posix(), id=row.id, model=None, answer="no",
+            text=digest(row.instruction, row.input, row.output), question=question,
+        )
+        for row in rows[:1]
+        for question in OF_A_ROW
+    ]  # fmt: skip
+    (FOLDER / "ann.jsonl").write_text("".join(map(to_line, said)))
+    (kind,) = (kind for kind in report.part().kinds if kind.name == "row of a whole task")
+    assert [row.rating for row in kind.rows] == ["nnn", *[None] * 6]
 
     page = in_project.run("seedbed", "report")
     assert page.returncode == 0, page.stdout

@@ -22,6 +22,7 @@ from seedbed.core.files import to_json, to_line, write_files
 from seedbed.core.metrics import with_tables
 from seedbed.errors import BadFile, BadParam
 from seedbed.runs.page import Kind, Part, Row
+from seedbed.tasks.ratings import digest
 from seedbed.views.report import build as building
 from seedbed.views.report import drawing, pictures
 from seedbed.views.report.build import build
@@ -384,6 +385,34 @@ def test_in_a_browser_rows_are_filtered_and_sorted_by_what_people_say(
     assert "0 of 3: not a valid task, not a fit input, not a right output" in linked
     del scored[1]
     assert 'id="rating"' not in build()
+
+
+def test_judged_rows_have_the_ratings_of_the_rows_as_they_are() -> None:
+    prepared = Path("data/prepare/alpaca.jsonl")
+    rows = [
+        {"instruction": f"Count {line}.", "input": "", "output": "Four.", "id": str(line)}
+        for line in (1, 2)
+    ]
+    # Of the second row what was rated is another text.
+    texts = {"1": digest("Count 1.", "", "Four."), "2": digest("Count 2.", "", "Five.")}
+    answers = {"valid": "yes", "input": "yes", "output": "no"}
+    said = [
+        {
+            "file": file, "id": own, "model": None, "text": text, "question": question,
+            "answer": answer,
+        }
+        for file in (prepared.as_posix(), "other.jsonl")
+        for own, text in texts.items()
+        for question, answer in answers.items()
+        if file == prepared.as_posix() or own == "2"
+    ]  # fmt: skip
+    assert [row.rating for kind in report.part().kinds for row in kind.rows] == [None] * 8
+    write_files({prepared: map(to_line, rows), Path("data/ratings/ann.jsonl"): map(to_line, said)})
+    found = {kind.name: [row.rating for row in kind.rows] for kind in report.part().kinds}
+    assert found["judged row"] == found["row by difficulty"] == ["yyn", None]
+    # Of a row of which not everything is said there is none.
+    write_files({Path("data/ratings/ann.jsonl"): map(to_line, said[:2])})
+    assert report.part().kinds[1].rows[0].rating is None
 
 
 def test_what_people_say_is_told_beside_the_papers_and_stays_text() -> None:

@@ -35,6 +35,7 @@ LOOKING = {
     "report",
     "export",
     "tasks",
+    "ways_section",
     "errors",
 }
 

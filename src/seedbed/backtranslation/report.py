@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from seedbed.backtranslation.params import Backtranslation
+from seedbed.backtranslation.params import Backtranslation, Ratings
 from seedbed.backtranslation.ratings_tables import read_tables
 from seedbed.backtranslation.rows import (
     ASSESSED,
@@ -30,14 +31,17 @@ from seedbed.backtranslation.rows import (
 from seedbed.core.files import plainly, problem_of, read_text
 from seedbed.core.paths import PARAMS, Into
 from seedbed.core.records import Record
+from seedbed.core.section import Section as ParamsSection
 from seedbed.errors import BadFile
 from seedbed.runs.page import Kind, Part, Row, Section
 from seedbed.runs.places import rows_if_there
 from seedbed.runs.plain_yaml import Tree
-from seedbed.tasks.ratings import WORDS
+from seedbed.tasks.ratings import OF_A_ROW, WORDS, everyone, in_letters
 
 # The section has so many of the best pairs, and of the worst; the page's table has all of them.
 MOST = 10
+
+SectionT = TypeVar("SectionT", bound=ParamsSection)
 
 
 class Named(Record):
@@ -145,14 +149,16 @@ def part() -> Part:
         keys |= {"augment": {pair.key for pair in pairs[:1]}, "curate": _asked(pairs[:1])}
         sections.append(_section(ran, pairs))
     others = list(rows_if_there(judged, JudgedRow))
+    difficult = list(rows_if_there(measured, IfdRow))
+    said = _said() if others or difficult else {}
     if others:
         counts.append((sum(row.kept for row in others), "rows judged good"))
-        kinds.append(Kind("judged row", "judged rows", judged, _rows(others)))
+        kinds.append(Kind("judged row", "judged rows", judged, _rows(others, said)))
         keys["judge"] = _asked(others[:1])
-    difficult = list(rows_if_there(measured, IfdRow))
     if difficult:
         counts.append((sum(row.kept for row in difficult), "rows kept by difficulty"))
-        kinds.append(Kind("row by difficulty", "rows by difficulty", measured, _rows(difficult)))
+        rows = _rows(difficult, said)
+        kinds.append(Kind("row by difficulty", "rows by difficulty", measured, rows))
         keys["ifd"] = {key for row in difficult[:1] for key in row.keys}
     if rated:
         sections.append(rated)
@@ -168,13 +174,17 @@ def part() -> Part:
 
 def _rounds() -> list[str]:
     """The rounds of params.yaml, in order. Raises BadFile, BadRow, BadParam."""
+    return list(_declared("backtranslation", Backtranslation).rounds)
+
+
+def _declared(name: str, section: type[SectionT]) -> SectionT:
+    """A section of params.yaml. Raises BadFile, BadRow, BadParam."""
     tree = Tree(PARAMS, read_text(PARAMS))
     try:
-        return list(Backtranslation.model_validate(tree.at(("backtranslation",))).rounds)
+        return section.model_validate(tree.at((name,)))
     except ValidationError as error:
         first = error.errors()[0]
-        name = ("backtranslation", *first["loc"])
-        raise tree.bad(name, plainly(first["msg"]), "Mend it.") from None
+        raise tree.bad((name, *first["loc"]), plainly(first["msg"]), "Mend it.") from None
 
 
 def _pairs(round_: str) -> Path:
@@ -190,7 +200,22 @@ def _asked(rows: Sequence[Scored]) -> set[str]:
     return {part.key for row in rows for part in row.parts}
 
 
-def _rows(rows: Sequence[JudgedRow | IfdRow]) -> list[Row]:
+def _said() -> dict[str, str | None]:
+    """What people say of the rows as they are, by id. Raises BadFile, BadRow, BadParam."""
+    people = everyone()
+    if not people:
+        return {}
+    from seedbed.backtranslation.ratings import Rated, known  # with scipy, that few reports need
+
+    rows = Path(_declared("ratings", Ratings).rows)
+    found = known(rows_if_there(rows, Rated), rows.as_posix(), people, (), {})
+    return {
+        row.about.id: in_letters({name: row.said[name] for name in OF_A_ROW if name in row.said})
+        for row in found
+    }
+
+
+def _rows(rows: Sequence[JudgedRow | IfdRow], said: Mapping[str, str | None]) -> list[Row]:
     return [
         Row(
             line,
@@ -199,6 +224,7 @@ def _rows(rows: Sequence[JudgedRow | IfdRow]) -> list[Row]:
             reason=row.reason,
             key=row.row_key,
             score=row.ifd if isinstance(row, IfdRow) else row.score,
+            rating=said.get(row.id),
         )
         for line, row in enumerate(rows, 1)
     ]

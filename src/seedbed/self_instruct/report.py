@@ -7,13 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from seedbed.core.files import problem_of, read_text
-from seedbed.core.paths import METRICS
-from seedbed.core.records import Record
-from seedbed.errors import BadFile
-from seedbed.runs.page import Kind, Part, Row, Section
+from seedbed.runs.page import Kind, Part, Row
 from seedbed.runs.places import rows_if_there
 from seedbed.self_instruct.alpaca_rows import (
     PREPARED_TASKS,
@@ -38,10 +32,10 @@ from seedbed.self_instruct.rows import (
     is_yes,
 )
 from seedbed.self_instruct.seeds import read_seed_tasks
+from seedbed.self_instruct.ways_section import ways
 from seedbed.tasks.ratings import About, digest, everyone, in_letters, settled
 
 REJECTED_INSTANCES = PREPARED / "rejected.jsonl"
-WAYS = METRICS / "describe_ways.json"
 
 # alpaca.jsonl has instruction, input and output apart, which finetuning.jsonl encodes on the same
 # line: the page names the latter.
@@ -165,7 +159,7 @@ def part() -> Part:
             Kind(*NAMES_OF_KIND[kind], FINETUNING if kind == "row" else path, rows.of_kind(kind))
             for kind, path in shown
         ],
-        sections=_ways(),
+        sections=ways(),
         keys=keys(),
         origins={
             "seedFile": SEED_TASKS.as_posix(),
@@ -175,46 +169,6 @@ def part() -> Part:
             "instructions": rows.instructions,
         },
     )
-
-
-class Way(Record):
-    """A line of describe-ways' table. Of a way that finished no row nothing is a row's."""
-
-    name: str
-    rows: int
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    requests_a_row: float | None = None
-    prompt_tokens_a_row: float | None = None
-    completion_tokens_a_row: float | None = None
-
-
-class Ways(Record):
-    """What is read of metrics/describe_ways.json."""
-
-    way: list[Way]
-
-
-def _ways() -> list[Section]:
-    """The comparison with alpaca, if it was made. Raises BadFile: it is not as it was written."""
-    if not WAYS.exists():
-        return []
-    try:
-        ways = Ways.model_validate_json(read_text(WAYS))
-    except ValidationError as error:
-        place, problem = problem_of(error)
-        remedy = "`dvc repro pipelines/alpaca/dvc.yaml:describe-ways` writes it."
-        raise BadFile(WAYS, f"{place}: {problem}", remedy) from None
-    return [
-        Section(
-            id="ways",
-            link="What a row takes",
-            title="What a row takes, by either way",
-            template="ways.html",
-            values={"ways": ways.way},
-        )
-    ]
 
 
 def collect() -> Rows:
@@ -236,15 +190,13 @@ class _Collector:
             task.id: -1 - number for number, task in enumerate(seeds)
         }
         self._prompts: dict[tuple[int, tuple[str, ...]], int] = {}
+        self._people = everyone()
         self._add_instructions()
-        people = everyone()
         for line, kept in enumerate(rows_if_there(FILE_OF_KIND["row"], GeneratedInstance), 1):
-            text = digest(kept.instruction, kept.input, kept.output)
-            about = About(ALPACA.as_posix(), kept.id, None, text)
-            self._add_instance("row", line, kept, rating=in_letters(settled(people, about)))
+            self._add_instance("row", line, kept)
         rejected = rows_if_there(FILE_OF_KIND["refused instance"], RejectedInstance)
         for line, refused in enumerate(rejected, 1):
-            self._add_instance("refused instance", line, refused, refused.reason)
+            self._add_instance("refused instance", line, refused)
         self._add_refused_instructions()
         self._add_tasks()
         # In the order in which the page names them; within a file, as they stand there.
@@ -266,16 +218,27 @@ class _Collector:
             self._add("instruction", number + 1, number, key=key)
 
     def _add_instance(
-        self,
-        kind: str,
-        line: int,
-        row: GeneratedInstance | RejectedInstance,
-        reason: str | None = None,
-        rating: str | None = None,
+        self, kind: str, line: int, row: GeneratedInstance | RejectedInstance
     ) -> None:
         origin = self._by_id.get(row.instruction_id, row.instruction)
         self.rows.without_origin += isinstance(origin, str)
-        self._add(kind, line, origin, row.input, row.output, reason, key=row.key, rating=rating)
+        self._add_said(kind, line, origin, row)
+
+    def _add_said(
+        self,
+        kind: str,
+        line: int,
+        of: Reference,
+        row: GeneratedInstance | RejectedInstance,
+        prompt: int | None = None,
+        round_: int | None = None,
+    ) -> None:
+        """Add a row, with what people say of it."""
+        reason = row.reason if isinstance(row, RejectedInstance) else None
+        text = digest(row.instruction, row.input, row.output)
+        about = About(FILE_OF_KIND[kind].as_posix(), row.id, None, text)
+        said = in_letters(settled(self._people, about))
+        self._add(kind, line, of, row.input, row.output, reason, prompt, round_, row.key, said)
 
     def _add_refused_instructions(self) -> None:
         for line, row in enumerate(rows_if_there(REJECTED_INSTRUCTIONS, RejectedInstruction), 1):
@@ -303,10 +266,9 @@ class _Collector:
         for kind, record in kinds:
             for line, row in enumerate(rows_if_there(FILE_OF_KIND[kind], record), 1):
                 of = self._by_id.get(row.instruction_id, row.instruction)
-                reason = row.reason if isinstance(row, RejectedInstance) else None
                 # A seed task's own instance has no prompt.
                 origin = made.get(row.instruction_id, (None, None))
-                self._add(kind, line, of, row.input, row.output, reason, *origin, row.key)
+                self._add_said(kind, line, of, row, *origin)
         for line, refused in enumerate(rows_if_there(REJECTED_TASKS, RejectedTask), 1):
             self._add(
                 "refused whole task",
