@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from seedbed.cli import app
 from seedbed.core.paths import PARAMS
 from seedbed.errors import BadFile, BadParam, BadRow
-from seedbed.runs.pipeline import LOCK, PIPELINE, Pipeline, read_yaml
+from seedbed.runs.pipeline import LOCK, PIPELINE, Pipeline
+from seedbed.runs.plain_yaml import read_yaml
 
 DEEP = "stages: &a {bootstrap: {params: {params.yaml: {x: *a}}}}\n"
 

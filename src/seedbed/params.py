@@ -24,8 +24,8 @@ from seedbed.llm.params import Llm, Model, Run
 from seedbed.methods import STAGES, parts
 from seedbed.runs.changes import changed
 from seedbed.runs.errors import BadChange
-from seedbed.runs.pipeline import PIPELINE, pipelines, read_yaml
-from seedbed.runs.plain_yaml import Name, Tree
+from seedbed.runs.pipeline import PIPELINE, pipelines
+from seedbed.runs.plain_yaml import Name, Tree, read_yaml
 from seedbed.runs.stages import declared_by
 
 

@@ -7,46 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedbed.core.files import exists, read_text
+from seedbed.core.files import exists
 from seedbed.core.paths import PARAMS
-from seedbed.errors import BadFile, BadRow, cut
+from seedbed.errors import BadFile
 from seedbed.runs.changes import changed, changes_in
 from seedbed.runs.errors import NotOneRun
-from seedbed.runs.plain_yaml import MOST_IN_A_RUN, compose
+from seedbed.runs.plain_yaml import read_yaml
 from seedbed.runs.stages import Entry, Locked, Stage, recorded_of, stages_of
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 # A folder of it may have a dvc.yaml of its own.
 PIPELINES = Path("pipelines")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as DVC reads it: `1e-06`, as dvc.lock has it, is a text to PyYAML.
-
-    Raises:
-        BadFile, BadRow: it is missing, no text, or no YAML.
-    """
-    # Imported here because the other commands do without it.
-    from dvc.utils.serialize import ParseError, parse_yaml
-    from ruamel.yaml.error import MarkedYAMLError
-
-    text = read_text(path)
-    compose(path, text, MOST_IN_A_RUN)
-    try:
-        data = parse_yaml(text, str(path))
-    except ParseError as error:
-        cause = error.__cause__
-        if not isinstance(cause, MarkedYAMLError) or cause.problem_mark is None:
-            raise BadFile(path, " ".join(str(error).split()), "Mend the YAML there.") from None
-        line = cause.problem_mark.line + 1
-        raise BadRow(path, line, cut(str(cause.problem)), "Mend the YAML there.") from None
-    # A date without such a day, for one.
-    except (LookupError, TypeError, ValueError) as error:
-        raise BadFile(path, f"DVC cannot read it: {error}", "Mend the YAML there.") from None
-    if not isinstance(data, dict):
-        raise BadFile(path, f"holds a {type(data).__name__}, not a mapping", "Mend the YAML there.")
-    return data
 
 
 def md5_of(path: Path) -> str | None:
@@ -71,25 +43,24 @@ class Pipeline:
     """
 
     def __init__(self) -> None:
-        """Read them; a dvc.lock that is missing records nothing.
+        """Read them, and the first run's dvc.lock; another when one of its stages is asked for.
 
         Raises:
-            BadFile, BadRow, BadParam: one of them is broken, or there is no dvc.yaml.
+            BadFile, BadRow, BadParam: one of them is broken, or there is no dvc.yaml. So do the
+                methods that ask a dvc.lock; one that is missing records nothing.
         """
         self._read: dict[Path, dict[str, Any]] = {}
         self._stages: dict[str, Stage] = {}
-        self._locked: dict[str, Locked] = {}
+        # dvc.yaml → its stages, by their names in it.
+        self._named: dict[Path, dict[str, Stage]] = {}
+        self._recorded: dict[Path, dict[str, Locked]] = {}
         for path in pipelines():
-            prefix = "" if path == PIPELINE else f"{path.as_posix()}:"
             data = read_yaml(path)
             self._current(path.parent / PARAMS)  # DVC fills it in, and its errors know no line
-            stages = stages_of(path, data)
-            for name, stage in stages.items():
-                self._stages[prefix + name] = stage
-            lock = path.with_name(LOCK.name)
-            if exists(lock):
-                for name, locked in recorded_of(lock, read_yaml(lock), stages).items():
-                    self._locked[prefix + name] = locked
+            self._named[path] = stages_of(path, data)
+            for name, stage in self._named[path].items():
+                self._stages[_prefix(path) + name] = stage
+        self._lock(PIPELINE)
         self.writers = {
             Path(out): name for name, stage in self._stages.items() for out in stage.outs
         }
@@ -111,7 +82,7 @@ class Pipeline:
 
     def compared(self, stage: str, path: Path) -> str:
         """How a dependency or output, or what lies in one, compares with what dvc.lock recorded."""
-        locked = self._locked.get(stage, Locked())
+        locked = self._locked(stage)
         for entries, role in (
             (locked.deps, f"what {stage} ran with"),
             (locked.outs, f"what {stage} wrote"),
@@ -160,7 +131,18 @@ class Pipeline:
 
     def recorded(self, stage: str) -> bool:
         """Whether dvc.lock says what the stage wrote."""
-        return stage in self._locked
+        return stage in self._lock(_file_of(stage))
+
+    def _locked(self, stage: str) -> Locked:
+        return self._lock(_file_of(stage)).get(stage, Locked())
+
+    def _lock(self, path: Path) -> dict[str, Locked]:
+        """What the dvc.lock beside a dvc.yaml records, by the names that DVC's commands take."""
+        if path not in self._recorded:
+            lock, named = path.with_name(LOCK.name), self._named.get(path, {})
+            found = recorded_of(lock, read_yaml(lock), named) if exists(lock) else {}
+            self._recorded[path] = {_prefix(path) + name: one for name, one in found.items()}
+        return self._recorded[path]
 
     def check_written(self, stage: str, path: Path) -> None:
         """Make sure that a file is there, and what the stage wrote.
@@ -174,7 +156,7 @@ class Pipeline:
                 f"no such file, though dvc.lock says that {stage} wrote it",
                 f"`dvc pull` fetches it if it was pushed; `dvc repro {stage}` makes it.",
             )
-        same = self._same(stage, self._locked.get(stage, Locked()).outs, path)
+        same = self._same(stage, self._locked(stage).outs, path)
         if same is not True:
             why = {None: "dvc.lock does not say so", False: "it has changed since"}
             raise BadFile(
@@ -189,22 +171,21 @@ class Pipeline:
         Raises:
             NotOneRun: one of them ran on what another wrote, and that has run again since.
         """
-        wrote = {
-            out.path: (name, out.md5) for name, stage in self._locked.items() for out in stage.outs
-        }
+        locked = {name: one for path in self._named for name, one in self._lock(path).items()}
+        wrote = {out.path: (name, out.md5) for name, one in locked.items() for out in one.outs}
         made_of, todo = set[str](), list(stages)
         while todo:
             stage = todo.pop()
             if stage in made_of:
                 continue
             made_of.add(stage)
-            for entry in self._locked[stage].deps:
+            for entry in locked[stage].deps:
                 writer, md5 = wrote.get(entry.path, (None, None))
                 if writer is not None and md5 != entry.md5:
                     raise NotOneRun(stage, Path(entry.path), writer)
                 # What lies in a folder has no digest there, and cannot be compared.
                 todo += [name for path, (name, _) in wrote.items() if _overlap(path, entry.path)]
-        return sorted(made_of, key=list({**self._stages, **self._locked}).index)
+        return sorted(made_of, key=list({**self._stages, **locked}).index)
 
     def description(self, stage: str) -> str:
         """What dvc.yaml says that the stage does; "" if it does not say."""
@@ -215,7 +196,7 @@ class Pipeline:
 
         As dvc.lock records them, and the command changed them.
         """
-        locked = self._locked.get(stage, Locked())
+        locked = self._locked(stage)
         recorded = {name: value for file in locked.params.values() for name, value in file.items()}
         return _changed(recorded, changes_in(locked.cmd))
 
@@ -224,7 +205,7 @@ class Pipeline:
 
         A parameter that came since has the value MISSING when the stage ran, one that went, now.
         """
-        locked = self._locked.get(stage, Locked())
+        locked = self._locked(stage)
         changes_then = changes_in(locked.cmd)
         changes_now = changes_in(self._stages.get(stage, Stage()).cmd)
         for file, then in locked.params.items():
@@ -255,6 +236,15 @@ class Pipeline:
                 PARAMS, f"has no {name}", f"`dvc repro {stage}` records what it runs with."
             )
         return now
+
+
+def _prefix(path: Path) -> str:
+    """What stands before the names of a dvc.yaml's stages."""
+    return "" if path == PIPELINE else f"{path.as_posix()}:"
+
+
+def _file_of(stage: str) -> Path:
+    return Path(stage.rpartition(":")[0] or PIPELINE)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from seedbed.core.files import read_text
 from seedbed.errors import BadFile, BadParam, BadRow, cut, shown
 
 # Deeper than any parameter stands; an alias within what it names would have no end.
@@ -70,6 +71,34 @@ def compose(path: Path, text: str, most: int = MOST_VALUES) -> yaml.Node | None:
     if root is not None:
         _follow_aliases(path, root, most)
     return root
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as DVC reads it: `1e-06`, as dvc.lock has it, is a text to PyYAML.
+
+    Raises:
+        BadFile, BadRow: it is missing, no text, or no YAML.
+    """
+    # Imported here because the other commands do without it.
+    from dvc.utils.serialize import ParseError, parse_yaml
+    from ruamel.yaml.error import MarkedYAMLError
+
+    text = read_text(path)
+    compose(path, text, MOST_IN_A_RUN)
+    try:
+        data = parse_yaml(text, str(path))
+    except ParseError as error:
+        cause = error.__cause__
+        if not isinstance(cause, MarkedYAMLError) or cause.problem_mark is None:
+            raise BadFile(path, " ".join(str(error).split()), "Mend the YAML there.") from None
+        line = cause.problem_mark.line + 1
+        raise BadRow(path, line, cut(str(cause.problem)), "Mend the YAML there.") from None
+    # A date without such a day, for one.
+    except (LookupError, TypeError, ValueError) as error:
+        raise BadFile(path, f"DVC cannot read it: {error}", "Mend the YAML there.") from None
+    if not isinstance(data, dict):
+        raise BadFile(path, f"holds a {type(data).__name__}, not a mapping", "Mend the YAML there.")
+    return data
 
 
 class _Loader(yaml.SafeLoader):

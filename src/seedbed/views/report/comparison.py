@@ -10,7 +10,8 @@ from seedbed.core.files import read_text
 from seedbed.core.paths import METRICS
 from seedbed.errors import BadFile
 from seedbed.runs.git import git
-from seedbed.runs.pipeline import PIPELINE, leaves, read_yaml
+from seedbed.runs.pipeline import PIPELINE, leaves
+from seedbed.runs.plain_yaml import read_yaml
 
 
 @dataclass(frozen=True)
