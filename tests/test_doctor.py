@@ -189,7 +189,11 @@ def always(status: int) -> Server:
     ("server", "error", "says"),
     [
         (always(401), errors.KeyRefused, "Set OPENAI_API_KEY"),
-        (always(404), errors.ModelUnknown, "one that it serves: served-model"),
+        (
+            always(404),
+            errors.ModelUnknown,
+            "no completions API: [^\n]*\n  Does the address end in /v1",
+        ),
         (always(429), errors.ServerFailed, "HTTP 429"),
         (always(500), errors.ServerFailed, "HTTP 500"),
         (always(400), errors.ParameterRefused, "max_tokens"),
@@ -374,6 +378,12 @@ def test_servers_of_different_models_are_told(monkeypatch: pytest.MonkeyPatch) -
         lines = list(examine(POOL))
     told = lines.index(f"UNLIKE    {second} and {first}:")
     assert lines[told + 1] == "          it serves a-model, the other served-model"
+    assert lines[-1].startswith("advice    let all servers be alike")
+    missing = nobody_there()
+    with serving(Saying(" a")) as first:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{first} {missing}")
+        lines = list(examine(POOL))
+    assert lines[-1] == f"advice    {missing}: a run does without it until it is there"
 
 
 def test_a_server_that_does_not_know_the_model_is_told_among_those_that_do(

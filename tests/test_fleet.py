@@ -41,7 +41,12 @@ from seedbed.llm.params import Llm
 from seedbed.llm.send import limits
 from seedbed.llm.serve import embedded
 from seedbed.llm.serve.endpoint import open_endpoint
-from seedbed.llm.server_errors import NameWithoutServer, NoServerName, ServersUnlike
+from seedbed.llm.server_errors import (
+    NameWithoutAddress,
+    NameWithoutServer,
+    NoServerName,
+    ServersUnlike,
+)
 from seedbed.llm.store.runlog import RunLog
 from seedbed.llm.store.store import Store
 
@@ -233,7 +238,7 @@ def test_a_request_that_no_server_answers_is_given_up_and_ends_no_other(
     [
         (fail(401, "bad key"), errors.KeyRefused, "Set OPENAI_API_KEY"),
         (fail(403, "not yours"), errors.KeyRefused, "Set OPENAI_API_KEY"),
-        (fail(404, "no such model"), errors.ModelUnknown, "one that it serves"),
+        (fail(404, "no such model"), errors.ModelUnknown, "end in /v1"),
         (fail(400, "logprobs not allowed"), errors.ParameterRefused, "logprobs to llm.leave_out"),
     ],
 )
@@ -407,14 +412,31 @@ def test_a_server_error_now_and_then_leaves_nobody_out(simulated: Simulated) -> 
     assert max(map(max, simulation.seen)) < 40
 
 
+def test_one_that_fails_is_told_with_what_it_said_and_not_as_one_that_is_not_there(
+    simulated: Simulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulate(simulated, lambda number, at: refusal(500, "oh no") if number == 0 else None, 100)
+    said = capsys.readouterr().err
+    assert f"seedbed: {HOSTS[0]} fails (HTTP 500): oh no\n" in said
+    assert "while others answer. What does its own log say?" in said
+    assert "Is the server running" not in said
+
+
 def test_the_run_ends_when_no_server_answers_for_longer_than_our_patience(
     simulated: Simulated,
 ) -> None:
     simulation = Simulation(lambda number, at: GONE if at >= 10 else None)
     simulated.set_up_several(dict(simulation.servers()), patience=100)
-    with pytest.raises(errors.ServerFailed, match=r"nothing has succeeded for 1\d\d s") as failure:
-        asked(simulated.path, [f"p{number:04}" for number in range(1000)])
+    notes: list[str | None] = []
+    asking = requests_for([f"p{number:04}" for number in range(1000)])
+    # The last try is when it ends, however long the pauses have become by then.
+    with pytest.raises(errors.ServerFailed, match=r"nothing has succeeded for 10[01] s") as failure:
+        ask(simulated.path, asking, POOL, lambda tally: notes.append(tally.note))
     assert all(url in str(failure.value) for url in HOSTS)
+    # The line says so although no answer draws it anew.
+    assert notes[-1]
+    assert notes[-1].startswith("0 of 3 servers, ")
+    assert notes[-1].count("left out") == 3
     # What was answered is kept.
     before = [at for seen in simulation.seen for at in seen if at < 9.5]
     assert len(kept_in(simulated.path)) == len(before)
@@ -457,6 +479,19 @@ def test_a_name_is_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     packaged = section(Llm, model=embedded.PACKAGED, server="pool")
     with pytest.raises(NameWithoutServer, match="pool"), open_endpoint(packaged):
         pass
+    # A key alone stands for OpenAI's server, which is not the one that has the name.
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-pool")
+    with (
+        pytest.raises(NameWithoutAddress, match=r"pool.*\n.*OPENAI") as failure,
+        open_endpoint(POOL),
+    ):
+        pass
+    assert "sk-of-the-pool" not in str(failure.value)
+    with open_endpoint(POOL.model_copy(update={"replay": True})) as endpoint:
+        assert endpoint.identity["server"] == "pool"
+    monkeypatch.setenv("OPENAI_BASE_URL", HOSTS[0])
+    with open_endpoint(POOL) as endpoint:
+        assert endpoint.address == HOSTS[0]
 
 
 @pytest.mark.parametrize("name", ["", "http://host/v1", "host:8000", "a b", "a,b", ".", "x" * 101])

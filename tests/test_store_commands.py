@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -337,6 +338,17 @@ def test_answers_on_their_way_are_waited_for(path: Path) -> None:
     assert done.exit_code == 1
     assert "a batch is under way at http://host/v1" in done.output
     assert rows_of(path) == before
+
+
+def test_what_another_process_asks_just_now_is_waited_for(path: Path) -> None:
+    before = rows_of(path)
+    with closing(Store(path)) as store:
+        store.claim([ROWS[0].key, "what is new"])
+        done = call("rename", "http://host/v1", "pool")
+    assert done.exit_code == 1
+    assert "another process is asking" in done.output
+    assert rows_of(path) == before
+    assert call("rename", "http://host/v1", "pool").exit_code == 0
 
 
 @pytest.mark.parametrize(

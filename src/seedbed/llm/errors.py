@@ -44,7 +44,10 @@ class KeyRefused(SeedbedError):
 
 class ModelUnknown(SeedbedError):
     def __init__(self, address: str, model: str, answer: str, known: list[str]):
-        if known:
+        if model in known:
+            problem = f"{address} has the model {model!r}, but no completions API"
+            remedy = "Does the address end in /v1?"
+        elif known:
             problem = f"{address} does not know the model {model!r}"
             remedy = (
                 f"Set llm.model in params.yaml to one that it serves: {redact(', '.join(known))}."

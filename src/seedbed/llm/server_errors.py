@@ -28,6 +28,17 @@ class NameWithoutServer(SeedbedError):
         )
 
 
+class NameWithoutAddress(SeedbedError):
+    """A key and a name: without an address both would go to OpenAI."""
+
+    def __init__(self, name: str):
+        super().__init__(
+            f"llm.server: {name}: a name for a server, but OPENAI_BASE_URL says no address\n"
+            "  Set it: to https://api.openai.com/v1 for OpenAI's own server, which OPENAI_API_KEY "
+            "alone stands for. Where SEEDBED_RAY is to start servers, unset OPENAI_API_KEY."
+        )
+
+
 class ServersUnlike(SeedbedError):
     """Two of the servers have other models.
 
@@ -69,6 +80,14 @@ class BatchUnderWay(SeedbedError):
             f"response store {path}: {batches} under way at {server}, whose answers are to come "
             "under that name\n"
             "  Let the stage take them in first, with SEEDBED_MODE=batch as it was."
+        )
+
+
+class RunUnderWay(SeedbedError):
+    def __init__(self, path: Path, server: str):
+        super().__init__(
+            f"response store {path}: another process is asking, whose answers may be yet to come "
+            f"under {server}\n  Wait until it has ended, or end it: Ctrl-C keeps what is answered."
         )
 
 

@@ -47,13 +47,22 @@ class Server:
         return sum(one == other for one, other in self.texts)
 
 
-def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Iterator[str | Endpoint]:
-    """What is found, a line at a time; at the end the first server that is there.
+@dataclass(frozen=True)
+class Compared:
+    """first: the first server that is there. advice: what to do about the others, in lines."""
+
+    first: Endpoint
+    advice: list[str]
+
+
+def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Iterator[str | Compared]:
+    """What is found, a line at a time, and at the end what it comes to.
 
     Raises:
         SeedbedError: none of them is there, or one refuses the key or does not answer a request.
     """
     servers: list[Server] = []
+    advice: list[str] = []
     problem: SeedbedError | None = None
     with ExitStack() as clients:
         for each in endpoint.servers:
@@ -65,6 +74,7 @@ def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Itera
             except Setback as setback:
                 problem = failure(endpoint.address, setback)
                 yield f"          NOT THERE: {redact(setback.said)}"
+                advice.append(f"{each.address}: a run does without it until it is there")
                 continue
             yield f"models    {_listed(models, 20) or 'it does not say'}"
             try:
@@ -72,13 +82,17 @@ def compare(endpoint: Endpoint, runner: asyncio.Runner, answer: Answer) -> Itera
             except ModelUnknown as unknown:
                 problem = unknown
                 yield f"          HAS NOT THE MODEL {endpoint.model}"
+                advice.append(f"{each.address}: take it out of OPENAI_BASE_URL, a run ends with it")
                 continue
             servers.append(Server(each, models, texts))
     if not servers:
         assert problem is not None, "there are several"
         raise problem
-    yield from _compared(servers, endpoint.llm.model)
-    yield servers[0].endpoint
+    for line in _compared(servers, endpoint.llm.model):
+        yield line
+        if line.startswith("UNLIKE"):
+            advice.append("let all servers be alike: their answers are kept under one name")
+    yield Compared(servers[0].endpoint, list(dict.fromkeys(advice)))
 
 
 def _close(runner: asyncio.Runner, client: Client) -> None:

@@ -67,12 +67,13 @@ def examine(llm: Llm) -> Iterator[str]:
     with open_endpoint(llm) as endpoint, asyncio.Runner() as runner:
         endpoint = endpoint.gathered()
         several = bool(endpoint.servers)
+        advice: list[str] = []
         if several:
             for found in compare(endpoint, runner, _greedy):
                 if isinstance(found, str):
                     yield found
                 else:
-                    endpoint = found
+                    endpoint, advice = found.first, found.advice
         yield f"{'below    ' if several else 'server   '} {endpoint.address}"
         client = Client(endpoint)
         try:
@@ -109,12 +110,12 @@ def examine(llm: Llm) -> Iterator[str]:
                     yield f"twice     {runner.run(_compared(client, endpoint, **change))}, {how}"
             for line in runner.run(additions(client, endpoint)):
                 yield f"adds      {redact(line)}"
-            if not refused:
-                yield "advice    none: it takes all that the stages send"
-            elif set(refused) <= set(llm.leave_out):
-                yield "advice    none: what it refuses is in llm.leave_out"
-            else:
-                yield f"advice    set llm.leave_out in params.yaml to [{', '.join(refused)}]"
+            if not set(refused) <= set(llm.leave_out):
+                advice.append(f"set llm.leave_out in params.yaml to [{', '.join(refused)}]")
+            if not advice and refused:
+                advice.append("none: what it refuses is in llm.leave_out")
+            for line in advice or ["none: it takes all that the stages send"]:
+                yield f"advice    {line}"
         finally:
             runner.run(client.close())
 

@@ -218,11 +218,18 @@ class Fleet:
         standing, now = self.standings[server], asyncio.get_running_loop().time()
         if self._failing_since is None:
             self._failing_since = now
-        if standing.failed(setback, int(self.sessions[server].limits.allowed), now):
-            self._tell(server, setback)
-        if all(other.out for other in self.standings):
+        left_out = standing.failed(setback, int(self.sessions[server].limits.allowed), now)
+        none_left = all(other.out for other in self.standings)
+        if left_out:
+            self._tell(server, setback, none_left)
+        if none_left:
             self._despair(setback, now)
-        self.show()
+            if setback.retry_after is None:
+                # The last try is when patience ends, and not a pause later.
+                end = self._failing_since + self.endpoint.patience
+                standing.until = min(standing.until, max(now, end))
+        # No answer draws the line anew.
+        self.ledger.book.show(self._state())
 
     def _despair(self, setback: Setback, now: float) -> None:
         """Raises what ends the run, if it is time: no server answers."""
@@ -240,25 +247,32 @@ class Fleet:
             nothing = f"nothing has succeeded for {since:.0f} s (SEEDBED_PATIENCE)"
             raise errors.ServerFailed(address, f"{nothing}: {said}")
 
-    def _tell(self, server: int, setback: Setback) -> None:
+    def _tell(self, server: int, setback: Setback, none_left: bool) -> None:
         """Say once that a server is left out, unless it only asked for a pause."""
         standing = self.standings[server]
         if standing.told or setback.kind == "busy":
             return
         standing.told = True
         endpoint = self.sessions[server].endpoint
-        remedy = "Is the server running there, and is OPENAI_BASE_URL right?"
+        problem, remedy = "does not answer", "Is the server running, and is OPENAI_BASE_URL right?"
+        if setback.status is not None:
+            problem, remedy = f"fails (HTTP {setback.status})", "What does its own log say?"
         if endpoint.moves:
             remedy = "Ray starts it anew, on this node or another, as soon as one has room."
+        meanwhile = "" if none_left else ", while others answer"
         # Not through a progress line in its midst.
         tqdm.write(
-            f"seedbed: {endpoint.address} does not answer: {redact(setback.said)}\n"
-            f"  It is left out and tried again, while others answer. {remedy}",
+            f"seedbed: {endpoint.address} {problem}: {redact(setback.said)}\n"
+            f"  It is left out and tried again{meanwhile}. {remedy}",
             file=sys.stderr,
         )
 
     def show(self) -> None:
-        """Each server on the progress line, with what is in flight there."""
+        """Put it on the progress line, for when that is drawn next."""
+        self.ledger.book.tally.note = self._state()
+
+    def _state(self) -> str:
+        """Each server, with what is in flight there."""
         now = asyncio.get_running_loop().time()
         out = [standing.out or standing.away(now) > 0 for standing in self.standings]
         asked = out.count(False)
@@ -267,7 +281,7 @@ class Fleet:
             slowed = int(session.limits.allowed) < session.limits.concurrency
             state = "left out" if is_out else str(session.limits.in_flight)
             parts.append(f"{standing.name}: {state}{' (slowed)' * slowed}")
-        self.ledger.book.tally.note = ", ".join(parts)
+        return ", ".join(parts)
 
 
 # Who is asked: one server, or several.

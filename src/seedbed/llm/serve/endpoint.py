@@ -19,6 +19,7 @@ from seedbed.llm.serve import embedded, ray_fleet
 from seedbed.llm.server_errors import (
     BadName,
     FleetWithoutName,
+    NameWithoutAddress,
     NameWithoutServer,
     NoServerName,
 )
@@ -170,7 +171,7 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
 
     Raises:
         BadModel, BadAdapter, BadEnvironment, BadAddress, NoServerName, NameWithoutServer,
-        FleetWithoutName, BadCluster
+        NameWithoutAddress, FleetWithoutName, BadCluster
     """
     urls = addresses(os.environ.get("OPENAI_BASE_URL", ""))
     key = os.environ.get("OPENAI_API_KEY", "")
@@ -215,6 +216,8 @@ def open_endpoint(llm: Llm) -> Iterator[Endpoint]:
         with ExitStack() as running:
             yield ray_fleet.of_vllm(_served(llm, [UNPLACED], key, batch=False), running)
         return
+    if not urls and key and llm.server and not llm.replay:
+        raise NameWithoutAddress(llm.server)
     if not urls and not key and not llm.replay:
         raise BadModel(
             llm.model,

@@ -68,7 +68,7 @@ class Claims:
         if not self._good_until:
             self.renew(db)
         theirs: set[str] = set()
-        if self._drop_the_dead(db):
+        if self.others(db):
             for i in range(0, len(keys), MANY):
                 part = keys[i : i + MANY]
                 marks = ", ".join("?" * len(part))
@@ -86,8 +86,8 @@ class Claims:
         )
         return theirs
 
-    def _drop_the_dead(self, db: sqlite3.Connection) -> bool:
-        """Drop what processes that are dead had claimed. Returns whether others are alive."""
+    def others(self, db: sqlite3.Connection) -> bool:
+        """Whether others that claim are alive; what those that are dead had claimed is dropped."""
         others = dict(
             db.execute("SELECT name, expires FROM claimants WHERE name != ?", (self._name,))
         )

@@ -8,10 +8,12 @@ server for that, writes the new ones.
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from seedbed.llm.contract.request import base_of, canonical, key_of
-from seedbed.llm.server_errors import BatchUnderWay, NoSuchServer
+from seedbed.llm.server_errors import BatchUnderWay, NoSuchServer, RunUnderWay
+from seedbed.llm.store.claims import Claims
 from seedbed.llm.store.migrations import digest_of
 from seedbed.llm.store.rows import Kept, values_of
 from seedbed.llm.store.store import Store
@@ -47,11 +49,13 @@ def rename(store: Store, server: str, to: str, name: str | None = None) -> Moved
 
     Raises:
         NoSuchServer: the store has none of its answers.
-        BatchUnderWay: what is on its way would come under the old name.
+        BatchUnderWay, RunUnderWay: what is on its way would come under the old name.
         StoreFailed
     """
     moved = stayed = 0
-    with store.file.transaction():
+    with store.file.transaction(), closing(Claims(store.path)) as claims:
+        if claims.others(store.file.db):
+            raise RunUnderWay(store.path, server)
         models = [
             model
             for totals in by_model(store)
