@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import vl_convert
 from benchmarks import made_run
 from benchmarks.browser import CHROMIUM, driven, opened
 from hypothesis import given, settings
@@ -143,6 +144,28 @@ def test_a_picture_is_the_same_whatever_was_drawn_before() -> None:
     assert first is not None
     assert b"gradient_0" in first.content
     assert first == second
+
+
+def test_a_picture_has_room_for_wider_type_than_it_is_measured_in() -> None:
+    names = ["a rather long name", "another one"]
+    spec = {
+        "data": {"values": [{"name": name, "x": 1} for name in names]},
+        "mark": "bar",
+        "encoding": {"y": {"field": "name"}, "x": {"field": "x", "type": "quantitative"}},
+    }
+    made = pictures.picture(pictures.Plot("plots/x.json", spec))
+    assert made
+    svg = made.content.decode()
+    assert {*re.findall('font-size="([^"]+)"', svg)} == {"10px", "11px"}
+
+    def left_of_labels(text: str) -> float:
+        """Where the title of the y axis stands, from the axis."""
+        found = re.search(r"translate\((-?[\d.]+),[\d.]+\) rotate\(-90\)", text)
+        assert found
+        return -float(found[1])
+
+    # Eighteen letters of which each may be a fifth wider.
+    assert left_of_labels(svg) > 1.15 * left_of_labels(vl_convert.vegalite_to_svg(spec))
 
 
 def test_every_row_is_there_with_the_instruction_and_the_prompt_that_it_came_from(

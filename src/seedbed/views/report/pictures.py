@@ -25,6 +25,10 @@ MOST_SVG = 400_000
 WIDE = 560
 # A letter may be that much wider than Vega thought, in parts of the type size.
 WIDER = 0.13
+# So of axes and legends it lays out larger type than is then shown: sizes that nobody else has.
+LAID_OUT = {"labelFontSize": ("12.01", "10"), "titleFontSize": ("13.21", "11")}
+# What fits, in that type; else as Vega has it.
+LIMITS = {"axis": 216, "legend": 192}
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def picture(plot: Plot) -> Picture | None:
     import vl_convert
 
     bare = _bare(plot.spec)
-    svg = with_room(renumbered(vl_convert.vegalite_to_svg(bare))).encode()
+    svg = smaller(with_room(renumbered(vl_convert.vegalite_to_svg(bare)))).encode()
     match = re.search(rb'<svg[^>]* width="([0-9.]+)', svg)
     width = float(match[1]) if match else 0
     if len(svg) > MOST_SVG:
@@ -150,11 +154,27 @@ def with_room(svg: str) -> str:
     )
 
 
+def smaller(svg: str) -> str:
+    """What was laid out in larger type, in the type that is to be seen.
+
+    >>> smaller('<text font-size="12.01px">1</text><text font-size="12px">2</text>')
+    '<text font-size="10px">1</text><text font-size="12px">2</text>'
+    """
+    for laid_out, shown in LAID_OUT.values():
+        svg = svg.replace(f'font-size="{laid_out}px"', f'font-size="{shown}px"')
+    return svg
+
+
 def _bare(spec: dict[str, Any]) -> dict[str, Any]:
     """A specification without its title, and without the name of the only revision there is."""
     bare: dict[str, Any] = _without_revision(spec)
     bare.pop("title", None)
-    return {**bare, "background": "transparent"}
+    own = bare.get("config", {})
+    sizes = {name: float(laid_out) for name, (laid_out, _) in LAID_OUT.items()}
+    config = {
+        part: {**sizes, "labelLimit": limit, **own.get(part, {})} for part, limit in LIMITS.items()
+    }
+    return {**bare, "background": "transparent", "config": {**own, **config}}
 
 
 def _without_revision(part: Any, name: str = "") -> Any:
