@@ -141,6 +141,19 @@ def test_a_server_that_is_started_anew_elsewhere_is_asked_there(
     assert "OPENAI_BASE_URL" not in capsys.readouterr().err
 
 
+def test_the_progress_line_names_the_servers_of_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for count in (1, 2):
+        notes: list[str | None] = []
+        fleet_of([Moving(lambda body, headers: response_to(body))] * count, monkeypatch)
+        path = tmp_path / f"{count}.sqlite"
+        ask(path, requests_for("ab"), VLLM, lambda tally: notes.append(tally.note))  # noqa: B023
+        for number in range(1, count + 1):
+            assert all(note and f", server {number} on Ray: " in note for note in notes)
+        assert notes
+
+
 def test_a_key_that_is_refused_there_is_another_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,8 @@ def short_names(addresses: list[str]) -> list[str]:
     ['node1', 'node2']
     >>> short_names(["http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"])
     ['127.0.0.1:8000', '127.0.0.1:8001']
+    >>> short_names(["server 1 on Ray"])
+    ['server 1 on Ray']
     """
     places = [urlsplit(address) for address in addresses]
     ways = (
@@ -90,7 +92,8 @@ def short_names(addresses: list[str]) -> list[str]:
         [place.hostname or "" for place in places],
         [place.netloc for place in places],
     )
-    return next((way for way in ways if len(set(way)) == len(way)), addresses)
+    # What has no place in it, such as a server on Ray, is called what it is.
+    return next((way for way in ways if all(way) and len(set(way)) == len(way)), addresses)
 
 
 def _first(host: str) -> str:
