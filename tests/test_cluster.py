@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections import Counter
@@ -546,7 +548,7 @@ import os, sys
 from seedbed.core import cluster
 ray = cluster.join()
 assert os.environ["OPENAI_API_KEY"]
-print("joined", flush=True)
+print(ray._private.worker._global_node.get_session_dir_path(), flush=True)
 sys.stdin.readline()
 """
 
@@ -566,7 +568,10 @@ def test_a_cluster_of_ones_own_keeps_to_itself_and_ends_with_the_process() -> No
         stderr=subprocess.STDOUT,
     ) as process:
         assert process.stdout
-        assert process.stdout.readline() == "joined\n"
+        session = Path(process.stdout.readline().strip())
+        # Ray opens its own to everybody.
+        assert stat.S_IMODE(session.parents[0].stat().st_mode) == 0o777
+        assert stat.S_IMODE(session.parents[1].stat().st_mode) == 0o700
         of_it = psutil.Process(process.pid).children(recursive=True)
         assert {"raylet", "gcs_server"} <= {one.name() for one in of_it}
         listening = [
@@ -587,3 +592,4 @@ def test_a_cluster_of_ones_own_keeps_to_itself_and_ends_with_the_process() -> No
         process.kill()
         # Ray's agents first try for a minute to tell the head, which has ended before them.
         assert soon(lambda: not any(one.is_running() for one in of_it), 150)
+        shutil.rmtree(session.parents[1])

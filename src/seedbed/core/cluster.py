@@ -144,7 +144,9 @@ def join() -> Any:
         folder = tempfile.mkdtemp(prefix="seedbed-ray-")
         # Ray's own leaving is registered already, so this comes before it.
         atexit.register(_leave, ray.shutdown, folder)
-        own |= {"_temp_dir": folder, "include_dashboard": False}
+        # Ray opens the folder that it is given to everybody, with the code that it loads: so one
+        # within a folder that nobody else may enter.
+        own |= {"_temp_dir": f"{folder}/r", "include_dashboard": False}
     with _as_it_was(), _told_if_slow():
         try:
             ray.init(
