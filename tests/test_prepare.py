@@ -407,6 +407,8 @@ def test_too_few_rows_are_an_error_that_says_how_many_instructions_more_it_takes
     # Ten instructions brought four rows: three more rows take eight.
     told = f"num_rows is {there + 3}, but there are {there} rows: by what 10 instructions brought, "
     told += "it takes 8 instructions more\n.*num_instructions_to_generate=18`"
+    # The rows of pipelines/alpaca come of another parameter.
+    told += ".*whole tasks, set alpaca.num_tasks_to_generate to 18; or lower prepare.num_rows"
     with pytest.raises(TooFewRows, match=told):
         run(num_rows=there + 3, include_seed_tasks=seeds)
     assert not PREPARED.exists()

@@ -31,14 +31,22 @@ class TooFewInstructions(SeedbedError):
 
 
 class TooFewRows(SeedbedError):
-    """more: so many instructions it would take besides, if they bring as many rows as so far."""
+    """more: so many instructions it would take besides, if they bring as many rows as so far.
+
+    Which stage wrote them, bootstrap or alpaca, the one that counts rows does not know: both ways
+    read the same parameter.
+    """
 
     def __init__(self, wanted: int, rows: int, instructions: int, more: int, sampled: bool):
+        enough = instructions + more
         if sampled:
-            remedy = f"Set prepare.num_instructions to {instructions + more}, or to null"
+            remedy = f"Set prepare.num_instructions to {enough}, or to null"
         else:
-            change = f"bootstrap.num_instructions_to_generate={instructions + more}"
-            remedy = f"Run `dvc exp run -S {change}` (with instances.num_instructions null)"
+            change = f"bootstrap.num_instructions_to_generate={enough}"
+            remedy = (
+                f"Run `dvc exp run -S {change}` (with instances.num_instructions null), or, for "
+                f"whole tasks, set alpaca.num_tasks_to_generate to {enough}"
+            )
         super().__init__(
             f"prepare.num_rows is {wanted}, but there are {rows} rows: by what {instructions} "
             f"instructions brought, it takes {more} instructions more\n"
