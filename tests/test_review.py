@@ -76,6 +76,50 @@ def test_a_row_without_an_id_is_known_by_its_text_and_two_of_one_id_are_refused(
         read_items(ROWS, 9, 42, "me", [])
 
 
+def test_however_a_file_is_named_its_ratings_have_its_path_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = read_items(ROWS, 6, 42, "me", [])
+    Path("linked").symlink_to(tmp_path)
+    names = (tmp_path / ROWS, Path("..", tmp_path.name, ROWS), tmp_path / "linked" / ROWS)
+    for name in names:
+        assert read_items(name, 6, 42, "me", []) == first
+    # DVC may have put a link to its cache there, and somebody may have put all data elsewhere.
+    Path("cache").mkdir()
+    ROWS.rename("cache/0a1b")
+    ROWS.symlink_to(Path("cache/0a1b").resolve())
+    assert read_items(tmp_path / ROWS, 6, 42, "me", []) == first
+    Path("inside").mkdir()
+    monkeypatch.chdir("inside")
+    for name in (tmp_path / ROWS, Path("..", ROWS)):
+        with pytest.raises(BadFile, match=r"rows\.jsonl: is not in the project.*\n  Copy it into"):
+            read_items(name, 6, 42, "me", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("", ": empty"), ("model: x\n", ":1: Invalid JSON: .*")]
+)
+def test_what_is_neither_rows_nor_answers_is_told_what_a_row_has(text: str, problem: str) -> None:
+    ROWS.write_text(text)
+    told = rf"rows\.jsonl{problem}\n  Each line is .* with instruction, input, output, id\."
+    with pytest.raises((BadFile, BadRow), match=told):
+        read_items(ROWS, 6, 42, "me", [])
+
+
+def test_an_answer_to_a_task_that_is_not_held_out_is_named_with_its_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = Path("answers.jsonl")
+    other = evaluation("base", 1).model_copy(update={"task": "gone"})
+    path.write_text("".join(map(to_line, [evaluation("base", 0), other])))
+    Path("data").mkdir()
+    for name in ("data/niv2", "params.yaml"):
+        Path(name).symlink_to(ROOT / name)
+    told = r"answers\.jsonl:2: .* task 'gone', which is not in data/niv2\n.* as evaluate\.held_out"
+    with pytest.raises(BadRow, match=told):
+        read_items(path, 8, 42, "ann", [])
+
+
 def test_answers_come_in_an_order_that_does_not_tell_whose_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,7 +7,10 @@ from seedbed.errors import SeedbedError, cut, shown
 
 
 class NoSuchHeldOut(SeedbedError):
+    """task: the one that is not there."""
+
     def __init__(self, path: Path, name: str, known: list[str]):
+        self.task = name
         close = difflib.get_close_matches(name, known, n=1)
         remedy = f"Did you mean {close[0]}?" if close else "Change it in params.yaml."
         super().__init__(f"evaluate.tasks: there is no task {shown(name)} in {path}\n  {remedy}")

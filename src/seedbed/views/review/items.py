@@ -5,19 +5,21 @@ begins with it. Which of the answers to an example comes first is drawn for each
 is shown first is judged otherwise than what comes second.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import ValidationError
 
 from seedbed import params
 from seedbed.core import draws
 from seedbed.core.files import opened, read_rows
 from seedbed.core.records import Record
-from seedbed.errors import BadFile, BadRow
-from seedbed.tasks.ratings import OF_A_ROW, OF_AN_ANSWER, About, digest, id_of
+from seedbed.errors import BadFile, BadRow, shown
+from seedbed.tasks.ratings import FOLDER, OF_A_ROW, OF_AN_ANSWER, About, digest, id_of
+from seedbed.training.errors import NoSuchHeldOut
 from seedbed.training.held_out import read_held_out
 from seedbed.training.rows import Evaluation
 
@@ -31,11 +33,11 @@ class AlpacaRow(Record):
     id: str | None = None
 
 
-class _Form(Record):
-    """What tells the two kinds of files apart."""
+class _Answer(Record):
+    """What tells a file of answers from one of rows."""
 
-    model: str | None = None
-    scored: str | None = Field(default=None)
+    model: str
+    scored: str
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,47 @@ def read_items(path: Path, sample: int, seed: int, name: str, models: Sequence[s
         name: the person's. models: only their answers; none for all.
 
     Raises:
-        BadFile, BadRow: as `read_rows`; of an id that stands there twice.
-        NoSuchHeldOut: the task of an answer is not there any more.
+        BadFile, BadRow: as `read_rows`; of an id that stands there twice; the task of an answer is
+            not among those held out; the file is not in the project.
     """
-    form = next(read_rows(_there(path), _Form))
-    if form.model is None or form.scored is None:
-        if models:
-            raise BadFile(path, "has no models", "Leave --model out: it has rows, not answers.")
-        return _rows(path, sample, seed)
-    return _answers(path, sample, seed, name, models)
+    if _has_answers(path):
+        return _answers(_in_project(path), sample, seed, name, models)
+    if models:
+        raise BadFile(path, "has no models", "Leave --model out: it has rows, not answers.")
+    return _rows(_in_project(path), sample, seed)
 
 
-def _there(path: Path) -> Path:
-    with opened(path):
-        return path
+def _has_answers(path: Path) -> bool:
+    """By its first line: what is neither row nor answer is told as one that should be a row."""
+    with opened(path) as lines:
+        first = next(lines, b"")
+    try:
+        _Answer.model_validate_json(first)
+    except ValidationError:
+        return False
+    return True
+
+
+def _in_project(path: Path) -> Path:
+    """The file's path from the project's folder on, however it was named.
+
+    A rating says which file it is about, and is committed: another path is another file to whoever
+    rates on, and one that begins at this machine's root is nobody else's.
+
+    Raises:
+        BadFile: it is elsewhere.
+    """
+    # Not where links lead: DVC may have linked the file into its cache, or somebody the folder.
+    here, named = Path(), Path(os.path.abspath(path))  # noqa: PTH100 - it follows no link
+    for folder in named.parents:
+        if folder.exists() and folder.samefile(here):
+            return named.relative_to(folder)
+    raise BadFile(
+        path,
+        f"is not in the project: what people say of it is kept by path in {FOLDER}, and goes into "
+        "git",
+        "Copy it into the project's folder, such as into data/, and review it there.",
+    )
 
 
 def _rows(path: Path, sample: int, seed: int) -> list[Item]:
@@ -101,7 +130,16 @@ def _answers(path: Path, sample: int, seed: int, name: str, models: Sequence[str
             raise BadFile(path, f"no answers of {model!r}", f"It has those of {known}.")
     named = sorted({row.task for _, row in rows})
     held_out = Path(params.everything().evaluate.held_out)  # type: ignore[attr-defined]
-    instructions = {task.name: task.instruction for _, task in read_held_out(held_out, named)}
+    try:
+        instructions = {task.name: task.instruction for _, task in read_held_out(held_out, named)}
+    except NoSuchHeldOut as error:
+        line = next(line for line, row in rows if row.task == error.task)
+        raise BadRow(
+            path,
+            line,
+            f"an answer to the task {shown(error.task)}, which is not in {held_out}",
+            "Name the file or folder that has it as evaluate.held_out in params.yaml.",
+        ) from None
     items = []
     for line, row in rows:
         if row.model not in wanted:
