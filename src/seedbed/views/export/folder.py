@@ -20,6 +20,7 @@ from tempfile import TemporaryFile
 
 from seedbed.core.files import beside, exists, read_rows, to_line, write_files
 from seedbed.core.progress import bar
+from seedbed.core.records import Record
 from seedbed.errors import WriteFailed
 from seedbed.methods import parts
 from seedbed.runs.forms import Export, Form
@@ -195,16 +196,27 @@ def _table(
     into.mkdir(exist_ok=True)
     path = into / f"{split}.parquet"
     measured = write_parquet(source, form.record, path, form.measured, columns)
-    _write_lines(source, path.with_suffix(".jsonl"), columns)
+    _write_lines(source, form.record, path.with_suffix(".jsonl"), columns)
     return Table(
         export, form, split, path.relative_to(folder).as_posix(), measured, licenses, columns
     )
 
 
-def _write_lines(source: Path, path: Path, columns: Columns | None) -> None:
-    """The rows as their stage wrote them, and the further columns."""
+def _write_lines(source: Path, record: type[Record], path: Path, columns: Columns | None) -> None:
+    """The values as the rows' stage wrote them, and the further columns.
+
+    Each row has the columns of the Parquet file: a reader of JSON Lines takes them from the first
+    rows, and a stage may leave out what is null.
+    """
+    left_out = {
+        name: info.get_default(call_default_factory=True)
+        for name, info in record.model_fields.items()
+        if not info.is_required()
+    }
+    names = [*record.model_fields]
     with source.open("rb") as lines:
-        own = map(json.loads, lines)
+        rows = (left_out | json.loads(line) for line in lines)
+        own = ({name: row[name] for name in names} for row in rows)
         write_files({path: map(to_line, own if columns is None else columns.beside(own))})
 
 
