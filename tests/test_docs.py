@@ -9,6 +9,7 @@ import pytest
 from support.project import ROOT
 
 from seedbed.tasks.ratings import OF_A_ROW, WORDS
+from seedbed.views.export.folder import all_forms
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # A block of code has no links.
@@ -217,6 +218,11 @@ def test_each_environment_variable_that_the_code_reads_is_in_the_table_and_no_ot
         name for path in (ROOT / "src").rglob("*.py") for name in VARIABLE.findall(path.read_text())
     }
     assert explained == read
+
+
+def test_each_configuration_of_an_export_is_in_the_manual() -> None:
+    page = (ROOT / "docs/handing-on.md").read_text()
+    assert [form.name for _, form in all_forms() if not re.search(rf"\b{form.name}\b", page)] == []
 
 
 def test_what_a_row_takes_by_either_way_is_what_was_counted() -> None:

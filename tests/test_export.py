@@ -323,7 +323,7 @@ def test_the_licence_is_never_guessed() -> None:
 
 def test_the_card_names_the_known_limits() -> None:
     text = card(tables_of({}), made_with(), None, "en")
-    for limit in ("54%", "46%", "2212.10560", "not filtered for safety", "English"):
+    for limit in ("54%", "46%", "2212.10560", "not filtered for safety", "English", "Rules alone"):
         assert limit in text
     assert "270 million" not in text
     assert "270 million" in card(tables_of({}), made_with(**{"llm.model": PACKAGED}), None, "en")

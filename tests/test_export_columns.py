@@ -116,6 +116,7 @@ def test_a_row_of_a_hundred_kilobytes_is_a_row() -> None:
 def test_the_input_counts_with_the_instruction_and_what_is_not_known_is_null() -> None:
     (row,), found = described({"instruction": "Sort.", "input": "b, a", "output": "a, b"})
     assert row["instruction_length"] == len("Sort.\n\nb, a")
+    assert "blank line between them" in "\n".join(section([(self_instruct.EXPORT, FORM, found)]))
     assert row["derived_from"] == ["i"]
     assert row["derived_by"] == ["k"]
     assert (row["max_similarity_score"], row["judge_score"]) == (0.25, 1.5)

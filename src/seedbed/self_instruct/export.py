@@ -115,7 +115,8 @@ EXPORT = Export(
         "Much of it is wrong. The authors of Self-Instruct looked at 200 of their instructions, "
         "written by the 175B GPT-3, with an instance each: in 54% instruction, input and output "
         f"were all valid, 46% had some fault ([arXiv 2212.10560]({PAPER}), "
-        "on the quality of the data). These rows were checked by rules alone.",
+        "on the quality of the data). Rules alone decided which of Self-Instruct's rows are in it: "
+        "a model's score or people's rating, where a row has one, left none out.",
     ),
     origins="of Self-Instruct, the instructions that the prompt of its own showed: seed tasks, or "
     "the `instruction_id` of others; of a seed task's own instance the task",

@@ -34,8 +34,8 @@ def section(written: Sequence[tuple[Export, Form, Columns]]) -> Iterable[str]:
 
 def _of_pairs() -> list[str]:
     return [
-        "- `instruction_length`, `response_length`: in characters, the input with the instruction "
-        "(Magpie's names).",
+        "- `instruction_length`, `response_length`: in characters; the first counts the "
+        "instruction, the input if there is one, and the blank line between them (Magpie's names).",
         "- `language`: the instruction's, as py3langid tells it, an ISO 639 code; null where it is "
         "not sure.",
         "- `max_similarity_score`: ROUGE-L F1, 0 to 1, of the instruction and the one most like it "

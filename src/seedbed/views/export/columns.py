@@ -35,8 +35,8 @@ class Derived(Record):
 class Described(Derived):
     """Those of a pair of instruction and output; what is not known is null.
 
-    instruction_length, response_length: in characters (Unicode code points), the input with the
-        instruction.
+    instruction_length, response_length: in characters (Unicode code points), the input, and the
+        blank line before it, with the instruction.
     language: the instruction's, an ISO 639 code.
     max_similarity_score: see `Origin.similarity`.
     near_duplicate_of: the id of the first row that it is nearly the same as, if there is one.
