@@ -248,10 +248,13 @@ def test_nobody_without_the_token_or_by_another_name_is_told_anything(server: Se
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "unsafe" not in headers["Content-Security-Policy"]
     assert said(server, "GET", f"{own}state")[0] == 200
+    status, text, headers = said(server, "GET", own.rstrip("/"))
+    assert (status, text, headers["Location"]) == (307, "", own[1:])
     for path in ("/", "/state", f"/{server.token[:-1]}/state", f"{own}../state", f"{own}nothing"):
         status, text, _ = said(server, "GET", path)
         assert (status, text) == (403, "refused\n")
     assert said(server, "GET", f"{own}state", Host="evil.example:80")[0] == 403
+    assert said(server, "GET", "http://[", Host=server.host)[0] == 403
     assert said(server, "GET", f"{own}state", Host=f"localhost:{server.server_port}")[0] == 403
 
 
@@ -268,6 +271,8 @@ ANSWER = json.dumps({"place": 0, "answer": "yes"})
         (ANSWER + " " * LONGEST, {}, 403),
         ("[]", {}, 400),
         ("{", {}, 400),
+        ("[" * 990, {}, 400),
+        (ANSWER, {"Content_Length": "1" * 5000}, 403),
         ('{"place": 0.5, "answer": "yes"}', {}, 400),
         ('{"place": true, "answer": "yes"}', {}, 400),
         ('{"place": 0, "answer": "maybe"}', {}, 400),
@@ -275,7 +280,11 @@ ANSWER = json.dumps({"place": 0, "answer": "yes"})
     ],
 )
 def test_only_the_pages_own_answers_are_kept(
-    server: Server, body: str, headers: dict[str, str], status: int
+    server: Server,
+    body: str,
+    headers: dict[str, str],
+    status: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = said(
         server, "POST", f"/{server.token}/answer", body,
@@ -283,7 +292,9 @@ def test_only_the_pages_own_answers_are_kept(
     )  # fmt: skip
     assert found[0] == status
     assert MINE.exists() == (status == 200)
-    assert said(server, "POST", "/wrong/answer", ANSWER, Content_Type="application/json")[0] != 200
+    own = {"Content_Type": "application/json"}
+    assert said(server, "POST", "/wrong/answer", body, **own)[:2] == (403, "refused\n")
+    assert capsys.readouterr().err == "", "what cannot be read ends in no traceback"
 
 
 # --- in a browser
@@ -318,7 +329,7 @@ def test_in_a_browser_it_is_clicked_through_killed_and_opened_twice(tmp_path: Pa
     profile.mkdir()
     process, address = started("--sample", "2")
     with browser(profile, windows=2) as (first, second):
-        first.open(address)
+        first.open(address.rstrip("/"))
         until(first, 0)
         first.key("1")
         until(first, 1)
@@ -337,7 +348,11 @@ def test_in_a_browser_it_is_clicked_through_killed_and_opened_twice(tmp_path: Pa
         assert process.stdout
         process.stdout.close()
         first.key("1")
-        assert "The server is gone" in first.until("document.getElementById('error').textContent")
+        error = "document.getElementById('error').textContent"
+        assert "The server is gone, and this was not kept." in first.until(error)
+        first.key("ArrowLeft")  # asks for what there is, and says nothing that is to be kept
+        gone = first.until(f"!{error}.includes('kept') && {error}")
+        assert gone.startswith("The server is gone. Run")
         assert [rating.answer for rating in read_ratings(MINE)] == ["yes", "no", None, "no"]
 
         process, address = started("--sample", "2")

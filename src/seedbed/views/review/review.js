@@ -25,11 +25,13 @@ async function ask(what, said) {
   try {
     response = await fetch(what, { ...options, credentials: 'omit' });
   } catch {
-    throw new Error('The server is gone, and this was not kept. '
+    throw new Error(`The server is gone${said === null ? '' : ', and this was not kept'}. `
       + 'Run `seedbed review` again and open its new address: it goes on from here.');
   }
-  const told = await response.json().catch(() => ({ error: 'refused' }));
-  if (!response.ok) throw new Error(`This was not kept. ${told.error}`);
+  const told = await response.json().catch(() => ({
+    error: 'The server refused it. Open the address that `seedbed review` said.',
+  }));
+  if (!response.ok) throw new Error(`${said === null ? '' : 'This was not kept. '}${told.error}`);
   return told;
 }
 

@@ -7,6 +7,7 @@ must be loopback's; and an answer is JSON, which a form of another page cannot s
 
 import json
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -65,46 +66,56 @@ class _Handler(BaseHTTPRequestHandler):
         what, query = self._asked()
         session = self.server.session
         if what == "":
+            # Without the slash the page would ask for its state beside the token, not below it.
+            self._send(307, b"", _HTML, {"Location": f"{self.server.token}/"})
+        elif what == "/":
             self._send(200, self.server.page, _HTML)
-        elif what == "state":
+        elif what == "/state":
             place = query.get("place")
             self._reply(lambda: session.state(None if place is None else _number(place)))
-        elif what == "origin":
+        elif what == "/origin":
             self._reply(lambda: {"lines": session.origin(_number(query.get("place", "")))})
         else:
             self._refuse()
 
     def do_POST(self) -> None:
         what, _ = self._asked()
+        if what is None:  # of whom nothing is read
+            self._refuse()
+            return
         session = self.server.session
         length = self.headers.get("Content-Length", "")
         is_json = self.headers.get("Content-Type", "").partition(";")[0].strip() == _JSON
         origin = self.headers.get("Origin")
-        small = length.isdecimal() and int(length) <= LONGEST
+        # Of thousands of digits Python makes no number.
+        small = length.isdecimal() and len(length) < 10 and int(length) <= LONGEST
         if not (small and is_json) or origin not in (None, f"http://{self.server.host}"):
             self._refuse()
             return
         try:
             said = json.loads(self.rfile.read(int(length)))
             place, answer = said.get("place"), said.get("answer")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             self._refuse(400)
             return
-        if what == "answer" and type(place) is int and isinstance(answer, str):
+        if what == "/answer" and type(place) is int and isinstance(answer, str):
             self._reply(lambda: session.answer(place, answer))
-        elif what == "undo":
+        elif what == "/undo":
             self._reply(session.undo)
         else:
             self._refuse(400)
 
     def _asked(self) -> tuple[str | None, dict[str, str]]:
-        """What is wanted, and its values; None of somebody who does not know the token."""
-        url = urlsplit(self.path)
-        token, _, what = url.path[1:].partition("/")
+        """What stands behind the token, and its values; None of somebody who does not know it."""
+        try:
+            url = urlsplit(self.path)
+        except ValueError:  # it is no address at all
+            return None, {}
+        token, slash, what = url.path[1:].partition("/")
         knows = secrets.compare_digest(token.encode(), self.server.token.encode())
         if not knows or self.headers.get("Host") != self.server.host:
             return None, {}
-        return what, {name: values[0] for name, values in parse_qs(url.query).items()}
+        return slash + what, {name: values[0] for name, values in parse_qs(url.query).items()}
 
     def _reply(self, what: Any) -> None:
         try:
@@ -118,7 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True  # what it may still have sent is not read
         self._send(status, b"refused\n", "text/plain; charset=utf-8")
 
-    def _send(self, status: int, body: bytes, kind: str) -> None:
+    def _send(
+        self, status: int, body: bytes, kind: str, more: Mapping[str, str] | None = None
+    ) -> None:
         # Who has closed the window does not wait for it.
         with suppress(ConnectionError):
             self.send_response(status)
@@ -130,6 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "Referrer-Policy": "no-referrer",
                 "Cross-Origin-Resource-Policy": "same-origin",
                 "Cache-Control": "no-store",
+                **(more or {}),
             }.items():
                 self.send_header(name, value)
             self.end_headers()
