@@ -17,6 +17,7 @@ from seedbed.methods import STAGES, module_of
 from seedbed.runs.errors import AsksNothing, NoSuchStage, NotMadeYet
 from seedbed.runs.filled import Template, told
 from seedbed.runs.pipeline import Pipeline
+from seedbed.runs.preview import Look
 from seedbed.views.preview.look import look, previews
 from seedbed.views.preview.page import page
 from seedbed.views.preview.told import lines
@@ -169,6 +170,33 @@ def test_what_a_model_wrote_is_text_in_a_terminal_and_on_the_page(
     before = template.partition("{")[0]
     assert f"{before}<mark>{filled}</mark>" in text
     assert f"│ {before.strip()}\n    │ ⟦1. " in done.stdout
+
+
+def test_a_page_in_a_folder_that_is_not_there_is_refused_before_anything_is_asked(
+    server: Growing,
+) -> None:
+    for name, folder in (("nowhere/x.html", "nowhere"), ("params.yaml/x.html", "params.yaml")):
+        done = CliRunner().invoke(app, ["preview", "bootstrap", "--html", name])
+        assert done.exit_code == 1
+        assert f"{name}: there is no folder {folder}\n  Make it first, or" in done.stderr
+    assert not Path("nowhere").exists()
+    assert server.bodies == []
+
+
+@pytest.mark.parametrize("stage", ["bootstrap", "alpaca"])
+def test_where_a_round_has_fewer_prompts_than_were_wanted_it_says_so(
+    server: Growing, stage: str
+) -> None:
+    module, everything = module_of(stage), params.everything()
+    # Not as dvc.yaml declares them: alpaca is in another.
+    own = module.Params.model_construct(**{**dict(everything), "llm": everything.asked})
+    batch = getattr(own, stage).request_batch_size
+    for rows in (batch - 1, batch, batch + 1):
+        looked = previews()[stage].samples(own, module.Inputs(), Look(stage, rows, everything))
+        *others, last = looked
+        assert len(others) + 1 == min(rows, batch)
+        assert not any(sample.later for sample in others)
+        assert (f"{stage}.request_batch_size" in last.later) == (rows > batch)
 
 
 def pieces(prompt: str, *templates: str) -> list[tuple[str, bool]]:

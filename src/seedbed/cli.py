@@ -100,9 +100,11 @@ def preview_command(
     with explaining("preview"):
         from seedbed.core.files import write_files
         from seedbed.views.preview.look import look
-        from seedbed.views.preview.page import page
+        from seedbed.views.preview.page import demand_folder, page
         from seedbed.views.preview.told import lines
 
+        if html:
+            demand_folder(html)  # before anything is asked
         seen = look(stage, rows)
         show(lines(seen, styled=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
         if html:

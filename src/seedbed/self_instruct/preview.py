@@ -38,7 +38,7 @@ def _bootstrap(params: bootstrap.Params, inputs: bootstrap.Inputs, look: Look) -
         with suppress(Enough):
             bootstrap.grow(seeds, own, prompt, _asking(engine, grown), into=grown)
         asked = engine.taken()
-    for one in asked:
+    for number, one in enumerate(asked, 1):
         new = [
             {"accepted": row.instruction} | _nearest(row.most_similar)
             for row in accepted
@@ -49,7 +49,8 @@ def _bootstrap(params: bootstrap.Params, inputs: bootstrap.Inputs, look: Look) -
             for row in rejected
             if row.key == one.key
         ]
-        yield Sample([one], [*new, *refused])
+        later = _no_more(look, number, len(asked), "bootstrap")
+        yield Sample([one], [*new, *refused], later=later)
 
 
 def _alpaca(params: alpaca.Params, inputs: alpaca.Inputs, look: Look) -> Iterator[Sample]:
@@ -64,7 +65,7 @@ def _alpaca(params: alpaca.Params, inputs: alpaca.Inputs, look: Look) -> Iterato
         with suppress(Enough):
             alpaca.grow(seeds, own, params.bootstrap, template, ask, into=grown)
         asked = engine.taken()
-    for one in asked:
+    for number, one in enumerate(asked, 1):
         new = [
             {"accepted": row.instruction, "task": row.raw_instances} | _nearest(row.most_similar)
             for row in accepted
@@ -75,12 +76,23 @@ def _alpaca(params: alpaca.Params, inputs: alpaca.Inputs, look: Look) -> Iterato
             for row in rejected
             if row.key == one.key
         ]
-        yield Sample([one], [*new, *refused])
+        later = _no_more(look, number, len(asked), "alpaca")
+        yield Sample([one], [*new, *refused], later=later)
 
 
 def _one_round(look: Look, batch: int) -> dict[str, int]:
     # A round that brings nothing is none to stop at.
     return {"request_batch_size": min(look.rows, batch), "max_rounds_without_new": 2}
+
+
+def _no_more(look: Look, number: int, round_: int, stage: str) -> str:
+    """After the last request of a round that is smaller than what is to be looked at: why."""
+    if number < round_ or round_ >= look.rows:
+        return ""
+    return (
+        f"no more is shown than a round, of {round_} requests ({stage}.request_batch_size): what "
+        "is asked after it depends on the answers"
+    )
 
 
 def _asking(engine: Watched, grown: Grown | alpaca.Grown) -> Ask:

@@ -2,7 +2,10 @@
 
 from importlib.resources import files
 from itertools import islice
+from pathlib import Path
 
+from seedbed.core.files import exists
+from seedbed.errors import BadFile
 from seedbed.views.preview.look import Seen
 from seedbed.views.preview.told import QUESTIONS, shown, state, summary
 from seedbed.views.report.build import digest
@@ -36,3 +39,14 @@ def page(seen: Seen) -> str:
             for sample in seen.samples
         ],
     )
+
+
+def demand_folder(path: Path) -> None:
+    """A folder that is not there is more often mistyped than meant.
+
+    Raises:
+        BadFile: the page has no folder to be in.
+    """
+    folder = path.parent
+    if not (exists(folder) and folder.is_dir()):
+        raise BadFile(path, f"there is no folder {folder}", "Make it first, or name another place.")
