@@ -195,8 +195,8 @@ def export(
         str | None,
         typer.Option(
             callback=_license,
-            help="An SPDX id, or one of the hub's. Without it the card has the terms of the "
-            "packaged model, or `unknown`.",
+            help="As the hub calls it, such as cc-by-4.0; that there is such a one is not checked. "
+            "Without it the card has the terms of the packaged model, or `unknown`.",
         ),
     ] = None,
     language: Annotated[
