@@ -322,6 +322,9 @@ def needed(stage: str) -> set[str]:
         if whole:
             continue
         text = (package / f"{module}.py").read_text()
+        # One that is written out, and not imported.
+        beside = re.findall(r'with_name\("(\w+)\.py"\)', text)
+        queue += [f"{module.rpartition('/')[0]}/{name}" for name in beside]
         for source, names in re.findall(
             r"^from (seedbed[.\w]*) import (\([^)]*\)|.+)$", text, re.MULTILINE
         ):

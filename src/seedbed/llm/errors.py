@@ -49,9 +49,8 @@ class ModelUnknown(SeedbedError):
             remedy = "Does the address end in /v1?"
         elif known:
             problem = f"{address} does not know the model {model!r}"
-            remedy = (
-                f"Set llm.model in params.yaml to one that it serves: {redact(', '.join(known))}."
-            )
+            served = redact(", ".join(known))
+            remedy = f"Set llm.model in params.yaml to one that it serves: {served}."
         else:
             problem = f"{address} has no completions API, or no model {model!r}"
             remedy = "Does the address end in /v1? Is llm.model in params.yaml right?"
