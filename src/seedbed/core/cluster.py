@@ -292,16 +292,19 @@ def _check_nodes(ray: Any) -> None:
 
     # No core is asked for: others may hold all of them.
     ask = ray.remote(num_cpus=0, max_retries=0)(versions)
-    asked = {
-        node.name: ask.options(
+    there = _nodes(ray)
+    asked = [
+        ask.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
         ).remote()
-        for node in _nodes(ray)
-    }
+        for node in there
+    ]
     ours = versions()
-    for name, reference in asked.items():
+    for node, reference in zip(there, asked, strict=True):
         try:
             theirs = ray.get(reference, timeout=ANSWER)
         except Exception as error:  # whatever keeps a process from running there
-            raise NodeSilent(name, " ".join(str(error).split())) from None
-        compare(name, theirs, ours)
+            if node.id not in {other.id for other in _nodes(ray)}:
+                continue  # Ray takes a node that was killed to be there for some seconds more
+            raise NodeSilent(node.name, " ".join(str(error).split())) from None
+        compare(node.name, theirs, ours)
